@@ -1,0 +1,27 @@
+//! A WebSocket server whose handlers are small scripts in a folder.
+//!
+//! One connection is a straight line:
+//!
+//! ```text
+//!  TCP bytes ─ server ─── http ───── websocket ──── script
+//!              accept     head       frames         hook in
+//!                         upgrade?   messages       a fiber
+//!     ▲                                  │ outbox ◄───┘
+//!     └──────────────────────────────────┘   replies
+//! ```
+//!
+//! | module | turns | into | imports (besides `config` and `observe`) |
+//! |---|---|---|---|
+//! | [`server`] | listening sockets | accepted streams on a worker | `http`, and what it hands through to it |
+//! | [`http`] | a request head | an upgrade, a file, a refusal | `websocket`, `handlers`, `script` |
+//! | [`websocket`] | bytes | messages, and back | nothing |
+//! | [`handlers`] | a folder | the current generation: path → script | `script`, to compile |
+//! | [`script`] | a message | hook calls and their effects | `websocket`: message and outbox |
+//! | [`config`] | flags | one checked, immutable `Config` | the limit types of what it configures |
+//! | [`observe`] | events | log lines | nothing |
+//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | everything |
+//!
+//! `main` is [`cli`] → [`commands`] → [`app`]. A worker is one thread; nothing on a connection's path is shared with
+//! another, and what crosses threads is a message on a channel.
+
+pub mod websocket;

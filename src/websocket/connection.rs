@@ -1,0 +1,557 @@
+//! One connection as one task: reads, decodes, hands events to the session, writes what it said.
+//!
+//! All messages that have arrived are handled before anything is written, so their replies leave in one write. The
+//! buffers for both belong to the worker and are borrowed only while the task runs: an idle connection owns none.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::close::{Close, code};
+use super::message::{Decoder, Incoming, Message};
+use super::outbox::{Outbox, ReadyState};
+use super::session::{Event, Outcome, Session};
+use super::{Clock, Limits, Violation};
+
+/// Bytes of the read buffer: a 64 KiB message and what comes with it in one read.
+const READ_BUFFER: usize = 128 * 1024;
+/// Bytes that the write buffer keeps between two uses; one huge reply is not held for ever.
+const WRITE_BUFFER: usize = 256 * 1024;
+/// What a queued event counts beside its bytes, so that empty messages are bounded too.
+const EVENT_OVERHEAD: usize = 64;
+
+/// What all connections of one worker share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The bounds that hold for each of them.
+    pub limits: Limits,
+    /// Their alarms.
+    pub clock: Clock,
+    /// While the server goes down, waits are cut to [`Shared::DRAIN_CLOSE`].
+    pub draining: Cell<bool>,
+    read: RefCell<Vec<u8>>,
+    write: RefCell<Vec<u8>>,
+}
+
+impl Shared {
+    /// Seconds of the close handshake while the server goes down: it leaves time for `on_close` within five.
+    const DRAIN_CLOSE: u32 = 2;
+
+    /// Buffers and a clock for connections within these bounds.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            clock: Clock::default(),
+            draining: Cell::new(false),
+            read: RefCell::new(vec![0; READ_BUFFER]),
+            write: RefCell::new(Vec::with_capacity(WRITE_BUFFER)),
+        }
+    }
+
+    fn close_seconds(&self) -> u32 {
+        if self.draining.get() {
+            Self::DRAIN_CLOSE.min(self.limits.close)
+        } else {
+            self.limits.close
+        }
+    }
+}
+
+/// The stations of a connection's life, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Messages flow, or our Close is out and the peer's is awaited.
+    Running,
+    /// It is known how it ends; what had arrived before is still handled.
+    Ending,
+    /// The session is being told.
+    Told,
+    /// Our last byte is out; reading on until the peer ends, lest a reset overtakes our Close.
+    Lingering,
+}
+
+/// How a connection ended, as [`Event::Closed`] tells it.
+#[derive(Debug)]
+struct End {
+    code: u16,
+    reason: Box<str>,
+    was_clean: bool,
+}
+
+/// The future of one connection, after its handshake. Ready when the stream may be dropped.
+#[derive(Debug)]
+pub struct Connection<S, T> {
+    stream: S,
+    session: T,
+    outbox: Rc<Outbox>,
+    shared: Rc<Shared>,
+    decoder: Decoder,
+    /// Events that wait for the session, oldest first.
+    inbox: VecDeque<Event<'static>>,
+    inbox_bytes: usize,
+    /// Bytes that came with the request head.
+    early: Vec<u8>,
+    end: Option<Box<End>>,
+    /// Seconds of the worker's clock; 0 is never. When a byte was last heard, when the stream last took one, when
+    /// the unfinished message began, and until when the current phase may last.
+    heard: u32,
+    taken: u32,
+    begun: u32,
+    deadline: u32,
+    phase: Phase,
+    /// The session is handling an event.
+    busy: bool,
+    pinged: bool,
+    /// The stream takes or gives nothing more.
+    lost: bool,
+    shut: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
+    /// A connection that begins by telling the session that it is open. `early` are bytes behind the request head.
+    pub fn new(
+        stream: S,
+        session: T,
+        outbox: Rc<Outbox>,
+        shared: Rc<Shared>,
+        early: Vec<u8>,
+    ) -> Self {
+        let now = shared.clock.now();
+        Self {
+            stream,
+            session,
+            outbox,
+            decoder: Decoder::default(),
+            inbox: VecDeque::from([Event::Opened]),
+            inbox_bytes: 0,
+            early,
+            end: None,
+            heard: now,
+            taken: now,
+            begun: 0,
+            deadline: 0,
+            phase: Phase::Running,
+            busy: false,
+            pinged: false,
+            lost: false,
+            shut: false,
+            shared,
+        }
+    }
+
+    fn run(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.check_deadlines();
+        loop {
+            self.handle(context);
+            if !self.early.is_empty() {
+                let mut early = std::mem::take(&mut self.early);
+                self.consume(&mut early, context);
+            }
+            let wrote = self.flush(context);
+            if self.step_towards_end(context) {
+                return Poll::Ready(());
+            }
+            let read = self.read(context);
+            if !read && !(wrote && self.busy) {
+                break;
+            }
+        }
+        if self.phase == Phase::Lingering && self.lost {
+            return Poll::Ready(());
+        }
+        self.set_alarm();
+        Poll::Pending
+    }
+
+    /// Lets the session go on, then gives it what waits, until it waits itself.
+    fn handle(&mut self, context: &mut Context<'_>) {
+        if self.busy {
+            match self.session.resume(context) {
+                Poll::Ready(outcome) => self.handled(outcome),
+                Poll::Pending => return,
+            }
+        }
+        while !self.busy
+            && let Some(event) = self.inbox.pop_front()
+        {
+            if let Event::Message(message) = &event {
+                self.inbox_bytes -= message.len() + EVENT_OVERHEAD;
+            }
+            self.start(event, context);
+        }
+        if self.inbox.is_empty() && self.inbox.capacity() > 0 {
+            self.inbox = VecDeque::new();
+        }
+    }
+
+    fn start(&mut self, event: Event<'_>, context: &mut Context<'_>) {
+        self.busy = true;
+        if let Poll::Ready(outcome) = self.session.start(event, &self.outbox, context) {
+            self.handled(outcome);
+        }
+    }
+
+    fn handled(&mut self, outcome: Outcome) {
+        self.busy = false;
+        // After a Close there is nothing to answer or to fail: it has been said.
+        let _ = match outcome {
+            Outcome::Done => Ok(()),
+            Outcome::Answer(close) => self.outbox.close(close.as_ref()),
+            Outcome::Failed => {
+                self.drop_messages();
+                self.outbox
+                    .close(Some(&Close::new(code::INTERNAL_ERROR, "")))
+            }
+        };
+    }
+
+    /// Decodes what has been read. Messages go straight to the session while it is free.
+    fn consume(&mut self, mut input: &mut [u8], context: &mut Context<'_>) {
+        let limits = self.shared.limits;
+        while self.phase == Phase::Running {
+            match self.decoder.next(&mut input, &limits) {
+                Ok(Some(Incoming::Message(message))) => {
+                    self.begun = 0;
+                    self.message(message, context);
+                }
+                Ok(Some(Incoming::Ping(payload))) => {
+                    let _ = self.outbox.pong(&payload);
+                }
+                Ok(Some(Incoming::Pong(_))) => {}
+                Ok(Some(Incoming::Close(close))) => self.peer_closed(close),
+                Ok(None) => break,
+                Err(violation) => self.fail(violation),
+            }
+        }
+        if !self.decoder.is_unfinished() {
+            self.begun = 0;
+        } else if self.begun == 0 {
+            self.begun = self.shared.clock.now();
+        }
+    }
+
+    fn message(&mut self, message: Message<'_>, context: &mut Context<'_>) {
+        if self.outbox.state() != ReadyState::Open {
+            return;
+        }
+        if !self.busy && self.inbox.is_empty() {
+            self.start(Event::Message(message), context);
+        } else {
+            self.inbox_bytes += message.len() + EVENT_OVERHEAD;
+            self.inbox.push_back(Event::Message(message.into_owned()));
+        }
+    }
+
+    /// The peer's Close: answered at once, or by the session in its turn.
+    fn peer_closed(&mut self, close: Option<Close>) {
+        if self.outbox.state() == ReadyState::Open {
+            if self.session.answers_close() {
+                self.inbox.push_back(Event::CloseRequested(close.clone()));
+            } else {
+                let _ = self.outbox.close(
+                    close
+                        .as_ref()
+                        .map(|close| Close::new(close.code, ""))
+                        .as_ref(),
+                );
+            }
+        } else {
+            self.drop_messages();
+        }
+        let (code, reason) = close.map_or((code::NO_STATUS, "".into()), |close| {
+            (close.code, close.reason)
+        });
+        self.end(End {
+            code,
+            reason,
+            was_clean: true,
+        });
+    }
+
+    /// Fails the connection, RFC 6455 section 7.1.7: a Close with the code, and nothing more is read.
+    fn fail(&mut self, violation: Violation) {
+        let code = match self.outbox.close(Some(&Close::new(violation.code(), ""))) {
+            Ok(()) => violation.code(),
+            Err(_) => self.outbox.sent_code(),
+        };
+        tracing::debug!(
+            connection = self.outbox.id(),
+            code,
+            "peer broke the protocol: {violation}"
+        );
+        self.abandon(End {
+            code,
+            reason: violation.to_string().into(),
+            was_clean: false,
+        });
+    }
+
+    /// The stream is gone or useless.
+    fn lose(&mut self, why: &str) {
+        self.lost = true;
+        if self.phase == Phase::Running {
+            self.abandon(End {
+                code: self.outbox.sent_code(),
+                reason: why.into(),
+                was_clean: false,
+            });
+        } else if self.busy && self.phase == Phase::Ending {
+            self.session.cancel();
+            self.busy = false;
+        }
+    }
+
+    /// An end after which what has arrived is not handled any more.
+    fn abandon(&mut self, end: End) {
+        self.drop_messages();
+        if self.busy {
+            self.session.cancel();
+            self.busy = false;
+        }
+        self.end(end);
+    }
+
+    fn end(&mut self, end: End) {
+        self.end = Some(Box::new(end));
+        self.enter(Phase::Ending, self.shared.close_seconds());
+    }
+
+    fn enter(&mut self, phase: Phase, seconds: u32) {
+        self.phase = phase;
+        self.deadline = self.shared.clock.now() + seconds;
+    }
+
+    fn drop_messages(&mut self) {
+        self.inbox.retain(|event| matches!(event, Event::Opened));
+        self.inbox_bytes = 0;
+    }
+
+    /// Writes what is queued; whether any byte was taken.
+    fn flush(&mut self, context: &mut Context<'_>) -> bool {
+        if self.lost || self.outbox.buffered() == 0 {
+            return false;
+        }
+        match self.outbox.flush(&mut self.stream, context) {
+            Ok(0) => false,
+            Ok(_) => {
+                self.taken = self.shared.clock.now();
+                true
+            }
+            Err(error) => {
+                self.lose(&error.to_string());
+                false
+            }
+        }
+    }
+
+    /// Moves along the phases after `Running`; whether the stream may be dropped.
+    fn step_towards_end(&mut self, context: &mut Context<'_>) -> bool {
+        if self.phase == Phase::Running {
+            if self.outbox.state() == ReadyState::Closing && self.deadline == 0 {
+                self.deadline = self.shared.clock.now() + self.shared.close_seconds();
+            }
+            return false;
+        }
+        if self.phase == Phase::Ending && !self.busy && self.inbox.is_empty() {
+            self.enter(Phase::Told, self.shared.close_seconds());
+            if let Some(end) = self.end.take() {
+                let End {
+                    code,
+                    reason,
+                    was_clean,
+                } = *end;
+                // An answer that the session has just given must not be left behind.
+                let was_clean = was_clean && !self.lost;
+                self.start(
+                    Event::Closed {
+                        code,
+                        reason,
+                        was_clean,
+                    },
+                    context,
+                );
+            }
+        }
+        if self.phase == Phase::Told && !self.busy {
+            self.outbox.set_closed();
+            self.enter(Phase::Lingering, self.shared.limits.linger);
+        }
+        self.flush(context);
+        let closing = self.outbox.state() != ReadyState::Open;
+        if closing && !self.shut && !self.lost && self.outbox.buffered() == 0 {
+            match Pin::new(&mut self.stream).poll_shutdown(context) {
+                Poll::Ready(Ok(())) => self.shut = true,
+                Poll::Ready(Err(_)) => self.lost = true,
+                Poll::Pending => {}
+            }
+        }
+        self.phase == Phase::Lingering && self.lost
+    }
+
+    /// Reads once, if there is room for what may come; whether there was anything.
+    fn read(&mut self, context: &mut Context<'_>) -> bool {
+        if !self.may_read() {
+            return false;
+        }
+        let shared = Rc::clone(&self.shared);
+        let mut buffer = shared.read.take();
+        let mut filled = ReadBuf::new(&mut buffer);
+        let polled = Pin::new(&mut self.stream).poll_read(context, &mut filled);
+        let progress = match polled {
+            Poll::Pending => false,
+            Poll::Ready(Err(error)) => {
+                self.lose(&error.to_string());
+                true
+            }
+            Poll::Ready(Ok(())) if filled.filled().is_empty() => {
+                self.lose("the connection ended without a Close");
+                true
+            }
+            Poll::Ready(Ok(())) => {
+                if self.phase == Phase::Running {
+                    self.heard = self.shared.clock.now();
+                    self.pinged = false;
+                    self.consume(filled.filled_mut(), context);
+                }
+                true
+            }
+        };
+        *shared.read.borrow_mut() = buffer;
+        progress
+    }
+
+    fn may_read(&self) -> bool {
+        match self.phase {
+            Phase::Running => {
+                let limits = &self.shared.limits;
+                let room =
+                    !self.busy || self.inbox_bytes + self.decoder.buffered() < limits.read_ahead;
+                !self.lost && room && self.outbox.buffered() < limits.send_queue
+            }
+            Phase::Ending | Phase::Told => false,
+            Phase::Lingering => !self.lost && self.shut,
+        }
+    }
+
+    /// Acts on what has taken too long.
+    fn check_deadlines(&mut self) {
+        let now = self.shared.clock.now();
+        let limits = self.shared.limits;
+        let late = self.deadline != 0 && now >= self.deadline;
+        match self.phase {
+            Phase::Running if late => self.lose("no Close in answer to ours"),
+            Phase::Running if self.outbox.buffered() > 0 && now >= self.taken + limits.send => {
+                self.lose("the peer takes no data");
+            }
+            Phase::Running if !self.may_read() => {
+                // What we do not read we cannot miss. A Ping still finds out whether the peer is there at all.
+                if self.begun != 0 {
+                    self.begun = now;
+                }
+                self.heard = self.heard.max((now + 1).saturating_sub(limits.ping));
+            }
+            Phase::Running if self.begun != 0 && now >= self.begun + limits.assembly => {
+                self.fail(Violation::Stalled)
+            }
+            Phase::Running if now >= self.heard + limits.ping + limits.pong => {
+                self.lose("no answer to a Ping")
+            }
+            Phase::Running if now >= self.heard + limits.ping && !self.pinged => {
+                self.pinged = true;
+                let _ = self.outbox.ping();
+            }
+            Phase::Ending if late => {
+                self.inbox
+                    .retain(|event| matches!(event, Event::Opened | Event::CloseRequested(_)));
+                self.inbox_bytes = 0;
+                self.cancel();
+                self.deadline = now + self.shared.close_seconds();
+            }
+            Phase::Told if late => self.cancel(),
+            Phase::Lingering if late => self.lost = true,
+            _ => {}
+        }
+    }
+
+    fn cancel(&mut self) {
+        if self.busy {
+            self.session.cancel();
+            self.busy = false;
+        }
+    }
+
+    /// Asks to be woken when the next of its deadlines may have come.
+    fn set_alarm(&self) {
+        let limits = &self.shared.limits;
+        let mut next = self.heard
+            + if self.pinged {
+                limits.ping + limits.pong
+            } else {
+                limits.ping
+            };
+        for second in [
+            self.deadline,
+            if self.begun == 0 {
+                0
+            } else {
+                self.begun + limits.assembly
+            },
+        ] {
+            if second != 0 {
+                next = next.min(second);
+            }
+        }
+        if self.outbox.buffered() > 0 {
+            next = next.min(self.taken + limits.send);
+        }
+        self.shared.clock.wake_at(&self.outbox, next);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Future for Connection<S, T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let shared = Rc::clone(&this.shared);
+        this.outbox.enter(context, &mut shared.write.borrow_mut());
+        let polled = this.run(context);
+        this.outbox.leave(&mut shared.write.borrow_mut());
+        if shared.write.borrow().capacity() > WRITE_BUFFER {
+            shared.write.borrow_mut().shrink_to(WRITE_BUFFER);
+        }
+        polled
+    }
+}
+
+impl Outbox {
+    /// Gives queued bytes to the stream until it takes no more; how many it took.
+    fn flush(
+        &self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        context: &mut Context<'_>,
+    ) -> io::Result<usize> {
+        let mut total = 0;
+        loop {
+            let polled = self.with_unsent(|bytes| match bytes {
+                [] => Poll::Pending,
+                bytes => Pin::new(&mut *stream).poll_write(context, bytes),
+            });
+            match polled {
+                Poll::Pending => return Ok(total),
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    self.sent(count);
+                    total += count;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Bytes to messages: a decoder that takes a client's bytes in whatever pieces they come. RFC 6455 sections 5 and 6.
+//!
+//! A frame that lies whole in the input is unmasked in place and lent out; only what arrives in pieces is copied.
+//! Memory grows with the bytes that have arrived, never with a length that was only announced.
+
+use std::borrow::Cow;
+
+use super::close::Close;
+use super::frame::{self, Control, Data, Header, MAX_HEADER, OpCode};
+use super::utf8::Utf8;
+use super::{Limits, Violation};
+
+/// A complete data message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message<'b> {
+    /// Valid UTF-8.
+    Text(Cow<'b, str>),
+    /// Any bytes.
+    Binary(Cow<'b, [u8]>),
+}
+
+impl Message<'_> {
+    /// Its size in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether it carries no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same message with bytes of its own.
+    pub fn into_owned(self) -> Message<'static> {
+        match self {
+            Self::Text(text) => Message::Text(text.into_owned().into()),
+            Self::Binary(bytes) => Message::Binary(bytes.into_owned().into()),
+        }
+    }
+}
+
+/// What a client's bytes can amount to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming<'b> {
+    /// A whole data message.
+    Message(Message<'b>),
+    /// To be answered with the same payload.
+    Ping(Cow<'b, [u8]>),
+    /// A sign of life.
+    Pong(Cow<'b, [u8]>),
+    /// The peer's last frame; `None` has no code. Nothing after it is data.
+    Close(Option<Close>),
+}
+
+/// The state between two pieces of input; small, since every idle connection has one.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    /// The first bytes of a header that has not arrived whole.
+    head: [u8; MAX_HEADER],
+    head_len: u8,
+    /// The frame whose payload is arriving.
+    frame: Option<Frame>,
+    /// The fragmented message that is open, and payloads that came in pieces.
+    parts: Option<Box<Parts>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    opcode: OpCode,
+    fin: bool,
+    mask: [u8; 4],
+    remaining: u64,
+    /// Whether some of its payload is already in `parts`.
+    split: bool,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    /// Text or binary, while a fragmented message is open.
+    kind: Option<Data>,
+    data: Vec<u8>,
+    utf8: Utf8,
+    /// Fragments that are complete.
+    fragments: u32,
+    control: Vec<u8>,
+}
+
+impl Decoder {
+    /// Takes bytes off the front of `input` up to the next message or control frame; `None` once all are taken.
+    ///
+    /// After an error or a Close the input means nothing more, and the decoder must not be used again.
+    pub fn next<'b>(
+        &mut self,
+        input: &mut &'b mut [u8],
+        limits: &Limits,
+    ) -> Result<Option<Incoming<'b>>, Violation> {
+        loop {
+            let Some(frame) = self.frame else {
+                match self.header(input)? {
+                    Some(header) => self.frame = Some(self.begin(header, limits)?),
+                    None => return Ok(None),
+                }
+                continue;
+            };
+            let whole = frame.remaining <= input.len() as u64 && !frame.split;
+            match frame.opcode {
+                OpCode::Control(control) if whole => {
+                    let payload = take(input, frame.remaining as usize);
+                    frame::unmask(payload, frame.mask);
+                    self.frame = None;
+                    return incoming_control(control, Cow::Borrowed(payload)).map(Some);
+                }
+                OpCode::Data(kind @ (Data::Text | Data::Binary)) if whole && frame.fin => {
+                    let payload = take(input, frame.remaining as usize);
+                    frame::unmask(payload, frame.mask);
+                    self.frame = None;
+                    return match kind {
+                        Data::Text => match simdutf8::basic::from_utf8(payload) {
+                            Ok(text) => Ok(Some(Incoming::Message(Message::Text(text.into())))),
+                            Err(_) => Err(Violation::InvalidUtf8),
+                        },
+                        _ => Ok(Some(Incoming::Message(Message::Binary(Cow::Borrowed(
+                            payload,
+                        ))))),
+                    };
+                }
+                _ => {
+                    self.piece(frame, input)?;
+                    if self.frame.is_some() {
+                        return Ok(None);
+                    }
+                    if let Some(incoming) = self.complete(frame)? {
+                        return Ok(Some(incoming));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a frame or a message has begun and not ended.
+    pub fn is_unfinished(&self) -> bool {
+        self.head_len > 0 || self.frame.is_some() || self.parts.is_some()
+    }
+
+    /// Bytes held for what is unfinished.
+    pub fn buffered(&self) -> usize {
+        self.parts.as_ref().map_or(0, |parts| parts.data.len())
+    }
+
+    fn in_message(&self) -> bool {
+        self.parts
+            .as_ref()
+            .is_some_and(|parts| parts.kind.is_some())
+    }
+
+    /// The next header, put together from what an earlier piece left and from `input`.
+    fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, Violation> {
+        let in_message = self.in_message();
+        if self.head_len == 0
+            && let Some((header, length)) = frame::decode(input, in_message)?
+        {
+            take(input, length);
+            return Ok(Some(header));
+        }
+        while let [first, ..] = **input {
+            self.head[usize::from(self.head_len)] = first;
+            self.head_len += 1;
+            take(input, 1);
+            if let Some((header, _)) =
+                frame::decode(&self.head[..usize::from(self.head_len)], in_message)?
+            {
+                self.head_len = 0;
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Checks a new frame against the limits, before any of its payload is looked at.
+    fn begin(&mut self, header: Header, limits: &Limits) -> Result<Frame, Violation> {
+        if let OpCode::Data(_) = header.opcode {
+            if header.length > (limits.message - self.buffered().min(limits.message)) as u64 {
+                return Err(Violation::TooBig {
+                    limit: limits.message,
+                });
+            }
+            if let Some(parts) = &self.parts
+                && parts.fragments > limits.fragments
+                && parts.data.len() < parts.fragments as usize * limits.mean_fragment
+            {
+                return Err(Violation::TinyFragments);
+            }
+        }
+        Ok(Frame {
+            opcode: header.opcode,
+            fin: header.fin,
+            mask: header.mask,
+            remaining: header.length,
+            split: false,
+        })
+    }
+
+    /// Moves what has arrived of a frame's payload into `parts`; `self.frame` is `None` once that is all of it.
+    fn piece(&mut self, frame: Frame, input: &mut &mut [u8]) -> Result<(), Violation> {
+        let length = input
+            .len()
+            .min(usize::try_from(frame.remaining).unwrap_or(usize::MAX));
+        let piece = take(input, length);
+        let mask = frame::unmask(piece, frame.mask);
+        let remaining = frame.remaining - length as u64;
+        self.frame = (remaining > 0).then_some(Frame {
+            mask,
+            remaining,
+            split: true,
+            ..frame
+        });
+
+        let parts = self.parts.get_or_insert_default();
+        match frame.opcode {
+            OpCode::Control(_) => parts.control.extend_from_slice(piece),
+            OpCode::Data(data) => {
+                let kind = *parts.kind.get_or_insert(data);
+                if kind == Data::Text && !parts.utf8.feed(piece) {
+                    return Err(Violation::InvalidUtf8);
+                }
+                parts.data.extend_from_slice(piece);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a frame that is wholly in `parts` completes: a control frame, a message, or nothing yet.
+    fn complete(&mut self, frame: Frame) -> Result<Option<Incoming<'static>>, Violation> {
+        let Some(parts) = &mut self.parts else {
+            return Ok(None);
+        };
+        match frame.opcode {
+            OpCode::Control(control) => {
+                let payload = std::mem::take(&mut parts.control);
+                if parts.kind.is_none() {
+                    self.parts = None;
+                }
+                incoming_control(control, Cow::Owned(payload)).map(Some)
+            }
+            OpCode::Data(_) if !frame.fin => {
+                parts.fragments += 1;
+                Ok(None)
+            }
+            OpCode::Data(_) => {
+                let Parts { kind, data, .. } = *self.parts.take().unwrap_or_default();
+                if kind == Some(Data::Text) {
+                    let text = String::from_utf8(data).map_err(|_| Violation::InvalidUtf8)?;
+                    return Ok(Some(Incoming::Message(Message::Text(text.into()))));
+                }
+                Ok(Some(Incoming::Message(Message::Binary(data.into()))))
+            }
+        }
+    }
+}
+
+fn incoming_control(control: Control, payload: Cow<'_, [u8]>) -> Result<Incoming<'_>, Violation> {
+    match control {
+        Control::Close => Close::decode(&payload).map(Incoming::Close),
+        Control::Ping => Ok(Incoming::Ping(payload)),
+        Control::Pong => Ok(Incoming::Pong(payload)),
+        Control::Reserved(opcode) => Err(Violation::UnknownOpcode(opcode)),
+    }
+}
+
+fn take<'b>(input: &mut &'b mut [u8], length: usize) -> &'b mut [u8] {
+    let (front, rest) = std::mem::take(input).split_at_mut(length);
+    *input = rest;
+    front
+}

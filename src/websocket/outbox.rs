@@ -1,0 +1,181 @@
+//! What goes to the peer: frames in order, in one buffer, until the stream takes them.
+//!
+//! The rest of the program holds a connection only through this. While the connection's own task runs, frames gather
+//! and go out in one write; from elsewhere a frame wakes that task.
+
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Waker};
+
+use super::close::Close;
+use super::frame::{self, Control, Data, OpCode};
+
+/// The states of the WebSocket interface that a server's connection can be in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadyState {
+    /// Messages flow.
+    Open,
+    /// A Close was sent: nothing follows it.
+    Closing,
+    /// Over.
+    Closed,
+}
+
+/// Why a frame was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// RFC 6455 section 5.5.1: no frame after a Close.
+    #[error("the connection is closing or closed")]
+    NotOpen,
+}
+
+/// The sending half of a connection, shared within its worker.
+#[derive(Debug)]
+pub struct Outbox {
+    id: u64,
+    bytes: RefCell<Vec<u8>>,
+    /// How many of them the stream has taken.
+    sent: Cell<usize>,
+    state: Cell<ReadyState>,
+    /// The code of the Close that was sent; 1005 for one without.
+    sent_code: Cell<u16>,
+    waker: RefCell<Option<Waker>>,
+    /// Whether the connection's own task is running, which sees new frames without being woken.
+    running: Cell<bool>,
+    /// The second of the alarm in the worker's wheel; 0 for none.
+    pub(super) alarm: Cell<u32>,
+}
+
+impl Outbox {
+    /// An open outbox whose first bytes are `prologue`, which is not a frame: the answer to the handshake.
+    pub fn new(id: u64, prologue: Vec<u8>) -> Self {
+        Self {
+            id,
+            bytes: RefCell::new(prologue),
+            sent: Cell::new(0),
+            state: Cell::new(ReadyState::Open),
+            sent_code: Cell::new(super::close::code::ABNORMAL),
+            waker: RefCell::new(None),
+            running: Cell::new(false),
+            alarm: Cell::new(0),
+        }
+    }
+
+    /// The connection's number, unique in the process.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The state as the handler may see it.
+    pub fn state(&self) -> ReadyState {
+        self.state.get()
+    }
+
+    /// Bytes that the stream has not taken yet.
+    pub fn buffered(&self) -> usize {
+        self.bytes.borrow().len() - self.sent.get()
+    }
+
+    /// Queues a text message.
+    pub fn send_text(&self, text: &str) -> Result<(), SendError> {
+        self.send(OpCode::Data(Data::Text), text.as_bytes())
+    }
+
+    /// Queues a binary message.
+    pub fn send_binary(&self, bytes: &[u8]) -> Result<(), SendError> {
+        self.send(OpCode::Data(Data::Binary), bytes)
+    }
+
+    /// Queues the Close; from then on nothing else is taken. `None` has no code.
+    pub fn close(&self, close: Option<&Close>) -> Result<(), SendError> {
+        let payload = close.map(Close::encode).unwrap_or_default();
+        self.send(OpCode::Control(Control::Close), &payload)?;
+        self.sent_code
+            .set(close.map_or(super::close::code::NO_STATUS, |close| close.code));
+        self.state.set(ReadyState::Closing);
+        Ok(())
+    }
+
+    /// The code of the Close that was sent, 1006 as long as none was.
+    pub(super) fn sent_code(&self) -> u16 {
+        self.sent_code.get()
+    }
+
+    pub(super) fn ping(&self) -> Result<(), SendError> {
+        self.send(OpCode::Control(Control::Ping), &[])
+    }
+
+    pub(super) fn pong(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.send(OpCode::Control(Control::Pong), payload)
+    }
+
+    fn send(&self, opcode: OpCode, payload: &[u8]) -> Result<(), SendError> {
+        if self.state.get() != ReadyState::Open {
+            return Err(SendError::NotOpen);
+        }
+        frame::encode(&mut self.bytes.borrow_mut(), opcode, payload);
+        self.wake();
+        Ok(())
+    }
+
+    /// Has the connection's task run again, unless it is running.
+    pub fn wake(&self) {
+        if !self.running.get()
+            && let Some(waker) = &*self.waker.borrow()
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn set_closed(&self) {
+        self.state.set(ReadyState::Closed);
+    }
+
+    /// The connection's task begins to run: frames need not wake it, and they gather in the worker's buffer.
+    pub(super) fn enter(&self, context: &Context<'_>, buffer: &mut Vec<u8>) {
+        self.running.set(true);
+        let mut waker = self.waker.borrow_mut();
+        if !waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(context.waker()))
+        {
+            *waker = Some(context.waker().clone());
+        }
+        let mut bytes = self.bytes.borrow_mut();
+        if bytes.is_empty() {
+            std::mem::swap(&mut *bytes, buffer);
+        }
+    }
+
+    /// The task stops running: the worker's buffer goes back, and what the stream has not taken is kept in one of
+    /// the connection's own.
+    pub(super) fn leave(&self, buffer: &mut Vec<u8>) {
+        self.running.set(false);
+        let mut bytes = self.bytes.borrow_mut();
+        if buffer.capacity() == 0 {
+            std::mem::swap(&mut *bytes, buffer);
+            *bytes = buffer[self.sent.take()..].to_vec();
+            buffer.clear();
+        } else if bytes.is_empty() {
+            *bytes = Vec::new();
+        }
+    }
+
+    /// What the stream has not taken yet.
+    pub(super) fn with_unsent<R>(&self, write: impl FnOnce(&[u8]) -> R) -> R {
+        write(&self.bytes.borrow()[self.sent.get()..])
+    }
+
+    /// The stream took this many bytes.
+    pub(super) fn sent(&self, count: usize) {
+        let mut bytes = self.bytes.borrow_mut();
+        let sent = self.sent.get() + count;
+        self.sent.set(sent);
+        if sent == bytes.len() {
+            bytes.clear();
+            self.sent.set(0);
+        } else if sent > bytes.len() / 2 {
+            bytes.drain(..sent);
+            self.sent.set(0);
+        }
+    }
+}

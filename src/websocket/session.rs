@@ -1,0 +1,61 @@
+//! What a connection does with its messages: the door between the protocol and whoever handles them.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::close::Close;
+use super::message::Message;
+use super::outbox::Outbox;
+
+/// What a session is told, one at a time and in this order: opened, then messages, then at most one request to
+/// close, then closed.
+#[derive(Debug)]
+pub enum Event<'b> {
+    /// The handshake is done.
+    Opened,
+    /// A complete message.
+    Message(Message<'b>),
+    /// The peer's Close arrived, `None` without a code; only for a session that [answers](Session::answers_close).
+    CloseRequested(Option<Close>),
+    /// The end, once after `Opened`, whatever it was. What is sent now is dropped.
+    Closed {
+        /// The peer's code, 1005 if its Close had none; without a Close from the peer ours; without any 1006.
+        code: u16,
+        /// The reason that came with the code, or what went wrong.
+        reason: Box<str>,
+        /// Whether both sides sent a Close.
+        was_clean: bool,
+    },
+}
+
+/// How the handling of an event ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing more to do.
+    Done,
+    /// The answer to [`Event::CloseRequested`]; `None` is a Close without a code.
+    Answer(Option<Close>),
+    /// The handler failed: the connection is closed with 1011.
+    Failed,
+}
+
+/// A handler of one connection. It may wait: while it does, the connection goes on answering pings and notices its end.
+pub trait Session {
+    /// Begins to handle an event. After `Pending` the connection calls [`resume`](Self::resume) when woken, and starts
+    /// nothing else before that is `Ready`.
+    fn start(
+        &mut self,
+        event: Event<'_>,
+        outbox: &Rc<Outbox>,
+        context: &mut Context<'_>,
+    ) -> Poll<Outcome>;
+
+    /// Goes on with the event whose handling waits.
+    fn resume(&mut self, context: &mut Context<'_>) -> Poll<Outcome>;
+
+    /// Ends a handling that waits, at once: the peer is gone or time is up.
+    fn cancel(&mut self);
+
+    /// Whether the session itself answers the peer's Close; otherwise its code is sent back.
+    fn answers_close(&self) -> bool;
+}

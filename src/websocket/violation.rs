@@ -1,0 +1,71 @@
+//! What a peer can do wrong, and the close code that says so.
+
+use super::close::code;
+
+/// A breach of RFC 6455 or of a limit by the peer. Its text is for the log and for `on_close`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// RFC 6455 section 5.1: a client masks every frame.
+    #[error("a frame without a mask")]
+    Unmasked,
+    /// Section 5.2: reserved bits are zero unless an extension was negotiated.
+    #[error("a reserved bit is set")]
+    ReservedBit,
+    /// Section 5.2: opcodes 3 to 7 and 11 to 15.
+    #[error("unknown opcode {0}")]
+    UnknownOpcode(u8),
+    /// Section 5.5: at most 125 bytes.
+    #[error("a control frame longer than 125 bytes")]
+    ControlTooLong,
+    /// Section 5.5: a control frame stands alone.
+    #[error("a fragmented control frame")]
+    ControlFragmented,
+    /// Section 5.4.
+    #[error("a continuation frame with nothing to continue")]
+    NothingToContinue,
+    /// Section 5.4.
+    #[error("a new message inside a fragmented one")]
+    MessageInsideMessage,
+    /// Section 5.2: the shortest form must be used.
+    #[error("a length that is not in its shortest form")]
+    LengthNotMinimal,
+    /// Section 5.2: the top bit of a 64-bit length is zero.
+    #[error("a length with its top bit set")]
+    LengthTopBit,
+    /// Section 5.5.1: the body is empty or starts with two bytes.
+    #[error("a Close body of one byte")]
+    CloseBodyTooShort,
+    /// Section 7.4: not a code that may be sent.
+    #[error("close code {0} must not be sent")]
+    CloseCode(u16),
+    /// Section 5.5.1.
+    #[error("a close reason that is not UTF-8")]
+    CloseReason,
+    /// Section 8.1.
+    #[error("text that is not UTF-8")]
+    InvalidUtf8,
+    /// Section 10.4.
+    #[error("a message over the limit of {limit} bytes")]
+    TooBig {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Section 10.4: many tiny fragments cost more than they carry.
+    #[error("too many tiny fragments")]
+    TinyFragments,
+    /// Section 10.4: a frame or message that never ends.
+    #[error("a message was not finished in time")]
+    Stalled,
+}
+
+impl Violation {
+    /// The close code that answers it, RFC 6455 section 7.4.1.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::InvalidUtf8 | Self::CloseReason => code::INVALID_PAYLOAD,
+            Self::TooBig { .. } => code::TOO_BIG,
+            Self::TinyFragments | Self::Stalled => code::POLICY,
+            _ => code::PROTOCOL_ERROR,
+        }
+    }
+}
