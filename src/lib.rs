@@ -24,4 +24,6 @@
 //! `main` is [`cli`] → [`commands`] → [`app`]. A worker is one thread; nothing on a connection's path is shared with
 //! another, and what crosses threads is a message on a channel.
 
+pub mod config;
+pub mod script;
 pub mod websocket;

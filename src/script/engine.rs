@@ -1,0 +1,41 @@
+//! A Rhai engine as handlers see it: the standard library, our API, and the limits.
+
+use rhai::module_resolvers::DummyModuleResolver;
+use rhai::packages::{Package, StandardPackage};
+use rhai::{Engine, Position};
+
+use super::{Limits, api, meter};
+
+/// Nesting of expressions at top level and in functions; Rhai's defaults of release builds, set so that debug builds
+/// and tests agree with them.
+const EXPRESSION_DEPTHS: (usize, usize) = (64, 32);
+
+/// An engine with everything a script may call.
+pub fn engine(limits: &Limits) -> Engine {
+    let mut engine = Engine::new_raw();
+    engine.register_global_module(StandardPackage::new().as_shared_module());
+    api::register(&mut engine);
+    engine
+        .set_module_resolver(DummyModuleResolver::new())
+        .disable_symbol("eval")
+        .set_strict_variables(true)
+        .set_max_expr_depths(EXPRESSION_DEPTHS.0, EXPRESSION_DEPTHS.1)
+        .set_max_call_levels(limits.call_levels)
+        .set_max_string_size(limits.string)
+        // Rhai counts a blob's bytes as array elements, and a binary message must fit.
+        .set_max_array_size(limits.string)
+        .set_max_map_size(limits.map)
+        .set_max_variables(limits.variables)
+        .set_max_functions(limits.functions)
+        .on_progress(|_| meter::tick())
+        .on_print(|text| tracing::info!(target: "wsh_server::print", "{text}"))
+        .on_debug(|text, file, position: Position| {
+            tracing::debug!(target: "wsh_server::print", file, line = position.line(), "{text}");
+        });
+    #[allow(deprecated, reason = "Rhai marks its volatile interfaces so")]
+    engine.on_parse_token(|token, _, _| {
+        meter::breathe();
+        token
+    });
+    engine
+}

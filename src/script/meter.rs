@@ -1,0 +1,106 @@
+//! How long a script may compute: slices of time, and a budget over them.
+//!
+//! Rhai calls [`tick`] at every operation. A script that has used up its slice lets others go first; one that has
+//! used up its budget between two waits ends with an error.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use rhai::Dynamic;
+
+use super::fiber::{self, Wait, Wake};
+
+/// How long a script may hold its worker. A quarter of a millisecond is a hundred echo hooks, and keeps the round
+/// trips of the other connections well under the 5 ms of the design.
+const SLICE: Duration = Duration::from_micros(250);
+/// Operations between two looks at the clock: about 3 µs of them for 25 ns of it.
+const INTERVAL: u32 = 64;
+
+#[derive(Clone, Copy)]
+struct Meter {
+    ticks: u32,
+    slice_began: Option<Instant>,
+    spent: Duration,
+    budget: Duration,
+}
+
+thread_local! {
+    static METER: Cell<Meter> = const {
+        Cell::new(Meter { ticks: 0, slice_began: None, spent: Duration::ZERO, budget: Duration::MAX })
+    };
+}
+
+/// Why a script is ended from outside; it travels in Rhai's uncatchable `ErrorTerminated`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// It computed longer than this without a wait.
+    Budget(Duration),
+    /// Its peer is gone, or the server's time is up.
+    Cancelled,
+}
+
+/// A new call begins, with this budget.
+pub fn start(budget: Duration) {
+    METER.set(Meter {
+        ticks: 0,
+        slice_began: None,
+        spent: Duration::ZERO,
+        budget,
+    });
+}
+
+/// Waits; the time after it is counted anew. `Err` when the call must end.
+pub fn wait(wait: Wait) -> Result<(), Stop> {
+    let meter = METER.get();
+    let wake = fiber::wait(wait);
+    METER.set(Meter {
+        ticks: 0,
+        slice_began: None,
+        spent: Duration::ZERO,
+        ..meter
+    });
+    match wake {
+        Wake::Ready => Ok(()),
+        Wake::Cancelled => Err(Stop::Cancelled),
+    }
+}
+
+/// One token of a source that is being compiled, which cannot be stopped but can let others go first.
+pub fn breathe() {
+    let meter = METER.get();
+    METER.set(Meter {
+        budget: Duration::MAX,
+        ..meter
+    });
+    tick();
+    METER.set(Meter {
+        budget: meter.budget,
+        ..METER.get()
+    });
+}
+
+/// One operation of a script; a value ends it.
+pub fn tick() -> Option<Dynamic> {
+    let mut meter = METER.get();
+    meter.ticks = meter.ticks.wrapping_add(1);
+    if !meter.ticks.is_multiple_of(INTERVAL) {
+        METER.set(meter);
+        return None;
+    }
+    let now = Instant::now();
+    let used = now - *meter.slice_began.get_or_insert(now);
+    if used < SLICE {
+        METER.set(meter);
+        return None;
+    }
+    meter.spent += used;
+    if meter.spent > meter.budget {
+        return Some(Dynamic::from(Stop::Budget(meter.budget)));
+    }
+    let wake = fiber::wait(Wait::Slice);
+    METER.set(Meter {
+        slice_began: Some(Instant::now()),
+        ..meter
+    });
+    (wake == Wake::Cancelled).then(|| Dynamic::from(Stop::Cancelled))
+}

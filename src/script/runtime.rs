@@ -1,0 +1,170 @@
+//! A worker's scripts: its engine, its fibers, and the handlers it has compiled.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use rhai::Engine;
+
+use super::Limits;
+use super::call;
+use super::engine::engine;
+use super::fiber::Fibers;
+use super::hooks::Hook;
+use super::program::{Program, Source};
+use super::turns::Turns;
+
+/// One worker's script machine.
+pub struct Runtime {
+    pub(super) fibers: Fibers,
+    pub(super) turns: Turns,
+    engine: Rc<Engine>,
+    limits: Rc<Limits>,
+    /// By file. Weak, so that a file that is gone is forgotten when its last connection ends, and found again by
+    /// those that are left when it comes back.
+    handlers: RefCell<HashMap<String, Weak<Handler>>>,
+}
+
+/// One file's handler on one worker: the program that serves, and the source that should.
+#[derive(Debug)]
+pub struct Handler {
+    pub(super) limits: Rc<Limits>,
+    engine: Rc<Engine>,
+    newest: RefCell<Arc<Source>>,
+    program: RefCell<Option<Rc<Program>>>,
+    /// A fiber is compiling; until it is done the others use what serves.
+    loading: Cell<bool>,
+}
+
+impl Runtime {
+    /// A machine within these limits.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            fibers: Fibers::new(limits.fibers, call::run),
+            turns: Turns::default(),
+            engine: Rc::new(engine(&limits)),
+            limits: Rc::new(limits),
+            handlers: RefCell::default(),
+        }
+    }
+
+    /// Gives computing scripts their turns, for ever: a task of the worker.
+    pub async fn run_turns(&self) {
+        self.turns.run().await;
+    }
+
+    /// The handler of a source's file, with this source as its newest.
+    pub fn handler(&self, source: &Arc<Source>) -> Rc<Handler> {
+        let mut handlers = self.handlers.borrow_mut();
+        if let Some(handler) = handlers.get(&source.file).and_then(Weak::upgrade) {
+            handler.replace(source);
+            return handler;
+        }
+        let handler = Rc::new(Handler {
+            limits: Rc::clone(&self.limits),
+            engine: Rc::clone(&self.engine),
+            newest: RefCell::new(Arc::clone(source)),
+            program: RefCell::new(None),
+            loading: Cell::new(false),
+        });
+        handlers.insert(source.file.clone(), Rc::downgrade(&handler));
+        handler
+    }
+
+    /// Whether connections use this file with another source than this.
+    pub fn is_outdated(&self, source: &Source) -> bool {
+        let handler = self
+            .handlers
+            .borrow()
+            .get(&source.file)
+            .and_then(Weak::upgrade);
+        handler.is_some_and(|handler| handler.newest.borrow().version != source.version)
+    }
+
+    /// The handler of a source's file if connections use it, with this source as its newest.
+    pub(super) fn in_use(&self, source: &Arc<Source>) -> Option<Rc<Handler>> {
+        let handler = self
+            .handlers
+            .borrow()
+            .get(&source.file)
+            .and_then(Weak::upgrade)?;
+        handler.replace(source);
+        Some(handler)
+    }
+
+    /// Once a second: memory of deep calls and handlers without connections are given back.
+    pub fn tick(&self) {
+        self.fibers.trim();
+        self.handlers
+            .borrow_mut()
+            .retain(|_, handler| handler.strong_count() > 0);
+    }
+}
+
+impl Handler {
+    fn replace(&self, source: &Arc<Source>) {
+        if self.newest.borrow().version != source.version {
+            *self.newest.borrow_mut() = Arc::clone(source);
+        }
+    }
+
+    /// The program that serves, compiled on first use; `None` if even that fails, which has been reported.
+    pub(super) fn program(&self) -> Option<Rc<Program>> {
+        let current = self.program.borrow().clone();
+        let newest = self.newest.borrow().version;
+        match current {
+            Some(program) if program.source.version == newest || self.loading.get() => {
+                Some(program)
+            }
+            _ => {
+                self.load();
+                self.program.borrow().clone()
+            }
+        }
+    }
+
+    /// Compiles the newest source unless it serves already.
+    pub(super) fn load(&self) {
+        let source = Arc::clone(&self.newest.borrow());
+        if self
+            .program
+            .borrow()
+            .as_ref()
+            .is_some_and(|program| program.source.version == source.version)
+        {
+            return;
+        }
+        self.loading.set(true);
+        let compiled = Program::compile(&self.engine, &source, &self.limits);
+        self.loading.set(false);
+        match compiled {
+            Ok(program) => *self.program.borrow_mut() = Some(Rc::new(program)),
+            // It compiled where it was checked, so this is about this run of its top level. What serves goes on.
+            Err(fault) => {
+                tracing::error!(file = source.file, "script fault\n{fault}\n");
+                if let Some(program) = &*self.program.borrow() {
+                    *self.newest.borrow_mut() = Arc::clone(&program.source);
+                }
+            }
+        }
+    }
+
+    /// Whether a program serves.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.program.borrow().is_some()
+    }
+
+    /// The file's name below the handler folder.
+    pub fn file(&self) -> String {
+        self.newest.borrow().file.clone()
+    }
+
+    /// Whether the program that serves defines this hook.
+    pub fn has(&self, hook: Hook) -> bool {
+        self.program
+            .borrow()
+            .as_ref()
+            .is_some_and(|program| program.has(hook))
+    }
+}
