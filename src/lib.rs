@@ -25,5 +25,6 @@
 //! another, and what crosses threads is a message on a channel.
 
 pub mod config;
+pub mod handlers;
 pub mod script;
 pub mod websocket;

@@ -1,0 +1,169 @@
+//! One generation: an immutable table from path to handler, made whole and swapped whole.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::path::Route;
+use crate::script::{Fault, Hook, Source};
+
+/// A handler file in one generation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// What serves: the newest version that compiled, if any did.
+    pub source: Option<Arc<Source>>,
+    /// The hooks that it defines.
+    pub hooks: Vec<Hook>,
+    /// What is wrong with the newest version, if it does not serve.
+    pub fault: Option<Fault>,
+}
+
+/// The handlers at one moment.
+#[derive(Debug, Default)]
+pub struct Generation {
+    /// Counts from 1; 0 is the empty one before the first scan.
+    pub number: u64,
+    /// By file name below the root.
+    pub entries: BTreeMap<String, Entry>,
+    literal: HashMap<String, String>,
+    /// In order: literals before parameters at each place.
+    patterns: Vec<(Route, String)>,
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub struct Found<'g> {
+    /// The handler.
+    pub entry: &'g Entry,
+    /// What its parameters matched.
+    pub params: Vec<(String, String)>,
+}
+
+impl Generation {
+    /// A table of these entries and aliases, and what could not be put into it, a sentence each.
+    pub fn new(
+        number: u64,
+        entries: BTreeMap<String, Entry>,
+        aliases: &[(String, String)],
+    ) -> (Self, Vec<String>) {
+        let mut generation = Self {
+            number,
+            entries,
+            ..Self::default()
+        };
+        let mut problems = Vec::new();
+        let mut patterns: BTreeMap<Route, String> = BTreeMap::new();
+        for file in generation.entries.keys() {
+            for route in Route::of_file(file) {
+                let first = match route.as_literal() {
+                    Some(path) => generation
+                        .literal
+                        .entry(path)
+                        .or_insert_with(|| file.clone()),
+                    None => patterns
+                        .entry(route.clone())
+                        .or_insert_with(|| file.clone()),
+                };
+                if first != file {
+                    problems.push(format!(
+                        "{file} and {first} are both {route}; {first} serves it: rename one of them"
+                    ));
+                }
+            }
+        }
+        for (alias, existing) in aliases {
+            match generation.literal.get(existing).cloned() {
+                Some(file) => {
+                    generation.literal.insert(alias.clone(), file);
+                }
+                None => problems.push(format!(
+                    "the map file's alias {alias} is for {existing}, which no handler serves"
+                )),
+            }
+        }
+        generation.patterns = patterns.into_iter().collect();
+        (generation, problems)
+    }
+
+    /// The handler of a decoded path.
+    pub fn find(&self, path: &str) -> Option<Found<'_>> {
+        if let Some(file) = self.literal.get(path) {
+            return Some(Found {
+                entry: self.entries.get(file)?,
+                params: Vec::new(),
+            });
+        }
+        self.patterns.iter().find_map(|(route, file)| {
+            let params = route.matches(path)?;
+            Some(Found {
+                entry: self.entries.get(file)?,
+                params,
+            })
+        })
+    }
+
+    /// Every path with its file, in order.
+    fn routes(&self) -> Vec<(String, &str)> {
+        let literal = self
+            .literal
+            .iter()
+            .map(|(path, file)| (path.clone(), file.as_str()));
+        let mut routes: Vec<_> = literal
+            .chain(
+                self.patterns
+                    .iter()
+                    .map(|(route, file)| (route.to_string(), file.as_str())),
+            )
+            .collect();
+        routes.sort();
+        routes
+    }
+
+    /// A table for people: path, file, hooks.
+    pub fn table(&self) -> String {
+        let routes = self.routes();
+        let width = |of: fn(&(String, &str)) -> usize| routes.iter().map(of).max().unwrap_or(0);
+        let (path_width, file_width) = (width(|route| route.0.len()), width(|route| route.1.len()));
+        let mut table = String::new();
+        for (path, file) in &routes {
+            let hooks = match &self.entries[*file] {
+                Entry { source: None, .. } => "broken: see the log".to_owned(),
+                entry => entry
+                    .hooks
+                    .iter()
+                    .map(|hook| hook.name())
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            };
+            let _ = writeln!(table, "  {path:path_width$}  {file:file_width$}  {hooks}");
+        }
+        table
+    }
+}
+
+/// Reads a map file of pywebsocket's format: an alias and an existing path a line, `#` begins a comment line.
+///
+/// A later alias may be for an earlier one. Lines of another shape are problems, a sentence each.
+pub fn read_aliases(path: &Path) -> std::io::Result<(Vec<(String, String)>, Vec<String>)> {
+    let text = std::fs::read_to_string(path)?;
+    let (mut aliases, mut problems) = (Vec::new(), Vec::new());
+    for (number, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.starts_with('#') && !line.trim().is_empty())
+    {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words[..] {
+            [alias, existing] if alias.starts_with('/') && existing.starts_with('/') => {
+                aliases.push((alias.to_owned(), existing.to_owned()));
+            }
+            _ => problems.push(format!(
+                "{}:{}: {line:?} is not two paths, /alias /existing",
+                path.display(),
+                number + 1
+            )),
+        }
+    }
+    Ok((aliases, problems))
+}

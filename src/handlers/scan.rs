@@ -1,0 +1,173 @@
+//! The folder as it is now: every handler file with what tells whether it has changed.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::path::SUFFIX;
+use crate::config;
+
+/// What changes when a file does. The change time cannot be set, so a kept modification time does not hide an edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// How long ago the file last changed; zero if its clock is ahead of ours.
+    pub fn age(&self) -> Duration {
+        let changed = SystemTime::UNIX_EPOCH
+            + Duration::new(
+                u64::try_from(self.changed.0).unwrap_or(0),
+                u32::try_from(self.changed.1).unwrap_or(0),
+            );
+        changed.elapsed().unwrap_or_default()
+    }
+}
+
+/// One walk: handler files by name below the root, and what could not be taken.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// By name with `/`.
+    pub files: BTreeMap<String, (PathBuf, Stamp)>,
+    /// Folders that were walked, for watching.
+    pub folders: Vec<PathBuf>,
+    /// Files that look like handlers and cannot be, with the reason.
+    pub skipped: BTreeMap<String, String>,
+}
+
+/// Walks the folder. `Err` only if the root itself cannot be read.
+pub fn scan(config: &config::Handlers) -> io::Result<Scan> {
+    let root = fs::canonicalize(&config.root)?;
+    let start = match &config.scan_dir {
+        Some(folder) => fs::canonicalize(folder)?,
+        None => root.clone(),
+    };
+    let mut scan = Scan::default();
+    let mut walk = Walk {
+        root: &root,
+        outside_root: config.outside_root,
+        scan: &mut scan,
+    };
+    fs::read_dir(&start)?;
+    walk.folder(&start, &name_below(&root, &start).unwrap_or_default(), 0);
+    Ok(scan)
+}
+
+/// Folders inside each other, which also ends a circle of links.
+const DEPTH: usize = 32;
+
+struct Walk<'a> {
+    root: &'a Path,
+    outside_root: bool,
+    scan: &'a mut Scan,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, folder: &Path, name: &str, depth: usize) {
+        let Ok(entries) = fs::read_dir(folder) else {
+            return;
+        };
+        self.scan.folders.push(folder.to_owned());
+        for entry in entries.flatten() {
+            let Ok(file) = entry.file_name().into_string() else {
+                continue;
+            };
+            // Editors' leavings: `.echo_wsh.rhai.swp`, `.#echo_wsh.rhai`, `#echo_wsh.rhai#`, `echo_wsh.rhai~`.
+            if file.starts_with(['.', '#', '~']) {
+                continue;
+            }
+            let below = if name.is_empty() {
+                file.clone()
+            } else {
+                format!("{name}/{file}")
+            };
+            let path = entry.path();
+            let is_handler = file.ends_with(SUFFIX);
+            match self.kind(&path) {
+                Ok(Some(metadata)) if metadata.is_dir() && !is_handler => {
+                    if depth < DEPTH {
+                        self.folder(&path, &below, depth + 1);
+                    }
+                }
+                Ok(Some(metadata)) if is_handler => self.handler(below, path, &metadata),
+                Ok(None) if is_handler => {
+                    let why = "it is a link that leads out of the handler folder; --allow-handlers-outside-root-dir allows it";
+                    self.scan.skipped.insert(below, why.into());
+                }
+                Err(error) if is_handler => {
+                    self.scan.skipped.insert(below, error.to_string());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn handler(&mut self, name: String, path: PathBuf, metadata: &Metadata) {
+        let kind = metadata.file_type();
+        if kind.is_file() {
+            self.scan.files.insert(name, (path, Stamp::of(metadata)));
+        } else {
+            let what = if kind.is_dir() {
+                "a folder"
+            } else if kind.is_fifo() || kind.is_socket() {
+                "a pipe or socket"
+            } else {
+                "a device"
+            };
+            self.scan
+                .skipped
+                .insert(name, format!("it is {what}, not a file"));
+        }
+    }
+
+    /// What a path leads to; `None` if that is outside the root and may not be.
+    fn kind(&self, path: &Path) -> io::Result<Option<Metadata>> {
+        let metadata = fs::symlink_metadata(path)?;
+        if !metadata.is_symlink() {
+            return Ok(Some(metadata));
+        }
+        let target = fs::canonicalize(path)?;
+        if !self.outside_root && !target.starts_with(self.root) {
+            return Ok(None);
+        }
+        fs::metadata(&target).map(Some)
+    }
+}
+
+/// A path's name below the root, with `/`; `None` if it is not below.
+pub fn name_below(root: &Path, path: &Path) -> Option<String> {
+    let below = path.strip_prefix(root).ok()?;
+    let parts: Option<Vec<_>> = below
+        .components()
+        .map(|part| part.as_os_str().to_str())
+        .collect();
+    Some(parts?.join("/"))
+}
+
+/// A file's text, of at most `limit` bytes and one more, which shows that there are more.
+pub fn read(path: &Path, limit: usize) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?
+        .take(limit as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file is not UTF-8"))
+}
