@@ -26,5 +26,6 @@
 
 pub mod config;
 pub mod handlers;
+pub mod http;
 pub mod script;
 pub mod websocket;

@@ -1,0 +1,307 @@
+//! A request head: bytes to fields, strictly. RFC 9112 sections 2 to 6, RFC 6455 section 4.2.1.
+
+use std::ops::Range;
+
+use super::respond::Refusal;
+use crate::config::limits::HEAD;
+use crate::websocket::handshake::{has_token, is_key, is_token, tokens};
+
+/// A head that httparse took, with the bytes behind it.
+#[derive(Debug)]
+pub struct Head {
+    bytes: Vec<u8>,
+    length: usize,
+    method: Range<usize>,
+    target: Range<usize>,
+    minor_version: u8,
+    fields: Vec<(Range<usize>, Range<usize>)>,
+}
+
+/// Where the head ends, given that the last `new` bytes have just come; `None` asks for more.
+pub fn end(bytes: &[u8], new: usize) -> Result<Option<usize>, Refusal> {
+    let seen = bytes.len() - new;
+    let line_end = bytes.iter().position(|byte| *byte == b'\n');
+    // What is no request at all is refused by its first line: other protocols never send an empty one.
+    if seen == 0 || line_end.is_some_and(|at| at >= seen) {
+        check_request_line(&bytes[..line_end.map_or(bytes.len(), |at| at + 1)])?;
+    }
+    if line_end.unwrap_or(bytes.len()) > HEAD.line {
+        return Err(Refusal::new(
+            414,
+            format!("the request line has more than {} bytes", HEAD.line),
+        ));
+    }
+    let from = seen.saturating_sub(3);
+    if let Some(at) = bytes[from..]
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+    {
+        let length = from + at + 4;
+        return if length > HEAD.bytes {
+            Err(too_large())
+        } else {
+            Ok(Some(length))
+        };
+    }
+    if let Some(at) = bytes[from..]
+        .windows(2)
+        .position(|window| window[1] == b'\n' && window[0] != b'\r')
+    {
+        let _ = at;
+        return Err(Refusal::new(400, "a line does not end with CR LF"));
+    }
+    if bytes.len() > HEAD.bytes {
+        Err(too_large())
+    } else {
+        Ok(None)
+    }
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(431, format!("the head has more than {} bytes", HEAD.bytes))
+}
+
+/// Refuses a first line, whole or in part, that cannot become a request's.
+fn check_request_line(line: &[u8]) -> Result<(), Refusal> {
+    let malformed = || Refusal::new(400, "this is not an HTTP/1.1 request");
+    let mut fields = [httparse::EMPTY_HEADER; 0];
+    let Err(error) = httparse::Request::new(&mut fields).parse(line) else {
+        return Ok(());
+    };
+    match error {
+        httparse::Error::TooManyHeaders => Ok(()),
+        httparse::Error::Version => {
+            let version = line
+                .rsplit(|byte| *byte == b' ')
+                .next()
+                .unwrap_or_default()
+                .trim_ascii();
+            match version {
+                [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+                    if major.is_ascii_digit() && *major != b'1' && minor.is_ascii_digit() =>
+                {
+                    Err(Refusal::new(505, "HTTP/1.1 is spoken here"))
+                }
+                _ => Err(malformed()),
+            }
+        }
+        _ => Err(malformed()),
+    }
+}
+
+impl Head {
+    /// Takes the fields apart. `length` is where the head ends.
+    pub fn parse(bytes: Vec<u8>, length: usize) -> Result<Self, Refusal> {
+        let mut fields = [httparse::EMPTY_HEADER; HEAD.headers];
+        let mut request = httparse::Request::new(&mut fields);
+        match request.parse(&bytes[..length]) {
+            Ok(httparse::Status::Complete(_)) => {}
+            Err(httparse::Error::TooManyHeaders) => {
+                return Err(Refusal::new(
+                    431,
+                    format!("the head has more than {} lines", HEAD.headers),
+                ));
+            }
+            Ok(httparse::Status::Partial) | Err(_) => {
+                return Err(Refusal::new(400, "a header line is malformed"));
+            }
+        }
+        if bytes[..length]
+            .windows(2)
+            .any(|window| window[1] == b'\n' && window[0] != b'\r')
+        {
+            return Err(Refusal::new(400, "a line does not end with CR LF"));
+        }
+        let start = bytes.as_ptr() as usize;
+        let range = |part: &[u8]| {
+            let from = part.as_ptr() as usize - start;
+            from..from + part.len()
+        };
+        let method = range(request.method.unwrap_or_default().as_bytes());
+        let target = range(request.path.unwrap_or_default().as_bytes());
+        let minor_version = request.version.unwrap_or_default();
+        let fields: Vec<_> = request
+            .headers
+            .iter()
+            .map(|field| (range(field.name.as_bytes()), range(field.value)))
+            .collect();
+        if fields
+            .iter()
+            .any(|(name, value)| value.end - name.start > HEAD.line)
+        {
+            return Err(Refusal::new(
+                431,
+                format!("a header line has more than {} bytes", HEAD.line),
+            ));
+        }
+        Ok(Self {
+            bytes,
+            length,
+            method,
+            target,
+            minor_version,
+            fields,
+        })
+    }
+
+    /// The method, as it came.
+    pub fn method(&self) -> &str {
+        self.text(&self.method)
+    }
+
+    /// The target up to `?`.
+    pub fn path(&self) -> &str {
+        let target = self.text(&self.target);
+        target.split_once('?').map_or(target, |(path, _)| path)
+    }
+
+    /// The target behind `?`.
+    pub fn query(&self) -> &str {
+        self.text(&self.target)
+            .split_once('?')
+            .map_or("", |(_, query)| query)
+    }
+
+    /// Every field in order; bytes of a value that are no UTF-8 are taken for Latin-1, as browsers do.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, String)> {
+        self.fields.iter().map(|(name, value)| {
+            let value = &self.bytes[value.clone()];
+            let text = std::str::from_utf8(value).map_or_else(
+                |_| value.iter().map(|byte| *byte as char).collect(),
+                str::to_owned,
+            );
+            (self.text(name), text)
+        })
+    }
+
+    /// What came behind the head.
+    pub fn rest(&self) -> &[u8] {
+        &self.bytes[self.length..]
+    }
+
+    /// The head and what came behind it, as they came.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The values of a field that are text.
+    pub fn values<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h str> {
+        self.fields
+            .iter()
+            .filter(move |(known, _)| self.text(known).eq_ignore_ascii_case(name))
+            .map(|(_, value)| std::str::from_utf8(&self.bytes[value.clone()]).unwrap_or("\u{FFFD}"))
+    }
+
+    fn text(&self, range: &Range<usize>) -> &str {
+        // httparse takes a name or method of token characters and a target of visible ones or UTF-8.
+        std::str::from_utf8(&self.bytes[range.clone()]).unwrap_or("\u{FFFD}")
+    }
+
+    /// What holds for every request.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let hosts: Vec<_> = self.values("host").collect();
+        match hosts[..] {
+            [host] if is_host(host) => {}
+            [] if self.minor_version == 0 => {}
+            [_] => return Err(Refusal::new(400, "the Host header is malformed")),
+            _ => return Err(Refusal::new(400, "exactly one Host header is needed")),
+        }
+        let target = self.text(&self.target);
+        if !target.starts_with('/') || target.contains('#') {
+            return Err(Refusal::new(400, "the target must be a path"));
+        }
+        if self.has_body() {
+            return Err(Refusal::new(400, "a request here has no body"));
+        }
+        Ok(())
+    }
+
+    fn has_body(&self) -> bool {
+        self.values("transfer-encoding").next().is_some()
+            || self.values("content-length").any(|length| length != "0")
+    }
+
+    /// Whether the client wants to change the protocol to WebSocket.
+    pub fn is_upgrade(&self) -> bool {
+        self.values("upgrade")
+            .any(|value| has_token(value, "websocket"))
+    }
+
+    /// What holds for an opening handshake, RFC 6455 section 4.2.1.
+    pub fn check_upgrade(&self) -> Result<(), Refusal> {
+        if self.method() != "GET" {
+            return Err(Refusal::new(405, "an opening handshake is a GET").header("Allow", "GET"));
+        }
+        if self.minor_version == 0 {
+            return Err(Refusal::new(400, "an opening handshake is HTTP/1.1"));
+        }
+        if !self
+            .values("connection")
+            .any(|value| has_token(value, "upgrade"))
+        {
+            return Err(Refusal::new(
+                400,
+                "the Connection header lacks the token Upgrade",
+            ));
+        }
+        if self.values("sec-websocket-version").collect::<Vec<_>>() != ["13"] {
+            let refusal = Refusal::new(426, "version 13 of the protocol is spoken here");
+            return Err(refusal
+                .header("Upgrade", "websocket")
+                .header("Sec-WebSocket-Version", "13"));
+        }
+        match self.values("sec-websocket-key").collect::<Vec<_>>()[..] {
+            [key] if is_key(key) => {}
+            _ => {
+                return Err(Refusal::new(
+                    400,
+                    "exactly one Sec-WebSocket-Key of 16 bytes in base64 is needed",
+                ));
+            }
+        }
+        self.protocols().map(|_| ())
+    }
+
+    /// The key of a checked handshake.
+    pub fn key(&self) -> &str {
+        self.values("sec-websocket-key").next().unwrap_or_default()
+    }
+
+    /// The subprotocols of a handshake, in order; a repeated header continues the list.
+    pub fn protocols(&self) -> Result<Vec<String>, Refusal> {
+        let mut protocols: Vec<String> = Vec::new();
+        for protocol in self.values("sec-websocket-protocol").flat_map(tokens) {
+            if !is_token(protocol) {
+                return Err(Refusal::new(400, "a subprotocol is not a token"));
+            }
+            protocols.push(protocol.to_owned());
+        }
+        // Section 4.1: all of them must be unique.
+        let mut sorted: Vec<_> = protocols.iter().collect();
+        sorted.sort();
+        if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Refusal::new(400, "a subprotocol is offered twice"));
+        }
+        Ok(protocols)
+    }
+
+    /// A request without an upgrade on a handler's path.
+    pub fn refuse_plain(&self) -> Refusal {
+        if !matches!(self.method(), "GET" | "HEAD") {
+            return Refusal::new(405, "this is a WebSocket resource").header("Allow", "GET");
+        }
+        Refusal::new(
+            426,
+            "this is a WebSocket resource: open it with new WebSocket(\"ws://…\")",
+        )
+        .header("Upgrade", "websocket")
+    }
+}
+
+/// A host and maybe a port, RFC 9110 section 7.2: no lists, no spaces, nothing that is a path.
+fn is_host(host: &str) -> bool {
+    !host.is_empty()
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte))
+}

@@ -1,0 +1,141 @@
+//! A request head to what becomes of it: an upgrade, a file, or a refusal.
+//!
+//! A connection's first head decides everything: after a refusal nothing more is read as HTTP, and ordinary requests
+//! are answered one a connection, so that no proxy can be led to see a request where we see none.
+
+mod files;
+mod head;
+mod respond;
+mod upgrade;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+use crate::config::limits;
+use crate::handlers::{Found, Generation, decode_path};
+use crate::script::Runtime;
+use crate::websocket::Shared;
+use head::Head;
+use respond::Refusal;
+
+/// What answering a connection needs: one worker's site.
+pub struct Site {
+    /// The handlers that serve.
+    pub generation: RefCell<Arc<Generation>>,
+    /// The worker's scripts.
+    pub runtime: Rc<Runtime>,
+    /// The worker's connections.
+    pub shared: Rc<Shared>,
+    /// The folder of ordinary files, resolved.
+    pub document_root: Option<PathBuf>,
+}
+
+/// Numbers connections, the same way on all workers.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+
+/// Answers one connection from its first byte on. `permit` is dropped when it ends.
+pub async fn serve<S, P>(site: Rc<Site>, mut stream: S, remote: SocketAddr, permit: P)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    P: Unpin + 'static,
+{
+    let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+    let head = match tokio::time::timeout(limits::HEAD.time, read_head(&mut stream)).await {
+        Ok(Ok(Some(head))) => head,
+        Ok(Ok(None)) => return,
+        Ok(Err(refusal)) => {
+            tracing::debug!(connection = id, %remote, status = refusal.status, "request refused: {}", refusal.body);
+            return refusal.send(stream, false).await;
+        }
+        Err(_) => {
+            tracing::debug!(connection = id, %remote, "no request within {:?}", limits::HEAD.time);
+            return Refusal::new(408, "the request did not arrive in time")
+                .send(stream, false)
+                .await;
+        }
+    };
+    let without_body = head.method() == "HEAD";
+    let refusal = match decide(&site, &head) {
+        Ok(Decision::Upgrade(entry, path)) => {
+            match upgrade::upgrade(&site, stream, head, entry, path, remote, id, permit).await {
+                Ok(()) => return,
+                Err((stream, refusal)) => return refuse(refusal, stream, id, remote, false).await,
+            }
+        }
+        Ok(Decision::File(root)) => return files::serve(stream, head, root).await,
+        Err(refusal) => refusal,
+    };
+    refuse(refusal, stream, id, remote, without_body).await;
+}
+
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
+    refusal: Refusal,
+    stream: S,
+    id: u64,
+    remote: SocketAddr,
+    without_body: bool,
+) {
+    tracing::debug!(connection = id, %remote, status = refusal.status, "request refused: {}", refusal.body.trim_end());
+    refusal.send(stream, without_body).await;
+}
+
+/// What a request is for.
+enum Decision {
+    Upgrade(upgrade::Target, String),
+    File(PathBuf),
+}
+
+fn decide(site: &Site, head: &Head) -> Result<Decision, Refusal> {
+    head.check()?;
+    let path = decode_path(head.path()).map_err(|error| Refusal::new(400, error.to_string()))?;
+    let generation = site.generation.borrow().clone();
+    let found = generation.find(&path);
+    if head.is_upgrade() {
+        head.check_upgrade()?;
+        let Some(found) = found else {
+            return Err(Refusal::new(404, "no handler has this path"));
+        };
+        let Found { entry, params } = found;
+        return match &entry.source {
+            Some(source) => Ok(Decision::Upgrade(
+                upgrade::Target {
+                    source: Arc::clone(source),
+                    params,
+                },
+                path,
+            )),
+            None => Err(Refusal::new(
+                500,
+                "the handler is broken; the server's log says where",
+            )),
+        };
+    }
+    if found.is_some() {
+        return Err(head.refuse_plain());
+    }
+    match &site.document_root {
+        Some(root) => files::check(head, &path, root).map(|()| Decision::File(root.clone())),
+        None => Err(Refusal::new(404, "nothing has this path")),
+    }
+}
+
+/// Reads up to the end of a request head; `None` if the peer left before.
+async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Option<Head>, Refusal> {
+    let mut bytes = Vec::with_capacity(1024);
+    loop {
+        match stream.read_buf(&mut bytes).await {
+            Ok(0) | Err(_) => return Ok(None),
+            Ok(count) => {
+                if let Some(length) = head::end(&bytes, count)? {
+                    return Head::parse(bytes, length).map(Some);
+                }
+            }
+        }
+    }
+}
