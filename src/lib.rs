@@ -24,8 +24,13 @@
 //! `main` is [`cli`] → [`commands`] → [`app`]. A worker is one thread; nothing on a connection's path is shared with
 //! another, and what crosses threads is a message on a channel.
 
+pub mod app;
+pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod handlers;
 pub mod http;
+pub mod observe;
 pub mod script;
+pub mod server;
 pub mod websocket;
