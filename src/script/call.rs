@@ -120,7 +120,7 @@ fn run_hook(call: HookCall) -> Return {
         },
         Ok(_) => Ending::Done,
         Err(error) if hook == Hook::DoExtraHandshake && is_thrown(&error) => Ending::Thrown,
-        Err(error) => match program.fault(&error) {
+        Err(error) => match program.fault(hook, &error) {
             Some(fault) => report(fault, hook, connection, &message),
             None => Ending::Cancelled,
         },
@@ -137,8 +137,7 @@ fn is_thrown(error: &EvalAltResult) -> bool {
 }
 
 fn report(fault: Fault, hook: Hook, connection: u64, message: &Excerpt) -> Ending {
-    let (hook, message) = (hook.name(), message.to_string());
-    tracing::error!(hook, connection, message, "script fault\n{fault}\n");
+    tracing::error!(hook = hook.name(), connection, "script fault\n{fault}{message}\n");
     Ending::Failed
 }
 
@@ -223,11 +222,11 @@ impl std::fmt::Display for Excerpt {
                 } else {
                     String::new()
                 };
-                write!(out, "{}{more}", shown.escape_debug())
+                write!(out, "\n  = message={shown:?}{more}")
             }
             Self::Binary(front, length) => {
                 let shown = &front[..(*length).min(front.len())];
-                write!(out, "{length} bytes: {shown:02x?}")
+                write!(out, "\n  = message={shown:02x?} ({length} bytes)")
             }
         }
     }

@@ -36,10 +36,11 @@ impl Fault {
         Self { message, report }
     }
 
-    /// A fault of running a script.
-    pub fn from_run(source: &Source, error: &EvalAltResult) -> Self {
+    /// A fault of running a script; `fallback` is shown where the error itself has no position.
+    pub fn from_run(source: &Source, error: &EvalAltResult, fallback: Position) -> Self {
         let inner = error.unwrap_inner();
-        Self::new(source, inner.position(), describe(inner))
+        let position = if inner.position().is_none() { fallback } else { inner.position() };
+        Self::new(source, position, describe(inner))
     }
 }
 
@@ -57,6 +58,9 @@ pub fn stopped(error: &EvalAltResult) -> Option<Stop> {
     }
 }
 
+/// How Rhai writes the type of a string argument.
+const STRINGS: &str = "&str | ImmutableString | String";
+
 /// The error in a sentence, without the position that the excerpt shows.
 fn describe(error: &EvalAltResult) -> String {
     if let Some(Stop::Budget(budget)) = stopped(error) {
@@ -67,6 +71,10 @@ fn describe(error: &EvalAltResult) -> String {
             Ok(text) => text,
             Err(_) => format!("thrown: {value:?}"),
         };
+    }
+    if let EvalAltResult::ErrorFunctionNotFound(signature, _) = error {
+        // Rhai names every type that a string can be.
+        return format!("no function {}", signature.replace(STRINGS, "string").replacen(" (", "(", 1));
     }
     let text = error.to_string();
     match (text.rfind(" (line "), error.position().is_none()) {

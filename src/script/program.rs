@@ -6,9 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rhai::{
-    AST, Caches, Dynamic, Engine, EvalAltResult, EvalContext, GlobalRuntimeState, ImmutableString,
-    Scope,
-};
+    AST, Caches, Dynamic, Engine, EvalAltResult, EvalContext, GlobalRuntimeState, ImmutableString, Position, Scope};
 
 use super::error::{Fault, stopped};
 use super::hooks::{HOOKS, Hook};
@@ -83,7 +81,7 @@ impl Program {
                 source.text.len(),
                 limits.source
             );
-            return Err(Fault::new(source, rhai::Position::NONE, message));
+            return Err(Fault::new(source, Position::NONE, message));
         }
         let mut ast = engine.compile(&source.text).map_err(|error| {
             let text = error.err_type().to_string();
@@ -93,7 +91,7 @@ impl Program {
         let mut scope = Scope::new();
         engine
             .run_ast_with_scope(&mut scope, &ast)
-            .map_err(|error| Fault::from_run(source, &error))?;
+            .map_err(|error| Fault::from_run(source, &error, Position::NONE))?;
         let constants = scope
             .iter()
             .filter(|(_, constant, _)| *constant)
@@ -112,7 +110,7 @@ impl Program {
         };
         if !program.has(Hook::TransferData) {
             let message = "no fn transfer_data(ws, message): a handler needs it to answer messages";
-            return Err(Fault::new(source, rhai::Position::NONE, message));
+            return Err(Fault::new(source, Position::NONE, message));
         }
         Ok(program)
     }
@@ -177,8 +175,12 @@ impl Program {
     }
 
     /// What a failed call is reported as; `None` when it was ended because its peer is gone.
-    pub fn fault(&self, error: &EvalAltResult) -> Option<Fault> {
-        (stopped(error) != Some(Stop::Cancelled)).then(|| Fault::from_run(&self.source, error))
+    pub fn fault(&self, hook: Hook, error: &EvalAltResult) -> Option<Fault> {
+        (stopped(error) != Some(Stop::Cancelled)).then(|| {
+            let hook = self.ast.iter_fn_def().find(|defined| defined.name == hook.name());
+            let start = hook.map_or(Position::NONE, |defined| defined.body.start_position());
+            Fault::from_run(&self.source, error, start)
+        })
     }
 
     fn frame(&self) -> Frame {
