@@ -4,7 +4,6 @@
 //! buffers for both belong to the worker and are borrowed only while the task runs: an idle connection owns none.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -14,6 +13,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::close::{Close, code};
+use super::inbox::Inbox;
 use super::message::{Decoder, Incoming, Message};
 use super::outbox::{Outbox, ReadyState};
 use super::session::{Event, Outcome, Session};
@@ -23,8 +23,6 @@ use super::{Clock, Limits, Violation};
 const READ_BUFFER: usize = 128 * 1024;
 /// Bytes that the write buffer keeps between two uses; one huge reply is not held for ever.
 const WRITE_BUFFER: usize = 256 * 1024;
-/// What a queued event counts beside its bytes, so that empty messages are bounded too.
-const EVENT_OVERHEAD: usize = 64;
 
 /// What all connections of one worker share.
 #[derive(Debug)]
@@ -93,10 +91,7 @@ pub struct Connection<S, T> {
     shared: Rc<Shared>,
     decoder: Decoder,
     /// Events that wait for the session, oldest first.
-    inbox: VecDeque<Event<'static>>,
-    inbox_bytes: usize,
-    /// Bytes that came with the request head.
-    early: Vec<u8>,
+    inbox: Inbox,
     end: Option<Box<End>>,
     /// Seconds of the worker's clock; 0 is never. When a byte was last heard, when the stream last took one, when
     /// the unfinished message began, and until when the current phase may last.
@@ -128,9 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             session,
             outbox,
             decoder: Decoder::default(),
-            inbox: VecDeque::from([Event::Opened]),
-            inbox_bytes: 0,
-            early,
+            inbox: Inbox::opened(early),
             end: None,
             heard: now,
             taken: now,
@@ -149,8 +142,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         self.check_deadlines();
         loop {
             self.handle(context);
-            if !self.early.is_empty() {
-                let mut early = std::mem::take(&mut self.early);
+            let mut early = self.inbox.take_early();
+            if !early.is_empty() {
                 self.consume(&mut early, context);
             }
             let wrote = self.flush(context);
@@ -178,15 +171,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             }
         }
         while !self.busy
-            && let Some(event) = self.inbox.pop_front()
+            && let Some(event) = self.inbox.pop()
         {
-            if let Event::Message(message) = &event {
-                self.inbox_bytes -= message.len() + EVENT_OVERHEAD;
-            }
             self.start(event, context);
-        }
-        if self.inbox.is_empty() && self.inbox.capacity() > 0 {
-            self.inbox = VecDeque::new();
         }
     }
 
@@ -243,8 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         if !self.busy && self.inbox.is_empty() {
             self.start(Event::Message(message), context);
         } else {
-            self.inbox_bytes += message.len() + EVENT_OVERHEAD;
-            self.inbox.push_back(Event::Message(message.into_owned()));
+            self.inbox.push(Event::Message(message.into_owned()));
         }
     }
 
@@ -252,7 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
     fn peer_closed(&mut self, close: Option<Close>) {
         if self.outbox.state() == ReadyState::Open {
             if self.session.answers_close() {
-                self.inbox.push_back(Event::CloseRequested(close.clone()));
+                self.inbox.push(Event::CloseRequested(close.clone()));
             } else {
                 let _ = self.outbox.close(
                     close
@@ -329,7 +315,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
 
     fn drop_messages(&mut self) {
         self.inbox.retain(|event| matches!(event, Event::Opened));
-        self.inbox_bytes = 0;
     }
 
     /// Writes what is queued; whether any byte was taken.
@@ -431,7 +416,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             Phase::Running => {
                 let limits = &self.shared.limits;
                 let room =
-                    !self.busy || self.inbox_bytes + self.decoder.buffered() < limits.read_ahead;
+                    !self.busy || self.inbox.bytes() + self.decoder.buffered() < limits.read_ahead;
                 !self.lost && room && self.outbox.buffered() < limits.send_queue
             }
             Phase::Ending | Phase::Told => false,
@@ -469,8 +454,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             Phase::Ending if late => {
                 self.inbox
                     .retain(|event| matches!(event, Event::Opened | Event::CloseRequested(_)));
-                self.inbox_bytes = 0;
-                self.cancel();
+                        self.cancel();
                 self.deadline = now + self.shared.close_seconds();
             }
             Phase::Told if late => self.cancel(),

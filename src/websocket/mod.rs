@@ -8,6 +8,7 @@ pub mod close;
 pub mod connection;
 pub mod frame;
 pub mod handshake;
+mod inbox;
 pub mod message;
 pub mod outbox;
 pub mod session;
