@@ -17,7 +17,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Echo;
 
 impl Session for Echo {
-    fn start(&mut self, event: Event<'_>, outbox: &Rc<Outbox>, _: &mut Context<'_>) -> Poll<Outcome> {
+    fn start(
+        &mut self,
+        event: Event<'_>,
+        outbox: &Rc<Outbox>,
+        _: &mut Context<'_>,
+    ) -> Poll<Outcome> {
         let _ = match event {
             Event::Message(Message::Text(text)) => outbox.send_text(&text),
             Event::Message(Message::Binary(bytes)) => outbox.send_binary(&bytes),
@@ -39,9 +44,19 @@ impl Session for Echo {
 
 fn main() {
     // `cargo bench` runs every bench target without a port.
-    let Some(port) = std::env::args().nth(1).and_then(|port| port.parse::<u16>().ok()) else { return };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    LocalSet::new().block_on(&runtime, serve(port)).expect("a listening socket");
+    let Some(port) = std::env::args()
+        .nth(1)
+        .and_then(|port| port.parse::<u16>().ok())
+    else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    LocalSet::new()
+        .block_on(&runtime, serve(port))
+        .expect("a listening socket");
 }
 
 async fn serve(port: u16) -> std::io::Result<()> {
@@ -66,14 +81,19 @@ async fn serve(port: u16) -> std::io::Result<()> {
 async fn upgrade(mut stream: TcpStream, id: u64, shared: Rc<Shared>) {
     let mut head = Vec::with_capacity(1024);
     while !head.ends_with(b"\r\n\r\n") {
-        if !stream.read_buf(&mut head).await.is_ok_and(|count| count > 0) {
+        if !stream
+            .read_buf(&mut head)
+            .await
+            .is_ok_and(|count| count > 0)
+        {
             return;
         }
     }
     let head = String::from_utf8_lossy(&head);
     let key = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
+        name.eq_ignore_ascii_case("sec-websocket-key")
+            .then(|| value.trim())
     });
     let Some(key) = key else { return };
     let answer = format!(

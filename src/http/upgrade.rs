@@ -11,7 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Site;
 use super::head::Head;
 use super::respond::Refusal;
-use crate::script::{self, Answer, Handler, Hook, Peer, Refused, Request, ScriptSession, Source};
+use crate::script::{
+    self, Answer, Handler, Hook, Peer, Place, Refused, Request, ScriptSession, Source,
+};
 use crate::websocket::{Connection, Outbox, handshake::accept_key};
 
 /// What an upgrade is to.
@@ -53,13 +55,12 @@ where
         }
     };
     let outbox = Rc::new(Outbox::new(id, switching_protocols(head.key(), &answer)));
-    let protocol = answer.protocol.unwrap_or_default().into_boxed_str();
-    let peer = Peer::new(
-        Rc::clone(&outbox),
-        path.into(),
-        protocol,
-        site.shared.limits.send_queue,
-    );
+    let place = handler.place(Place {
+        path,
+        protocol: answer.protocol.unwrap_or_default(),
+        send_queue: site.shared.limits.send_queue,
+    });
+    let peer = Peer::new(Rc::clone(&outbox), place);
     tracing::debug!(connection = id, %remote, handler = handler.file(), "connection opened");
     let session = ScriptSession::new(
         Rc::clone(&site.runtime),

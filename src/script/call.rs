@@ -104,9 +104,7 @@ fn run_hook(call: HookCall) -> Return {
     if !program.has(hook) {
         return Return::Hook(state, Ending::Done);
     }
-    if state.is_unit() {
-        state = Dynamic::from_map(rhai::Map::new());
-    }
+    state = handler.unpack_state(state);
     let message = Excerpt::of(&args[1]);
     let ending = match program.call(hook, &mut state, &mut args[..hook.info().params.len()]) {
         Ok(value) if hook == Hook::PassiveClosingHandshake => match answer(value) {
@@ -125,7 +123,7 @@ fn run_hook(call: HookCall) -> Return {
             None => Ending::Cancelled,
         },
     };
-    Return::Hook(state, ending)
+    Return::Hook(handler.pack_state(state), ending)
 }
 
 /// `throw` of the script itself; a host function's error is a fault.
@@ -137,7 +135,11 @@ fn is_thrown(error: &EvalAltResult) -> bool {
 }
 
 fn report(fault: Fault, hook: Hook, connection: u64, message: &Excerpt) -> Ending {
-    tracing::error!(hook = hook.name(), connection, "script fault\n{fault}{message}\n");
+    tracing::error!(
+        hook = hook.name(),
+        connection,
+        "script fault\n{fault}{message}\n"
+    );
     Ending::Failed
 }
 

@@ -39,7 +39,11 @@ impl Fault {
     /// A fault of running a script; `fallback` is shown where the error itself has no position.
     pub fn from_run(source: &Source, error: &EvalAltResult, fallback: Position) -> Self {
         let inner = error.unwrap_inner();
-        let position = if inner.position().is_none() { fallback } else { inner.position() };
+        let position = if inner.position().is_none() {
+            fallback
+        } else {
+            inner.position()
+        };
         Self::new(source, position, describe(inner))
     }
 }
@@ -74,7 +78,10 @@ fn describe(error: &EvalAltResult) -> String {
     }
     if let EvalAltResult::ErrorFunctionNotFound(signature, _) = error {
         // Rhai names every type that a string can be.
-        return format!("no function {}", signature.replace(STRINGS, "string").replacen(" (", "(", 1));
+        return format!(
+            "no function {}",
+            signature.replace(STRINGS, "string").replacen(" (", "(", 1)
+        );
     }
     let text = error.to_string();
     match (text.rfind(" (line "), error.position().is_none()) {

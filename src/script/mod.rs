@@ -15,7 +15,7 @@ mod runtime;
 mod session;
 mod turns;
 
-pub use api::connection::Peer;
+pub use api::connection::{Peer, Place};
 pub use api::request::{Answer, Rejection, Request};
 pub use error::Fault;
 pub use hooks::{HOOKS, Hook};

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rhai::{
-    AST, Caches, Dynamic, Engine, EvalAltResult, EvalContext, GlobalRuntimeState, ImmutableString, Position, Scope};
+    AST, Caches, Dynamic, Engine, EvalAltResult, EvalContext, GlobalRuntimeState, ImmutableString,
+    Position, Scope,
+};
 
 use super::error::{Fault, stopped};
 use super::hooks::{HOOKS, Hook};
@@ -177,7 +179,10 @@ impl Program {
     /// What a failed call is reported as; `None` when it was ended because its peer is gone.
     pub fn fault(&self, hook: Hook, error: &EvalAltResult) -> Option<Fault> {
         (stopped(error) != Some(Stop::Cancelled)).then(|| {
-            let hook = self.ast.iter_fn_def().find(|defined| defined.name == hook.name());
+            let hook = self
+                .ast
+                .iter_fn_def()
+                .find(|defined| defined.name == hook.name());
             let start = hook.map_or(Position::NONE, |defined| defined.body.start_position());
             Fault::from_run(&self.source, error, start)
         })

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use rhai::Engine;
+use rhai::{Dynamic, Engine};
 
 use super::Limits;
+use super::api::connection::Place;
 use super::call;
 use super::engine::engine;
 use super::fiber::Fibers;
@@ -35,6 +36,10 @@ pub struct Handler {
     program: RefCell<Option<Rc<Program>>>,
     /// A fiber is compiling; until it is done the others use what serves.
     loading: Cell<bool>,
+    /// The place that the last connection had.
+    place: RefCell<Option<Rc<Place>>>,
+    /// A `this` without properties: most connections have no other, and need none while they are idle.
+    spare: RefCell<Dynamic>,
 }
 
 impl Runtime {
@@ -67,6 +72,8 @@ impl Runtime {
             newest: RefCell::new(Arc::clone(source)),
             program: RefCell::new(None),
             loading: Cell::new(false),
+            place: RefCell::new(None),
+            spare: RefCell::new(Dynamic::UNIT),
         });
         handlers.insert(source.file.clone(), Rc::downgrade(&handler));
         handler
@@ -148,6 +155,38 @@ impl Handler {
                 }
             }
         }
+    }
+
+    /// A place to share between connections: most of a handler's are the same.
+    pub fn place(&self, place: Place) -> Rc<Place> {
+        let mut last = self.place.borrow_mut();
+        match &*last {
+            Some(known) if **known == place => Rc::clone(known),
+            _ => Rc::clone(last.insert(Rc::new(place))),
+        }
+    }
+
+    /// A connection's `this` for a hook; `()` is one without properties.
+    pub(super) fn unpack_state(&self, state: Dynamic) -> Dynamic {
+        let state = if state.is_unit() {
+            self.spare.take()
+        } else {
+            state
+        };
+        if state.is_unit() {
+            Dynamic::from_map(rhai::Map::new())
+        } else {
+            state
+        }
+    }
+
+    /// A connection's `this` between hooks.
+    pub(super) fn pack_state(&self, state: Dynamic) -> Dynamic {
+        if !state.is_shared() && state.as_map_ref().is_ok_and(|map| map.is_empty()) {
+            *self.spare.borrow_mut() = state;
+            return Dynamic::UNIT;
+        }
+        state
     }
 
     /// Whether a program serves.

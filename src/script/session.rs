@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use rhai::Dynamic;
 use tokio::time::Sleep;
 
-use super::api::connection::{Peer, WebSocket};
+use super::api::connection::{Peer, Place, WebSocket};
 use super::api::request::{Answer, Request};
 use super::call::{Call, Ending, HookCall, Return};
 use super::fiber::{Fiber, Step, Wait, Wake};
@@ -217,11 +217,14 @@ async fn load(runtime: &Rc<Runtime>, handler: &Rc<Handler>) {
 
 /// A session needs a peer to wait on; before the 101 there is none yet, and nothing reaches this one.
 fn nobody(connection: u64) -> Rc<Peer> {
+    let place = Place {
+        path: String::new(),
+        protocol: String::new(),
+        send_queue: usize::MAX,
+    };
     Rc::new(Peer::new(
         Rc::new(Outbox::new(connection, Vec::new())),
-        "".into(),
-        "".into(),
-        usize::MAX,
+        Rc::new(place),
     ))
 }
 

@@ -454,7 +454,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             Phase::Ending if late => {
                 self.inbox
                     .retain(|event| matches!(event, Event::Opened | Event::CloseRequested(_)));
-                        self.cancel();
+                self.cancel();
                 self.deadline = now + self.shared.close_seconds();
             }
             Phase::Told if late => self.cancel(),

@@ -23,7 +23,11 @@ struct Queue {
 impl Inbox {
     /// One with the event that every connection begins with, and the bytes that came with the request head.
     pub fn opened(early: Vec<u8>) -> Self {
-        Self(Some(Box::new(Queue { events: VecDeque::from([Event::Opened]), bytes: 0, early })))
+        Self(Some(Box::new(Queue {
+            events: VecDeque::from([Event::Opened]),
+            bytes: 0,
+            early,
+        })))
     }
 
     /// Adds an event at the end.
@@ -44,7 +48,11 @@ impl Inbox {
 
     /// Takes the bytes that came with the request head.
     pub fn take_early(&mut self) -> Vec<u8> {
-        let early = self.0.as_mut().map(|queue| std::mem::take(&mut queue.early)).unwrap_or_default();
+        let early = self
+            .0
+            .as_mut()
+            .map(|queue| std::mem::take(&mut queue.early))
+            .unwrap_or_default();
         self.shrink();
         early
     }
@@ -69,7 +77,11 @@ impl Inbox {
     }
 
     fn shrink(&mut self) {
-        if self.0.as_ref().is_some_and(|queue| queue.events.is_empty() && queue.early.is_empty()) {
+        if self
+            .0
+            .as_ref()
+            .is_some_and(|queue| queue.events.is_empty() && queue.early.is_empty())
+        {
             self.0 = None;
         }
     }

@@ -14,25 +14,28 @@ use crate::websocket::{Outbox, ReadyState, close};
 #[derive(Debug)]
 pub struct Peer {
     pub(in crate::script) outbox: Rc<Outbox>,
-    path: Rc<str>,
-    protocol: Box<str>,
-    send_queue: usize,
+    place: Rc<Place>,
+}
+
+/// What many connections have in common, so that each of them holds a pointer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The path, decoded.
+    pub path: String,
+    /// The subprotocol that was agreed on, or none.
+    pub protocol: String,
+    /// Unsent bytes from which `send` waits.
+    pub send_queue: usize,
 }
 
 impl Peer {
-    /// A peer on this path, with the subprotocol that was agreed on (or none). `send_queue` is the number of unsent
-    /// bytes from which `send` waits.
-    pub fn new(outbox: Rc<Outbox>, path: Rc<str>, protocol: Box<str>, send_queue: usize) -> Self {
-        Self {
-            outbox,
-            path,
-            protocol,
-            send_queue,
-        }
+    /// The other end of this outbox.
+    pub fn new(outbox: Rc<Outbox>, place: Rc<Place>) -> Self {
+        Self { outbox, place }
     }
 
     pub(in crate::script) fn has_room(&self) -> bool {
-        self.outbox.state() != ReadyState::Open || self.outbox.buffered() < self.send_queue
+        self.outbox.state() != ReadyState::Open || self.outbox.buffered() < self.place.send_queue
     }
 }
 
@@ -70,10 +73,10 @@ pub fn register(engine: &mut Engine) {
             ImmutableString::from(ws.0.outbox.id().to_string())
         })
         .register_get("path", |ws: &mut WebSocket| {
-            ImmutableString::from(&*ws.0.path)
+            ImmutableString::from(ws.0.place.path.as_str())
         })
         .register_get("protocol", |ws: &mut WebSocket| {
-            ImmutableString::from(&*ws.0.protocol)
+            ImmutableString::from(ws.0.place.protocol.as_str())
         })
         .register_get("buffered_amount", |ws: &mut WebSocket| {
             ws.0.outbox.buffered() as i64
