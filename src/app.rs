@@ -183,7 +183,8 @@ fn announce(report: &Report, first: bool) {
         tracing::info!(file, "handler removed; its open connections go on");
     }
     for (file, fault) in &report.broken {
-        tracing::error!(file, "handler broken\n{fault}\n");
+        let report = format_args!("\n{fault}\n");
+        tracing::error!(file, %report, "handler broken");
     }
     for problem in &report.problems {
         tracing::warn!("{problem}");

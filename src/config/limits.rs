@@ -31,6 +31,10 @@ pub const WEBSOCKET: websocket::Limits = websocket::Limits {
 pub const SCRIPT: script::Limits = script::Limits {
     // 1 s of computing is a million echo hooks; a script that needs more has a loop without an end.
     budget: Duration::from_secs(1),
+    // Data can be nested by 3 operations a level, and a fiber's stack frees a million levels.
+    operations: 2_000_000,
+    // As deep as Rhai lets expressions be: state is data, and data that deep is a mistake that grows.
+    depth: 64,
     // 100 ms: nobody waits for `on_close`, and a shutdown runs it for everyone.
     close_budget: Duration::from_millis(100),
     // Two memory maps each; Linux allows 65,530 to a process, and workers share them.

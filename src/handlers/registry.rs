@@ -31,6 +31,9 @@ pub struct Generation {
     patterns: Vec<(Route, String)>,
 }
 
+/// A path, and the path whose handler it shares.
+pub type Alias = (String, String);
+
 /// What a path leads to.
 #[derive(Debug)]
 pub struct Found<'g> {
@@ -45,7 +48,7 @@ impl Generation {
     pub fn new(
         number: u64,
         entries: BTreeMap<String, Entry>,
-        aliases: &[(String, String)],
+        aliases: &[Alias],
     ) -> (Self, Vec<String>) {
         let mut generation = Self {
             number,
@@ -145,7 +148,7 @@ impl Generation {
 /// Reads a map file of pywebsocket's format: an alias and an existing path a line, `#` begins a comment line.
 ///
 /// A later alias may be for an earlier one. Lines of another shape are problems, a sentence each.
-pub fn read_aliases(path: &Path) -> std::io::Result<(Vec<(String, String)>, Vec<String>)> {
+pub fn read_aliases(path: &Path) -> std::io::Result<(Vec<Alias>, Vec<String>)> {
     let text = std::fs::read_to_string(path)?;
     let (mut aliases, mut problems) = (Vec::new(), Vec::new());
     for (number, line) in text

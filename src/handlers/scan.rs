@@ -31,6 +31,11 @@ impl Stamp {
         }
     }
 
+    /// What the file is, whatever it is called: device and inode.
+    pub fn inode(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
     /// How long ago the file last changed; zero if its clock is ahead of ours.
     pub fn age(&self) -> Duration {
         let changed = SystemTime::UNIX_EPOCH
@@ -62,29 +67,34 @@ pub fn scan(config: &config::Handlers) -> io::Result<Scan> {
     };
     let mut scan = Scan::default();
     let mut walk = Walk {
+        inside: Vec::new(),
         root: &root,
         outside_root: config.outside_root,
         scan: &mut scan,
     };
     fs::read_dir(&start)?;
-    walk.folder(&start, &name_below(&root, &start).unwrap_or_default(), 0);
+    walk.folder(&start, &name_below(&root, &start).unwrap_or_default());
     Ok(scan)
 }
 
-/// Folders inside each other, which also ends a circle of links.
-const DEPTH: usize = 32;
-
 struct Walk<'a> {
+    /// The folders being walked, each inside the one before, by device and inode: a link back to one is a circle.
+    inside: Vec<(u64, u64)>,
     root: &'a Path,
     outside_root: bool,
     scan: &'a mut Scan,
 }
 
 impl Walk<'_> {
-    fn folder(&mut self, folder: &Path, name: &str, depth: usize) {
-        let Ok(entries) = fs::read_dir(folder) else {
+    fn folder(&mut self, folder: &Path, name: &str) {
+        let (Ok(entries), Ok(metadata)) = (fs::read_dir(folder), fs::metadata(folder)) else {
             return;
         };
+        let itself = (metadata.dev(), metadata.ino());
+        if self.inside.contains(&itself) {
+            return;
+        }
+        self.inside.push(itself);
         self.scan.folders.push(folder.to_owned());
         for entry in entries.flatten() {
             let Ok(file) = entry.file_name().into_string() else {
@@ -103,9 +113,7 @@ impl Walk<'_> {
             let is_handler = file.ends_with(SUFFIX);
             match self.kind(&path) {
                 Ok(Some(metadata)) if metadata.is_dir() && !is_handler => {
-                    if depth < DEPTH {
-                        self.folder(&path, &below, depth + 1);
-                    }
+                    self.folder(&path, &below)
                 }
                 Ok(Some(metadata)) if is_handler => self.handler(below, path, &metadata),
                 Ok(None) if is_handler => {
@@ -118,6 +126,7 @@ impl Walk<'_> {
                 _ => {}
             }
         }
+        self.inside.pop();
     }
 
     fn handler(&mut self, name: String, path: PathBuf, metadata: &Metadata) {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use notify::event::{Event, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::registry::{Entry, Generation, read_aliases};
+use super::registry::{Alias, Entry, Generation, read_aliases};
 use super::scan::{self, Scan, Stamp};
 use crate::config;
 use crate::script::{self, Fault, Source};
@@ -62,7 +62,7 @@ pub struct Reconciler {
     known: HashMap<String, Known>,
     /// Since when a file has been changing.
     changing: HashMap<String, Instant>,
-    aliases: Vec<(String, String)>,
+    aliases: Vec<Alias>,
     /// What was said before is not said at every look.
     said: BTreeSet<String>,
     number: u64,
@@ -143,6 +143,24 @@ impl Reconciler {
             .cloned()
             .collect();
         for file in gone {
+            // A file that now has another name has moved: both names change in one publication.
+            let inode = self.known[&file].stamp.inode();
+            let moved = scan
+                .files
+                .iter()
+                .find(|(_, (_, stamp))| stamp.inode() == inode)
+                .map(|(name, _)| name);
+            if moved.is_some_and(|name| {
+                self.known
+                    .get(name)
+                    .is_some_and(|known| known.stamp.inode() == inode)
+            }) {
+                self.changing.remove(&file);
+                self.known.remove(&file);
+                report.removed.push(file);
+                changed = true;
+                continue;
+            }
             // Editors remove a file for a moment when they save; only what stays away is gone.
             let since = *self
                 .changing

@@ -1,48 +1,95 @@
 //! Ordinary files of the document root, by tower-http: ranges, conditional requests, content types.
 
-use std::path::Path;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use mime_guess::Mime;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tower_http::services::ServeDir;
+use tower_http::services::ServeFile;
 
 use super::head::Head;
 use super::respond::Refusal;
 use crate::config::limits::FILE_TIME;
 
-/// Whether a path may be looked for in the document root: no hidden files, no handler sources, nothing that a link
-/// leads out of it.
-pub fn check(head: &Head, path: &str, root: &Path) -> Result<(), Refusal> {
+/// A file of the document root that is open, and so stays what it was checked to be.
+#[derive(Debug)]
+pub struct Document {
+    file: File,
+    kind: Mime,
+}
+
+/// Finds the file of a decoded path: nothing hidden, no handler source, nothing that a link leads out of the root.
+pub fn find(head: &Head, path: &str, root: &Path) -> Result<Document, Refusal> {
     if !matches!(head.method(), "GET" | "HEAD") {
         return Err(Refusal::new(405, "files are read here").header("Allow", "GET, HEAD"));
     }
     let missing = || Refusal::new(404, "nothing has this path");
-    let hidden = |part: &str| part.starts_with('.') || part.to_ascii_lowercase().contains(".rhai");
-    if path.split('/').any(hidden) {
+    if path.split('/').any(is_hidden) {
         return Err(missing());
     }
-    let file = root.join(path.trim_start_matches('/'));
-    match file.canonicalize() {
-        Ok(resolved) if resolved.starts_with(root) => Ok(()),
-        _ => Err(missing()),
+    let mut wanted = root.join(path.trim_start_matches('/'));
+    if wanted.is_dir() {
+        if !path.ends_with('/') {
+            return Err(Refusal::new(308, "this is a folder")
+                .header("Location", format!("{}/", head.path())));
+        }
+        wanted.push("index.html");
     }
+    let (file, resolved) = open(&wanted).map_err(|_| missing())?;
+    let below = resolved.strip_prefix(root).map_err(|_| missing())?;
+    if below.iter().any(|part| part.to_str().is_none_or(is_hidden)) {
+        return Err(missing());
+    }
+    Ok(Document {
+        file,
+        kind: mime_guess::from_path(&resolved).first_or_octet_stream(),
+    })
+}
+
+fn is_hidden(part: &str) -> bool {
+    part.starts_with('.') || part.to_ascii_lowercase().contains(".rhai")
+}
+
+/// Opens a regular file, and says where it really is: asked of the descriptor, so that no link can be changed between
+/// the question and the answer.
+fn open(path: &Path) -> io::Result<(File, PathBuf)> {
+    // Without waiting for a pipe's other end.
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let resolved = std::fs::read_link(descriptor(&file))?;
+    Ok((file, resolved))
+}
+
+/// The name of an open file that leads to it and nothing else.
+fn descriptor(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 /// Answers one request with a file, and ends the connection.
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     stream: S,
     head: Head,
-    root: std::path::PathBuf,
+    document: Document,
 ) {
+    let Document { file, kind } = document;
     let stream = TokioIo::new(Replayed {
         read: head.into_bytes(),
         at: 0,
         stream,
     });
-    let service = TowerToHyperService::new(ServeDir::new(root));
+    let service = TowerToHyperService::new(ServeFile::new_with_mime(descriptor(&file), &kind));
     let answering = hyper::server::conn::http1::Builder::new()
         .keep_alive(false)
         .serve_connection(stream, service);

@@ -43,11 +43,7 @@ pub fn end(bytes: &[u8], new: usize) -> Result<Option<usize>, Refusal> {
             Ok(Some(length))
         };
     }
-    if let Some(at) = bytes[from..]
-        .windows(2)
-        .position(|window| window[1] == b'\n' && window[0] != b'\r')
-    {
-        let _ = at;
+    if bytes[from..].windows(2).any(is_bare_line_feed) {
         return Err(Refusal::new(400, "a line does not end with CR LF"));
     }
     if bytes.len() > HEAD.bytes {
@@ -55,6 +51,10 @@ pub fn end(bytes: &[u8], new: usize) -> Result<Option<usize>, Refusal> {
     } else {
         Ok(None)
     }
+}
+
+fn is_bare_line_feed(pair: &[u8]) -> bool {
+    pair[1] == b'\n' && pair[0] != b'\r'
 }
 
 fn too_large() -> Refusal {
@@ -106,10 +106,7 @@ impl Head {
                 return Err(Refusal::new(400, "a header line is malformed"));
             }
         }
-        if bytes[..length]
-            .windows(2)
-            .any(|window| window[1] == b'\n' && window[0] != b'\r')
-        {
+        if bytes[..length].windows(2).any(is_bare_line_feed) {
             return Err(Refusal::new(400, "a line does not end with CR LF"));
         }
         let start = bytes.as_ptr() as usize;
@@ -207,7 +204,7 @@ impl Head {
             _ => return Err(Refusal::new(400, "exactly one Host header is needed")),
         }
         let target = self.text(&self.target);
-        if !target.starts_with('/') || target.contains('#') {
+        if !target.starts_with('/') || target.contains('#') || !target.is_ascii() {
             return Err(Refusal::new(400, "the target must be a path"));
         }
         if self.has_body() {

@@ -68,7 +68,7 @@ where
                 Err((stream, refusal)) => return refuse(refusal, stream, id, remote, false).await,
             }
         }
-        Ok(Decision::File(root)) => return files::serve(stream, head, root).await,
+        Ok(Decision::File(document)) => return files::serve(stream, head, document).await,
         Err(refusal) => refusal,
     };
     refuse(refusal, stream, id, remote, without_body).await;
@@ -88,7 +88,7 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
 /// What a request is for.
 enum Decision {
     Upgrade(upgrade::Target, String),
-    File(PathBuf),
+    File(files::Document),
 }
 
 fn decide(site: &Site, head: &Head) -> Result<Decision, Refusal> {
@@ -98,6 +98,7 @@ fn decide(site: &Site, head: &Head) -> Result<Decision, Refusal> {
     let found = generation.find(&path);
     if head.is_upgrade() {
         head.check_upgrade()?;
+        refuse_while_draining(site)?;
         let Some(found) = found else {
             return Err(Refusal::new(404, "no handler has this path"));
         };
@@ -120,9 +121,17 @@ fn decide(site: &Site, head: &Head) -> Result<Decision, Refusal> {
         return Err(head.refuse_plain());
     }
     match &site.document_root {
-        Some(root) => files::check(head, &path, root).map(|()| Decision::File(root.clone())),
+        Some(root) => files::find(head, &path, root).map(Decision::File),
         None => Err(Refusal::new(404, "nothing has this path")),
     }
+}
+
+/// A server that goes down takes no new connections.
+fn refuse_while_draining(site: &Site) -> Result<(), Refusal> {
+    if site.shared.draining.get() {
+        return Err(Refusal::new(503, "the server is shutting down"));
+    }
+    Ok(())
 }
 
 /// Reads up to the end of a request head; `None` if the peer left before.

@@ -14,7 +14,7 @@ pub struct Refusal {
     pub status: u16,
     /// The words behind it.
     reason: String,
-    headers: Vec<(&'static str, &'static str)>,
+    headers: Vec<(&'static str, String)>,
     /// Plain text.
     pub body: String,
 }
@@ -42,8 +42,8 @@ impl Refusal {
     }
 
     /// Adds a header.
-    pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.push((name, value));
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 

@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rhai::Dynamic;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Site;
 use super::head::Head;
 use super::respond::Refusal;
+use super::{Site, refuse_while_draining};
 use crate::script::{
-    self, Answer, Handler, Hook, Peer, Place, Refused, Request, ScriptSession, Source,
+    self, Answer, Handler, Hook, Peer, Place, Refused, Request, ScriptSession, Source, State,
 };
 use crate::websocket::{Connection, Outbox, handshake::accept_key};
 
@@ -47,13 +46,17 @@ where
     let (state, answer) = if script::ensure_loaded(&site.runtime, &handler).await
         && !handler.has(Hook::DoExtraHandshake)
     {
-        (Dynamic::UNIT, Answer::default())
+        (State::default(), Answer::default())
     } else {
         match ask(site, &handler, &head, target, &path, remote, id).await {
             Ok(agreed) => agreed,
             Err(refusal) => return Err((stream, refusal)),
         }
     };
+    // The hook may have waited until the server was told to go down.
+    if let Err(refusal) = refuse_while_draining(site) {
+        return Err((stream, refusal));
+    }
     let outbox = Rc::new(Outbox::new(id, switching_protocols(head.key(), &answer)));
     let place = handler.place(Place {
         path,
@@ -88,7 +91,7 @@ async fn ask(
     path: &str,
     remote: SocketAddr,
     id: u64,
-) -> Result<(Dynamic, Answer), Refusal> {
+) -> Result<(State, Answer), Refusal> {
     let request = Request {
         path: path.to_owned(),
         params: target.params,

@@ -12,6 +12,8 @@ pub fn init(filter: &str) -> Result<(), ParseError> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(colours)
+        // It would report them with a print that panics when nobody reads the log any more.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }

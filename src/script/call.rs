@@ -5,13 +5,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use rhai::{Dynamic, EvalAltResult, ImmutableString, Position};
+use rhai::{Dynamic, EvalAltResult, ImmutableString};
 
+use super::caller::{self, Caller};
 use super::error::Fault;
 use super::hooks::Hook;
 use super::meter;
 use super::runtime::Handler;
+use super::state::State;
 use crate::websocket::Close;
+use crate::websocket::close::code::NO_STATUS;
 use crate::websocket::close::{MAX_REASON, is_sendable};
 
 /// What a fiber is to do.
@@ -22,7 +25,7 @@ pub enum Call {
     /// Compile a handler's newest source, if it is not the one being served.
     Load(Rc<Handler>),
     /// Free a connection's state.
-    Drop(Dynamic),
+    Drop(State),
 }
 
 /// A hook's call.
@@ -34,8 +37,8 @@ pub struct HookCall {
     pub hook: Hook,
     /// The connection, for the report of a fault.
     pub connection: u64,
-    /// The connection's `this`; `()` before the first call.
-    pub state: Dynamic,
+    /// The connection's `this`.
+    pub state: State,
     /// The arguments.
     pub args: [Dynamic; 4],
 }
@@ -44,7 +47,7 @@ pub struct HookCall {
 #[derive(Debug)]
 pub enum Return {
     /// The state for the next hook, and how this one ended.
-    Hook(Dynamic, Ending),
+    Hook(State, Ending),
     /// A load or a drop is done.
     Done,
 }
@@ -75,7 +78,7 @@ pub fn run(call: Call) -> Return {
                     connection,
                     "a host function panicked; please report this"
                 );
-                Return::Hook(Dynamic::UNIT, Ending::Failed)
+                Return::Hook(State::default(), Ending::Failed)
             })
         }
         Call::Load(handler) => {
@@ -104,26 +107,36 @@ fn run_hook(call: HookCall) -> Return {
     if !program.has(hook) {
         return Return::Hook(state, Ending::Done);
     }
-    state = handler.unpack_state(state);
+    let mut this = handler.unpack_state(std::mem::take(&mut state.value));
     let message = Excerpt::of(&args[1]);
-    let ending = match program.call(hook, &mut state, &mut args[..hook.info().params.len()]) {
+    let arguments = &mut args[..hook.info().params.len()];
+    let caller = Caller {
+        program: Rc::clone(&program),
+        hook,
+        connection,
+    };
+    let result = caller::with(caller, || program.call(hook, &mut this, arguments));
+    let report = |fault| report(fault, hook, connection, &message);
+    let ending = match result {
         Ok(value) if hook == Hook::PassiveClosingHandshake => match answer(value) {
             Ok(close) => Ending::Answer(close),
-            Err(text) => report(
-                Fault::new(&program.source, Position::NONE, text),
-                hook,
-                connection,
-                &message,
-            ),
+            Err(text) => report(program.fault_in(hook, text)),
         },
         Ok(_) => Ending::Done,
         Err(error) if hook == Hook::DoExtraHandshake && is_thrown(&error) => Ending::Thrown,
-        Err(error) => match program.fault(hook, &error) {
-            Some(fault) => report(fault, hook, connection, &message),
-            None => Ending::Cancelled,
-        },
+        Err(error) => program
+            .fault(hook, &error)
+            .map_or(Ending::Cancelled, report),
     };
-    Return::Hook(handler.pack_state(state), ending)
+    state.value = handler.pack_state(this);
+    let depth = handler.limits.depth;
+    if !state.is_within(meter::operations(), depth) {
+        let text = format!(
+            "`this` nests more than {depth} levels deep, or refers to itself: keep flat data in it"
+        );
+        return Return::Hook(State::default(), report(program.fault_in(hook, text)));
+    }
+    Return::Hook(state, ending)
 }
 
 /// `throw` of the script itself; a host function's error is a fault.
@@ -135,11 +148,8 @@ fn is_thrown(error: &EvalAltResult) -> bool {
 }
 
 fn report(fault: Fault, hook: Hook, connection: u64, message: &Excerpt) -> Ending {
-    tracing::error!(
-        hook = hook.name(),
-        connection,
-        "script fault\n{fault}{message}\n"
-    );
+    let report = format_args!("\n{fault}{message}\n");
+    tracing::error!(hook = hook.name(), connection, %report, "script fault");
     Ending::Failed
 }
 
@@ -166,6 +176,10 @@ fn answer(value: Dynamic) -> Result<Option<Close>, String> {
             "passive_closing_handshake returned {found}; a code, [code, reason] or () is wanted"
         ));
     };
+    // 1005 says that there was no code, so a hook that answers with what it was given answers without one.
+    if code == i64::from(NO_STATUS) {
+        return Ok(None);
+    }
     checked_close(code, &reason).map(Some)
 }
 

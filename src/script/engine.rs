@@ -1,10 +1,10 @@
 //! A Rhai engine as handlers see it: the standard library, our API, and the limits.
 
+use rhai::Engine;
 use rhai::module_resolvers::DummyModuleResolver;
 use rhai::packages::{Package, StandardPackage};
-use rhai::{Engine, Position};
 
-use super::{Limits, api, meter};
+use super::{Limits, api, caller, meter};
 
 /// Nesting of expressions at top level and in functions; Rhai's defaults of release builds, set so that debug builds
 /// and tests agree with them.
@@ -28,10 +28,8 @@ pub fn engine(limits: &Limits) -> Engine {
         .set_max_variables(limits.variables)
         .set_max_functions(limits.functions)
         .on_progress(|_| meter::tick())
-        .on_print(|text| tracing::info!(target: "wsh_server::print", "{text}"))
-        .on_debug(|text, file, position: Position| {
-            tracing::debug!(target: "wsh_server::print", file, line = position.line(), "{text}");
-        });
+        .on_print(caller::print)
+        .on_debug(|text, _, _| caller::print(text));
     #[allow(deprecated, reason = "Rhai marks its volatile interfaces so")]
     engine.on_parse_token(|token, _, _| {
         meter::breathe();

@@ -5,6 +5,8 @@ use std::fmt;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use rhai::{EvalAltResult, Position};
 
+use super::api::HostError;
+use super::caller::one_line;
 use super::meter::Stop;
 use super::program::Source;
 
@@ -67,13 +69,27 @@ const STRINGS: &str = "&str | ImmutableString | String";
 
 /// The error in a sentence, without the position that the excerpt shows.
 fn describe(error: &EvalAltResult) -> String {
-    if let Some(Stop::Budget(budget)) = stopped(error) {
-        return format!("the hook computed for more than its budget of {budget:?} without a wait");
+    match stopped(error) {
+        Some(Stop::Time(budget)) => {
+            return format!(
+                "the hook computed for more than its budget of {budget:?} without a wait"
+            );
+        }
+        Some(Stop::Operations(budget)) => {
+            return format!(
+                "the hook ran more than its budget of {budget} operations without a wait"
+            );
+        }
+        Some(Stop::Cancelled) | None => {}
     }
     if let EvalAltResult::ErrorRuntime(value, _) = error {
-        return match value.clone().into_string() {
-            Ok(text) => text,
-            Err(_) => format!("thrown: {value:?}"),
+        return match (
+            value.read_lock::<HostError>(),
+            value.as_immutable_string_ref(),
+        ) {
+            (Some(error), _) => error.message.to_string(),
+            (None, Ok(text)) => format!("thrown: {}", one_line(&text)),
+            (None, Err(_)) => format!("thrown: {}", one_line(&format!("{value:?}"))),
         };
     }
     if let EvalAltResult::ErrorFunctionNotFound(signature, _) = error {

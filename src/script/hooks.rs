@@ -1,8 +1,7 @@
 //! The closed table of hooks: what a handler may define, and with which arguments.
 
-use std::time::Duration;
-
 use super::Limits;
+use super::meter::Budget;
 
 /// A hook, in the order of a connection's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,12 +69,16 @@ impl Hook {
         self.info().name
     }
 
-    /// How long it may compute between two waits.
-    pub(super) fn budget(self, limits: &Limits) -> Duration {
-        if self == Self::OnClose {
+    /// What it may use up between two waits.
+    pub(super) fn budget(self, limits: &Limits) -> Budget {
+        let time = if self == Self::OnClose {
             limits.close_budget
         } else {
             limits.budget
+        };
+        Budget {
+            time,
+            operations: limits.operations,
         }
     }
 }
@@ -90,7 +93,8 @@ mod tests {
         assert!(
             HOOKS
                 .iter()
-                .all(|info| std::ptr::eq(info.hook.info(), info))
+                .enumerate()
+                .all(|(place, info)| info.hook as usize == place)
         );
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rhai::Dynamic;
 
+use super::caller;
 use super::fiber::{self, Wait, Wake};
 
 /// How long a script may hold its worker. A quarter of a millisecond is a hundred echo hooks, and keeps the round
@@ -16,49 +17,69 @@ const SLICE: Duration = Duration::from_micros(250);
 /// Operations between two looks at the clock: about 3 µs of them for 25 ns of it.
 const INTERVAL: u32 = 64;
 
+/// What a run may use up between two waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Computing time.
+    pub time: Duration,
+    /// Operations, which bound how deep it can nest data.
+    pub operations: u32,
+}
+
 #[derive(Clone, Copy)]
 struct Meter {
     ticks: u32,
     slice_began: Option<Instant>,
     spent: Duration,
-    budget: Duration,
+    budget: Budget,
 }
 
+impl Meter {
+    const fn full(budget: Budget) -> Self {
+        Self {
+            ticks: 0,
+            slice_began: None,
+            spent: Duration::ZERO,
+            budget,
+        }
+    }
+}
+
+const UNLIMITED: Budget = Budget {
+    time: Duration::MAX,
+    operations: u32::MAX,
+};
+
 thread_local! {
-    static METER: Cell<Meter> = const {
-        Cell::new(Meter { ticks: 0, slice_began: None, spent: Duration::ZERO, budget: Duration::MAX })
-    };
+    static METER: Cell<Meter> = const { Cell::new(Meter::full(UNLIMITED)) };
 }
 
 /// Why a script is ended from outside; it travels in Rhai's uncatchable `ErrorTerminated`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// It computed longer than this without a wait.
-    Budget(Duration),
+    /// It used up its computing time.
+    Time(Duration),
+    /// It used up its operations.
+    Operations(u32),
     /// Its peer is gone, or the server's time is up.
     Cancelled,
 }
 
 /// A new call begins, with this budget.
-pub fn start(budget: Duration) {
-    METER.set(Meter {
-        ticks: 0,
-        slice_began: None,
-        spent: Duration::ZERO,
-        budget,
-    });
+pub fn start(budget: Budget) {
+    METER.set(Meter::full(budget));
 }
 
-/// Waits; the time after it is counted anew. `Err` when the call must end.
+/// Operations since the call began or last waited.
+pub fn operations() -> u32 {
+    METER.get().ticks
+}
+
+/// Waits; what is used after it is counted anew. `Err` when the call must end.
 pub fn wait(wait: Wait) -> Result<(), Stop> {
     let meter = METER.get();
-    let wake = fiber::wait(wait);
-    METER.set(Meter {
-        ticks: 0,
-        slice_began: None,
-        spent: Duration::ZERO,
-        ..meter
-    });
+    let wake = caller::aside(|| fiber::wait(wait));
+    METER.set(Meter::full(meter.budget));
     match wake {
         Wake::Ready => Ok(()),
         Wake::Cancelled => Err(Stop::Cancelled),
@@ -67,14 +88,14 @@ pub fn wait(wait: Wait) -> Result<(), Stop> {
 
 /// One token of a source that is being compiled, which cannot be stopped but can let others go first.
 pub fn breathe() {
-    let meter = METER.get();
+    let budget = METER.get().budget;
     METER.set(Meter {
-        budget: Duration::MAX,
-        ..meter
+        budget: UNLIMITED,
+        ..METER.get()
     });
     tick();
     METER.set(Meter {
-        budget: meter.budget,
+        budget,
         ..METER.get()
     });
 }
@@ -82,10 +103,13 @@ pub fn breathe() {
 /// One operation of a script; a value ends it.
 pub fn tick() -> Option<Dynamic> {
     let mut meter = METER.get();
-    meter.ticks = meter.ticks.wrapping_add(1);
+    meter.ticks = meter.ticks.saturating_add(1);
     if !meter.ticks.is_multiple_of(INTERVAL) {
         METER.set(meter);
         return None;
+    }
+    if meter.ticks > meter.budget.operations {
+        return Some(Dynamic::from(Stop::Operations(meter.budget.operations)));
     }
     let now = Instant::now();
     let used = now - *meter.slice_began.get_or_insert(now);
@@ -94,10 +118,10 @@ pub fn tick() -> Option<Dynamic> {
         return None;
     }
     meter.spent += used;
-    if meter.spent > meter.budget {
-        return Some(Dynamic::from(Stop::Budget(meter.budget)));
+    if meter.spent > meter.budget.time {
+        return Some(Dynamic::from(Stop::Time(meter.budget.time)));
     }
-    let wake = fiber::wait(Wait::Slice);
+    let wake = caller::aside(|| fiber::wait(Wait::Slice));
     METER.set(Meter {
         slice_began: Some(Instant::now()),
         ..meter

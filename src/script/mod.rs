@@ -5,6 +5,7 @@
 
 pub mod api;
 mod call;
+mod caller;
 mod engine;
 mod error;
 mod fiber;
@@ -13,6 +14,7 @@ mod meter;
 mod program;
 mod runtime;
 mod session;
+mod state;
 mod turns;
 
 pub use api::connection::{Peer, Place};
@@ -22,13 +24,18 @@ pub use hooks::{HOOKS, Hook};
 pub use program::{Source, check};
 pub use runtime::{Handler, Runtime};
 pub use session::{Refused, ScriptSession, ensure_loaded, handshake, reload};
+pub use state::State;
 
 /// The bounds of scripts, each with its unit; `config::limits` gives the values and the reasons.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Computing time of a hook between two waits. Over it: a script fault.
     pub budget: std::time::Duration,
-    /// The same for `on_close`, whose peer is gone.
+    /// Operations of a hook between two waits. Over it: a script fault.
+    pub operations: u32,
+    /// Containers inside each other in a connection's `this`. Over it: a script fault.
+    pub depth: usize,
+    /// The computing time of `on_close`, whose peer is gone.
     pub close_budget: std::time::Duration,
     /// Hooks that may wait or compute at once on one worker; more wait for their turn.
     pub fibers: usize,

@@ -39,7 +39,7 @@ pub fn check(source: &Arc<Source>, limits: &Limits) -> Result<(Vec<Hook>, Vec<St
                 .get_or_insert_with(|| Rc::new(engine(limits))),
         )
     });
-    meter::start(limits.budget);
+    meter::start(Hook::TransferData.budget(limits));
     let program = Program::compile(&engine, source, limits)?;
     let hooks = HOOKS
         .iter()
@@ -79,8 +79,7 @@ impl Program {
     ) -> Result<Self, Fault> {
         if source.text.len() > limits.source {
             let message = format!(
-                "the file has {} bytes; {} are allowed",
-                source.text.len(),
+                "the file has more than {} bytes: move functions to a file of their own",
                 limits.source
             );
             return Err(Fault::new(source, Position::NONE, message));
@@ -122,19 +121,12 @@ impl Program {
         self.hooks[hook as usize]
     }
 
-    /// Hooks whose parameters are not those of the table, which would never be called.
+    /// Functions that were probably meant to be hooks, and would never be called.
     fn warnings(&self) -> Vec<String> {
-        let misshapen = self.ast.iter_functions().filter_map(|defined| {
-            let info = HOOKS.iter().find(|info| {
-                info.name == defined.name && info.params.len() != defined.params.len()
-            })?;
-            let (name, params, found) =
-                (info.name, info.params.join(", "), defined.params.join(", "));
-            Some(format!(
-                "fn {name}({found}) is never called: the hook is fn {name}({params})"
-            ))
-        });
-        misshapen.collect()
+        self.ast
+            .iter_functions()
+            .filter_map(|defined| misshapen(defined.name, &defined.params))
+            .collect()
     }
 
     /// Calls a hook with `state` as its `this`. The arguments are consumed.
@@ -178,14 +170,21 @@ impl Program {
 
     /// What a failed call is reported as; `None` when it was ended because its peer is gone.
     pub fn fault(&self, hook: Hook, error: &EvalAltResult) -> Option<Fault> {
-        (stopped(error) != Some(Stop::Cancelled)).then(|| {
-            let hook = self
-                .ast
-                .iter_fn_def()
-                .find(|defined| defined.name == hook.name());
-            let start = hook.map_or(Position::NONE, |defined| defined.body.start_position());
-            Fault::from_run(&self.source, error, start)
-        })
+        (stopped(error) != Some(Stop::Cancelled))
+            .then(|| Fault::from_run(&self.source, error, self.start_of(hook)))
+    }
+
+    /// A fault of a hook as a whole.
+    pub fn fault_in(&self, hook: Hook, message: String) -> Fault {
+        Fault::new(&self.source, self.start_of(hook), message)
+    }
+
+    fn start_of(&self, hook: Hook) -> Position {
+        let hook = self
+            .ast
+            .iter_fn_def()
+            .find(|defined| defined.name == hook.name());
+        hook.map_or(Position::NONE, |defined| defined.body.start_position())
     }
 
     fn frame(&self) -> Frame {
@@ -199,4 +198,25 @@ impl Program {
             scope: Scope::new(),
         }
     }
+}
+
+/// How like a hook's name another must be to be taken for it, from 0 to 1.
+const LIKE: f64 = 0.9;
+
+/// What is wrong with a function that has a hook's name and other parameters, or nearly a hook's name.
+fn misshapen(name: &str, params: &[&str]) -> Option<String> {
+    let shape = |params: &[&str]| params.join(", ");
+    if let Some(info) = HOOKS.iter().find(|info| info.name == name) {
+        let (found, wanted) = (shape(params), shape(info.params));
+        return (info.params.len() != params.len()).then(|| {
+            format!("fn {name}({found}) is never called: the hook is fn {name}({wanted})")
+        });
+    }
+    let likeness = |hook: &str| strsim::jaro_winkler(hook, name);
+    let nearest = HOOKS
+        .iter()
+        .max_by(|a, b| likeness(a.name).total_cmp(&likeness(b.name)))?;
+    let (hook, wanted) = (nearest.name, shape(nearest.params));
+    (likeness(hook) > LIKE || name.starts_with("on_"))
+        .then(|| format!("fn {name} is no hook and is never called by the server: did you mean fn {hook}({wanted})?"))
 }

@@ -149,7 +149,8 @@ impl Handler {
             Ok(program) => *self.program.borrow_mut() = Some(Rc::new(program)),
             // It compiled where it was checked, so this is about this run of its top level. What serves goes on.
             Err(fault) => {
-                tracing::error!(file = source.file, "script fault\n{fault}\n");
+                let report = format_args!("\n{fault}\n");
+                tracing::error!(file = source.file, %report, "script fault");
                 if let Some(program) = &*self.program.borrow() {
                     *self.newest.borrow_mut() = Arc::clone(&program.source);
                 }

@@ -16,6 +16,7 @@ use super::fiber::{Fiber, Step, Wait, Wake};
 use super::hooks::Hook;
 use super::program::Source;
 use super::runtime::{Handler, Runtime};
+use super::state::State;
 use super::turns::Turn;
 use crate::websocket::{Close, Event, Message, Outbox, Outcome, Session, close};
 
@@ -33,7 +34,7 @@ pub struct ScriptSession<G> {
     runtime: Rc<Runtime>,
     handler: Rc<Handler>,
     /// `this`.
-    state: Dynamic,
+    state: State,
     /// The `ws` of every hook, made at the first.
     socket: Dynamic,
     peer: Rc<Peer>,
@@ -60,7 +61,7 @@ impl<G> ScriptSession<G> {
         runtime: Rc<Runtime>,
         handler: Rc<Handler>,
         peer: Rc<Peer>,
-        state: Dynamic,
+        state: State,
         guard: G,
     ) -> Self {
         Self {
@@ -204,7 +205,7 @@ async fn load(runtime: &Rc<Runtime>, handler: &Rc<Handler>) {
         Rc::clone(runtime),
         Rc::clone(handler),
         nobody(0),
-        Dynamic::UNIT,
+        State::default(),
         (),
     );
     let mut call = Some(Call::Load(Rc::clone(handler)));
@@ -234,14 +235,14 @@ pub async fn handshake(
     handler: &Rc<Handler>,
     connection: u64,
     request: Request,
-) -> Result<(Dynamic, Answer), Refused> {
+) -> Result<(State, Answer), Refused> {
     let request = Rc::new(request);
     let argument = Dynamic::from(super::api::request::Handle(Rc::clone(&request)));
     let mut session = ScriptSession::new(
         Rc::clone(runtime),
         Rc::clone(handler),
         nobody(connection),
-        Dynamic::UNIT,
+        State::default(),
         (),
     );
     let mut args = Some([argument, Dynamic::UNIT, Dynamic::UNIT, Dynamic::UNIT]);
@@ -339,10 +340,10 @@ impl<G> Drop for ScriptSession<G> {
     fn drop(&mut self) {
         self.stop();
         let state = std::mem::take(&mut self.state);
-        // Only containers nest, and only nesting needs the large stack.
-        let nests = state.is_map() && state.as_map_ref().is_ok_and(|map| !map.is_empty())
-            || !state.is_map() && !state.is_unit();
-        if nests && let Err(error) = self.runtime.fibers.run(Call::Drop(state)) {
+        // Freeing nested data needs the large stack.
+        if state.nests()
+            && let Err(error) = self.runtime.fibers.run(Call::Drop(state))
+        {
             tracing::error!("no memory for a script's stack: {error}");
         }
     }

@@ -151,7 +151,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 return Poll::Ready(());
             }
             let read = self.read(context);
-            if !read && !(wrote && self.busy) {
+            // What was written may be what the session waits for.
+            let freed = wrote && self.busy;
+            if !read && !freed {
                 break;
             }
         }
@@ -351,8 +353,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                     reason,
                     was_clean,
                 } = *end;
-                // An answer that the session has just given must not be left behind.
                 let was_clean = was_clean && !self.lost;
+                let connection = self.outbox.id();
+                tracing::debug!(connection, code, %reason, was_clean, "connection closed");
                 self.start(
                     Event::Closed {
                         code,
