@@ -36,6 +36,12 @@ pub fn find(head: &Head, path: &str, root: &Path) -> Result<Document, Refusal> {
     }
     let mut wanted = root.join(path.trim_start_matches('/'));
     if wanted.is_dir() {
+        if !wanted
+            .canonicalize()
+            .is_ok_and(|folder| folder.starts_with(root))
+        {
+            return Err(missing());
+        }
         if !path.ends_with('/') {
             return Err(Refusal::new(308, "this is a folder")
                 .header("Location", format!("{}/", head.path())));
@@ -49,8 +55,19 @@ pub fn find(head: &Head, path: &str, root: &Path) -> Result<Document, Refusal> {
     }
     Ok(Document {
         file,
-        kind: mime_guess::from_path(&resolved).first_or_octet_stream(),
+        kind: kind(&resolved),
     })
+}
+
+/// The content type by the file's name; text here is UTF-8.
+fn kind(path: &Path) -> Mime {
+    let kind = mime_guess::from_path(path).first_or_octet_stream();
+    let with_charset = format!("{kind}; charset=utf-8").parse();
+    if kind.type_() == "text" {
+        with_charset.unwrap_or(kind)
+    } else {
+        kind
+    }
 }
 
 fn is_hidden(part: &str) -> bool {

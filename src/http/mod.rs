@@ -46,7 +46,12 @@ where
     P: Unpin + 'static,
 {
     let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-    let head = match tokio::time::timeout(limits::HEAD.time, read_head(&mut stream)).await {
+    let reading = tokio::select! {
+        reading = tokio::time::timeout(limits::HEAD.time, read_head(&mut stream)) => reading,
+        // Browsers open connections that they may never use.
+        () = site.shared.drained() => return,
+    };
+    let head = match reading {
         Ok(Ok(Some(head))) => head,
         Ok(Ok(None)) => return,
         Ok(Err(refusal)) => {
@@ -128,7 +133,7 @@ fn decide(site: &Site, head: &Head) -> Result<Decision, Refusal> {
 
 /// A server that goes down takes no new connections.
 fn refuse_while_draining(site: &Site) -> Result<(), Refusal> {
-    if site.shared.draining.get() {
+    if site.shared.is_draining() {
         return Err(Refusal::new(503, "the server is shutting down"));
     }
     Ok(())

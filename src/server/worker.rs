@@ -150,11 +150,8 @@ fn obey(site: &Rc<Site>, order: Order) {
             *site.generation.borrow_mut() = generation;
         }
         Order::Drain => {
-            site.shared.draining.set(true);
             let close = Close::new(close::code::GOING_AWAY, "the server is shutting down");
-            for outbox in site.shared.clock.connections() {
-                let _ = outbox.close(Some(&close));
-            }
+            site.shared.start_drain(&close);
         }
     }
 }

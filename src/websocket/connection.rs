@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
 use super::close::{Close, code};
 use super::inbox::Inbox;
@@ -31,8 +32,8 @@ pub struct Shared {
     pub limits: Limits,
     /// Their alarms.
     pub clock: Clock,
-    /// While the server goes down, waits are cut to [`Shared::DRAIN_CLOSE`].
-    pub draining: Cell<bool>,
+    draining: Cell<bool>,
+    drain: Notify,
     read: RefCell<Vec<u8>>,
     write: RefCell<Vec<u8>>,
 }
@@ -47,13 +48,37 @@ impl Shared {
             limits,
             clock: Clock::default(),
             draining: Cell::new(false),
+            drain: Notify::new(),
             read: RefCell::new(vec![0; READ_BUFFER]),
             write: RefCell::new(Vec::with_capacity(WRITE_BUFFER)),
         }
     }
 
+    /// The server goes down: every connection is closed, and from now on waits are cut to `DRAIN_CLOSE`.
+    pub fn start_drain(&self, close: &Close) {
+        self.draining.set(true);
+        self.drain.notify_waiters();
+        for outbox in self.clock.connections() {
+            // One that is closing already needs no other Close.
+            let _ = outbox.close(Some(close));
+        }
+    }
+
+    /// Whether the server goes down.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Ready when the server goes down.
+    pub async fn drained(&self) {
+        let notified = self.drain.notified();
+        if !self.is_draining() {
+            notified.await;
+        }
+    }
+
     fn close_seconds(&self) -> u32 {
-        if self.draining.get() {
+        if self.is_draining() {
             Self::DRAIN_CLOSE.min(self.limits.close)
         } else {
             self.limits.close
