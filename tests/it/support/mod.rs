@@ -1,0 +1,41 @@
+//! The harness: a server per test, a client that speaks raw bytes, a client that speaks messages.
+//! Every wait is bounded, and says in its panic what it waited for.
+//!
+//!     let server = Server::start(&[("echo_wsh.rhai", ECHO)]).await;
+//!     let mut client = connect(server.url("/echo")).await;
+//!     client.send_text("hello").await;
+//!     assert_eq!(client.next_text().await, "hello");
+
+pub mod browser;
+mod cases;
+mod client;
+mod frame;
+mod probe;
+mod raw;
+mod request;
+mod server;
+
+use std::future::Future;
+use std::time::Duration;
+
+pub use cases::every_case;
+pub use client::{Client, connect};
+pub use frame::{Frame, Length, Wire};
+pub use probe::answering;
+pub use raw::{Head, Raw};
+pub use request::Request;
+pub use server::Server;
+
+/// The three-line handler that most tests serve.
+pub const ECHO: &str = "fn transfer_data(ws, message) {\n    ws.send(message);\n}\n";
+
+/// How long anything that is due may take: far above what it takes, so that it only ends a hang.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The future's value, or a panic that names what did not come.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
+    }
+}
