@@ -28,7 +28,6 @@ pub struct Budget {
 
 #[derive(Clone, Copy)]
 struct Meter {
-    ticks: u32,
     slice_began: Option<Instant>,
     spent: Duration,
     budget: Budget,
@@ -37,7 +36,6 @@ struct Meter {
 impl Meter {
     const fn full(budget: Budget) -> Self {
         Self {
-            ticks: 0,
             slice_began: None,
             spent: Duration::ZERO,
             budget,
@@ -51,6 +49,8 @@ const UNLIMITED: Budget = Budget {
 };
 
 thread_local! {
+    /// Operations since the call began or last waited; by itself, because it is touched by every one of them.
+    static TICKS: Cell<u32> = const { Cell::new(0) };
     static METER: Cell<Meter> = const { Cell::new(Meter::full(UNLIMITED)) };
 }
 
@@ -67,19 +67,20 @@ pub enum Stop {
 
 /// A new call begins, with this budget.
 pub fn start(budget: Budget) {
+    TICKS.set(0);
     METER.set(Meter::full(budget));
 }
 
 /// Operations since the call began or last waited.
 pub fn operations() -> u32 {
-    METER.get().ticks
+    TICKS.get()
 }
 
 /// Waits; what is used after it is counted anew. `Err` when the call must end.
 pub fn wait(wait: Wait) -> Result<(), Stop> {
     let meter = METER.get();
     let wake = caller::aside(|| fiber::wait(wait));
-    METER.set(Meter::full(meter.budget));
+    start(meter.budget);
     match wake {
         Wake::Ready => Ok(()),
         Wake::Cancelled => Err(Stop::Cancelled),
@@ -101,14 +102,20 @@ pub fn breathe() {
 }
 
 /// One operation of a script; a value ends it.
+#[inline]
 pub fn tick() -> Option<Dynamic> {
-    let mut meter = METER.get();
-    meter.ticks = meter.ticks.saturating_add(1);
-    if !meter.ticks.is_multiple_of(INTERVAL) {
-        METER.set(meter);
+    let ticks = TICKS.get().saturating_add(1);
+    TICKS.set(ticks);
+    if !ticks.is_multiple_of(INTERVAL) {
         return None;
     }
-    if meter.ticks > meter.budget.operations {
+    look()
+}
+
+#[cold]
+fn look() -> Option<Dynamic> {
+    let mut meter = METER.get();
+    if TICKS.get() > meter.budget.operations {
         return Some(Dynamic::from(Stop::Operations(meter.budget.operations)));
     }
     let now = Instant::now();
@@ -121,7 +128,9 @@ pub fn tick() -> Option<Dynamic> {
     if meter.spent > meter.budget.time {
         return Some(Dynamic::from(Stop::Time(meter.budget.time)));
     }
+    let ticks = TICKS.get();
     let wake = caller::aside(|| fiber::wait(Wait::Slice));
+    TICKS.set(ticks);
     METER.set(Meter {
         slice_began: Some(Instant::now()),
         ..meter

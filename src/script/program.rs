@@ -59,7 +59,11 @@ pub struct Program {
     hooks: [bool; HOOKS.len()],
     constants: Rc<RefCell<BTreeMap<ImmutableString, Dynamic>>>,
     /// Frames that no call uses now, one for each call that has ever run at the same time.
-    frames: RefCell<Vec<Frame>>,
+    #[allow(
+        clippy::vec_box,
+        reason = "a frame is a kilobyte, and is taken and put back by every call"
+    )]
+    frames: RefCell<Vec<Box<Frame>>>,
 }
 
 /// What Rhai needs to run one call; used again, so that functions are looked up once and not in every call.
@@ -146,7 +150,7 @@ impl Program {
             global,
             caches,
             scope,
-        } = &mut frame;
+        } = &mut *frame;
         let mut context = EvalContext::new(&self.engine, global, caches, scope, None);
         let result = match args {
             [a] => context.call_fn_raw(hook.name(), true, true, &mut [state, a]),
@@ -187,16 +191,16 @@ impl Program {
         hook.map_or(Position::NONE, |defined| defined.body.start_position())
     }
 
-    fn frame(&self) -> Frame {
+    fn frame(&self) -> Box<Frame> {
         let mut global = self.engine.new_global_runtime_state();
         global.source = Some(self.source.file.as_str().into());
         global.lib.push(self.ast.shared_lib().clone());
         global.constants = Some(Rc::clone(&self.constants));
-        Frame {
+        Box::new(Frame {
             global,
             caches: Caches::new(),
             scope: Scope::new(),
-        }
+        })
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Handler {
     pub(super) limits: Rc<Limits>,
     engine: Rc<Engine>,
     newest: RefCell<Arc<Source>>,
+    /// The newest source's version, at hand for every hook.
+    version: Cell<u64>,
     program: RefCell<Option<Rc<Program>>>,
     /// A fiber is compiling; until it is done the others use what serves.
     loading: Cell<bool>,
@@ -70,6 +72,7 @@ impl Runtime {
             limits: Rc::clone(&self.limits),
             engine: Rc::clone(&self.engine),
             newest: RefCell::new(Arc::clone(source)),
+            version: Cell::new(source.version),
             program: RefCell::new(None),
             loading: Cell::new(false),
             place: RefCell::new(None),
@@ -86,7 +89,7 @@ impl Runtime {
             .borrow()
             .get(&source.file)
             .and_then(Weak::upgrade);
-        handler.is_some_and(|handler| handler.newest.borrow().version != source.version)
+        handler.is_some_and(|handler| handler.version.get() != source.version)
     }
 
     /// The handler of a source's file if connections use it, with this source as its newest.
@@ -111,15 +114,14 @@ impl Runtime {
 
 impl Handler {
     fn replace(&self, source: &Arc<Source>) {
-        if self.newest.borrow().version != source.version {
-            *self.newest.borrow_mut() = Arc::clone(source);
-        }
+        self.version.set(source.version);
+        *self.newest.borrow_mut() = Arc::clone(source);
     }
 
     /// The program that serves, compiled on first use; `None` if even that fails, which has been reported.
     pub(super) fn program(&self) -> Option<Rc<Program>> {
         let current = self.program.borrow().clone();
-        let newest = self.newest.borrow().version;
+        let newest = self.version.get();
         match current {
             Some(program) if program.source.version == newest || self.loading.get() => {
                 Some(program)
@@ -152,7 +154,7 @@ impl Handler {
                 let report = format_args!("\n{fault}\n");
                 tracing::error!(file = source.file, %report, "script fault");
                 if let Some(program) = &*self.program.borrow() {
-                    *self.newest.borrow_mut() = Arc::clone(&program.source);
+                    self.replace(&program.source);
                 }
             }
         }

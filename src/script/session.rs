@@ -273,9 +273,7 @@ impl<G> Session for ScriptSession<G> {
             Event::Opened => (Hook::OnOpen, [self.socket(), unit(), unit(), unit()]),
             Event::Message(message) => {
                 let message = match message {
-                    Message::Text(text) => {
-                        Dynamic::from(rhai::ImmutableString::from(text.into_owned()))
-                    }
+                    Message::Text(text) => Dynamic::from(rhai::ImmutableString::from(&*text)),
                     Message::Binary(bytes) => Dynamic::from_blob(bytes.into_owned()),
                 };
                 (Hook::TransferData, [self.socket(), message, unit(), unit()])
