@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rhai::{
-    AST, Caches, Dynamic, Engine, EvalAltResult, EvalContext, GlobalRuntimeState, ImmutableString,
-    Position, Scope,
+    AST, ASTNode, Caches, Dynamic, Engine, EvalAltResult, EvalContext, Expr, Expression,
+    GlobalRuntimeState, ImmutableString, Position, Scope, StmtBlock,
 };
 
 use super::error::{Fault, stopped};
-use super::hooks::{HOOKS, Hook};
+use super::hooks::{HOOKS, Hook, HookInfo};
 use super::meter::{self, Stop};
 use super::{Limits, engine::engine};
 
@@ -56,7 +56,7 @@ pub struct Program {
     pub source: Arc<Source>,
     engine: Rc<Engine>,
     ast: AST,
-    hooks: [bool; HOOKS.len()],
+    hooks: [Option<Body>; HOOKS.len()],
     constants: Rc<RefCell<BTreeMap<ImmutableString, Dynamic>>>,
     /// Frames that no call uses now, one for each call that has ever run at the same time.
     #[allow(
@@ -64,6 +64,40 @@ pub struct Program {
         reason = "a frame is a kilobyte, and is taken and put back by every call"
     )]
     frames: RefCell<Vec<Box<Frame>>>,
+}
+
+/// A hook's function, taken out of the script so that a call neither looks for its name nor checks its arguments.
+#[derive(Debug)]
+struct Body {
+    params: Vec<ImmutableString>,
+    statements: Expr,
+    start: Position,
+}
+
+impl Body {
+    fn of(ast: &AST, info: &HookInfo) -> Option<Self> {
+        let is_hook = |name: &str, params: usize| name == info.name && params == info.params.len();
+        let defined = ast
+            .iter_fn_def()
+            .find(|defined| is_hook(&defined.name, defined.params.len()))?;
+        let start = defined.body.start_position();
+        // Rhai does not name the type of a function's body, but walks through an AST that has no other function.
+        let mut statements = Vec::new();
+        let mut alone = ast.clone_functions_only();
+        alone.retain_functions(|_, _, name, params| is_hook(name, params));
+        alone.walk(&mut |path| {
+            if let [ASTNode::Stmt(statement)] = path {
+                statements.push((*statement).clone());
+            }
+            true
+        });
+        let block = StmtBlock::new(statements, start, defined.body.end_position());
+        Some(Self {
+            params: defined.params.to_vec(),
+            statements: Expr::Stmt(block.into()),
+            start,
+        })
+    }
 }
 
 /// What Rhai needs to run one call; used again, so that functions are looked up once and not in every call.
@@ -102,11 +136,7 @@ impl Program {
             .filter(|(_, constant, _)| *constant)
             .map(|(name, _, value)| (name.into(), value));
         let program = Self {
-            hooks: HOOKS.each_ref().map(|info| {
-                ast.iter_functions().any(|defined| {
-                    defined.name == info.name && defined.params.len() == info.params.len()
-                })
-            }),
+            hooks: HOOKS.each_ref().map(|info| Body::of(&ast, info)),
             constants: Rc::new(RefCell::new(constants.collect())),
             source: Arc::clone(source),
             engine: Rc::clone(engine),
@@ -122,7 +152,7 @@ impl Program {
 
     /// Whether the script defines this hook.
     pub fn has(&self, hook: Hook) -> bool {
-        self.hooks[hook as usize]
+        self.hooks[hook as usize].is_some()
     }
 
     /// Functions that were probably meant to be hooks, and would never be called.
@@ -133,43 +163,44 @@ impl Program {
             .collect()
     }
 
-    /// Calls a hook with `state` as its `this`. The arguments are consumed.
+    /// Calls a hook with `state` as its `this`; one that is not defined gives `()`. The arguments are consumed.
     pub fn call(
         &self,
         hook: Hook,
         state: &mut Dynamic,
         args: &mut [Dynamic],
     ) -> Result<Dynamic, Box<EvalAltResult>> {
+        let Some(body) = &self.hooks[hook as usize] else {
+            return Ok(Dynamic::UNIT);
+        };
         let mut frame = self
             .frames
             .borrow_mut()
             .pop()
             .unwrap_or_else(|| self.frame());
-        frame.global.num_operations = 0;
         let Frame {
             global,
             caches,
             scope,
         } = &mut *frame;
-        let mut context = EvalContext::new(&self.engine, global, caches, scope, None);
-        let result = match args {
-            [a] => context.call_fn_raw(hook.name(), true, true, &mut [state, a]),
-            [a, b] => context.call_fn_raw(hook.name(), true, true, &mut [state, a, b]),
-            [a, b, c] => context.call_fn_raw(hook.name(), true, true, &mut [state, a, b, c]),
-            [a, b, c, d] => context.call_fn_raw(hook.name(), true, true, &mut [state, a, b, c, d]),
-            _ => Ok(Dynamic::UNIT),
-        };
-        // A frame that an error went through is left in the middle of something.
-        if result.is_ok() {
-            self.frames.borrow_mut().push(frame);
+        for (name, value) in body.params.iter().zip(args) {
+            scope.push_dynamic(name.clone(), std::mem::take(value));
         }
-        match result {
-            Err(error) => match *error {
-                EvalAltResult::Exit(value, _) => Ok(value),
-                error => Err(error.into()),
-            },
-            ok => ok,
-        }
+        let mut context = EvalContext::new(&self.engine, global, caches, scope, Some(state));
+        #[allow(deprecated, reason = "Rhai marks its volatile interfaces so")]
+        let value =
+            match context.eval_expression_tree_raw(&Expression::from(&body.statements), true) {
+                Ok(value) => value,
+                Err(error) => match *error {
+                    EvalAltResult::Return(value, _) | EvalAltResult::Exit(value, _) => value,
+                    // The frame that an error went through is left in the middle of something.
+                    error => return Err(error.into()),
+                },
+            };
+        scope.clear();
+        global.num_operations = 0;
+        self.frames.borrow_mut().push(frame);
+        Ok(value)
     }
 
     /// What a failed call is reported as; `None` when it was ended because its peer is gone.
@@ -184,11 +215,9 @@ impl Program {
     }
 
     fn start_of(&self, hook: Hook) -> Position {
-        let hook = self
-            .ast
-            .iter_fn_def()
-            .find(|defined| defined.name == hook.name());
-        hook.map_or(Position::NONE, |defined| defined.body.start_position())
+        self.hooks[hook as usize]
+            .as_ref()
+            .map_or(Position::NONE, |body| body.start)
     }
 
     fn frame(&self) -> Box<Frame> {
