@@ -20,8 +20,8 @@ use crate::websocket::close::{MAX_REASON, is_sendable};
 /// What a fiber is to do.
 #[derive(Debug)]
 pub enum Call {
-    /// Run a hook.
-    Hook(HookCall),
+    /// Run a hook. Boxed, because it goes through many hands.
+    Hook(Box<HookCall>),
     /// Compile a handler's newest source, if it is not the one being served.
     Load(Rc<Handler>),
     /// Free a connection's state.
@@ -92,20 +92,22 @@ pub fn run(call: Call) -> Return {
     }
 }
 
-fn run_hook(call: HookCall) -> Return {
+#[allow(clippy::boxed_local, reason = "it comes in a box, and is worked on in place")]
+fn run_hook(mut call: Box<HookCall>) -> Return {
     let HookCall {
         handler,
         hook,
         connection,
-        mut state,
-        mut args,
-    } = call;
+        state,
+        args,
+    } = &mut *call;
+    let (hook, connection) = (*hook, *connection);
     meter::start(hook.budget(&handler.limits));
     let Some(program) = handler.program() else {
-        return Return::Hook(state, Ending::Failed);
+        return Return::Hook(std::mem::take(state), Ending::Failed);
     };
     if !program.has(hook) {
-        return Return::Hook(state, Ending::Done);
+        return Return::Hook(std::mem::take(state), Ending::Done);
     }
     let mut this = handler.unpack_state(std::mem::take(&mut state.value));
     let message = Excerpt::of(&args[1]);
@@ -136,7 +138,7 @@ fn run_hook(call: HookCall) -> Return {
         );
         return Return::Hook(State::default(), report(program.fault_in(hook, text)));
     }
-    Return::Hook(state, ending)
+    Return::Hook(std::mem::take(state), ending)
 }
 
 /// `throw` of the script itself; a host function's error is a fault.

@@ -76,13 +76,13 @@ impl<G> ScriptSession<G> {
     }
 
     fn call(&mut self, hook: Hook, args: [Dynamic; 4], context: &mut Context<'_>) -> Poll<Ending> {
-        let call = Call::Hook(HookCall {
+        let call = Call::Hook(Box::new(HookCall {
             handler: Rc::clone(&self.handler),
             hook,
             connection: self.peer.outbox.id(),
             state: std::mem::take(&mut self.state),
             args,
-        });
+        }));
         self.begin(call, context)
     }
 

@@ -1,0 +1,124 @@
+//! One blocking connection: opens every connection of a fleet, and is the probe and the spinner where one is enough.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::wire::{self, Decoder, Target};
+
+/// Longer than anything takes unless the server hangs: eight spinning handlers share one core, a second of it each.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Connections from one source address before the next is taken: well under the 28,232 ephemeral ports.
+const CONNECTIONS_PER_SOURCE: usize = 10_000;
+
+pub struct Client {
+    stream: TcpStream,
+    decoder: Decoder,
+}
+
+/// What a connection received, as far as the blocking users need it.
+#[derive(Debug)]
+pub enum Received {
+    Text(String),
+    Close(u16),
+    /// The server ended the connection without a Close.
+    End,
+}
+
+impl Client {
+    /// Connects from the `index`-th loopback source address and does the opening handshake.
+    pub fn open(target: &Target, index: usize) -> Result<Client> {
+        let mut stream: TcpStream = {
+            let socket = socket_from(target, (index / CONNECTIONS_PER_SOURCE) as u8)?;
+            socket.set_tcp_nodelay(true)?;
+            socket
+                .connect_timeout(&target.address.into(), PATIENCE)
+                .with_context(|| format!("cannot connect to {}", target.address))?;
+            socket.into()
+        };
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(&target.request())?;
+        let mut head = Vec::new();
+        let mut buffer = [0; 1024];
+        loop {
+            let count = stream
+                .read(&mut buffer)
+                .context("no answer to the handshake")?;
+            ensure!(
+                count > 0,
+                "the server ended the connection during the handshake"
+            );
+            head.extend(&buffer[..count]);
+            if let Some(length) = wire::accepted_head(&head)? {
+                ensure!(
+                    length == head.len(),
+                    "the server spoke first: this is no echo server"
+                );
+                return Ok(Client {
+                    stream,
+                    decoder: Decoder::default(),
+                });
+            }
+        }
+    }
+
+    pub fn send_text(&mut self, text: &str) -> Result<()> {
+        let mut frame = Vec::new();
+        wire::push_frame(&mut frame, wire::TEXT, text.as_bytes());
+        Ok(self.stream.write_all(&frame)?)
+    }
+
+    /// The next short text, the Close or the end, whichever comes first. Pings are answered on the way.
+    pub fn receive(&mut self) -> Result<Received> {
+        let mut received = None;
+        let mut pongs = Vec::new();
+        let mut buffer = [0; 1024];
+        while received.is_none() {
+            let count = match self.stream.read(&mut buffer) {
+                Ok(0) => return Ok(Received::End),
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+                    return Ok(Received::End);
+                }
+                Err(error) => bail!("no reply: {error}"),
+            };
+            self.decoder
+                .feed(&buffer[..count], |frame| match frame.opcode {
+                    wire::PING => wire::push_frame(&mut pongs, wire::PONG, frame.short),
+                    wire::CLOSE => received = Some(Received::Close(frame.close_code())),
+                    _ => {
+                        received = Some(Received::Text(
+                            String::from_utf8_lossy(frame.short).into_owned(),
+                        ))
+                    }
+                })?;
+            self.stream.write_all(&pongs)?;
+            pongs.clear();
+        }
+        received.context("no reply")
+    }
+
+    pub fn into_stream(self) -> Result<mio::net::TcpStream> {
+        self.stream.set_nonblocking(true)?;
+        Ok(mio::net::TcpStream::from_std(self.stream))
+    }
+}
+
+/// A socket bound to 127.0.0.(1 + `source`) where the target is on loopback, so that ports do not run out.
+pub fn socket_from(target: &Target, source: u8) -> Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(target.address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if source > 0 && target.address.is_ipv4() && target.address.ip().is_loopback() {
+        socket.set_reuse_address(true)?;
+        let address = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 1 + source), 0));
+        socket.bind(&address.into())?;
+    }
+    Ok(socket)
+}

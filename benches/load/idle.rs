@@ -1,0 +1,54 @@
+//! What an idle connection costs the server in memory: once as opened, once after a message has gone back and forth.
+//! Only the process's own memory counts; the kernel's socket buffers are the same for every server.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::fleet::Fleet;
+use crate::measure::private_memory;
+use crate::wire::Target;
+
+#[derive(Args)]
+pub struct Options {
+    #[arg(long)]
+    url: Target,
+    /// The server's process
+    #[arg(long)]
+    pid: u32,
+    #[arg(long, default_value_t = 10_000)]
+    connections: usize,
+    /// Seconds to wait before each reading
+    #[arg(long, default_value_t = 2.0)]
+    settle: f64,
+}
+
+/// Connections that come and go before the first reading, so that what a server allocates once is not counted.
+const WARM_UP: usize = 64;
+
+pub fn run(options: &Options) -> Result<Value> {
+    let settle = Duration::from_secs_f64(options.settle);
+    Fleet::open(&options.url, WARM_UP)?.speak_once("warm")?;
+    thread::sleep(settle);
+    let before = private_memory(options.pid)?;
+
+    let mut fleet = Fleet::open(&options.url, options.connections)?;
+    fleet.rest(settle)?;
+    let opened = private_memory(options.pid)?;
+
+    fleet.speak_once("hello")?;
+    fleet.rest(settle)?;
+    let spoken = private_memory(options.pid)?;
+
+    let each = |after: u64| ((after as f64 - before as f64) / fleet.len() as f64).round();
+    Ok(json!({
+        "scenario": "idle",
+        "connections": fleet.len(),
+        "before_bytes": before,
+        "bytes_per_connection": each(opened),
+        "bytes_per_connection_after_message": each(spoken),
+    }))
+}

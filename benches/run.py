@@ -1,0 +1,611 @@
+#!/usr/bin/env python3
+"""Compares wsh-server with its peers: starts each server in turn on one core, loads it from the other, prints tables.
+
+Rounds alternate (a peer, wsh-server, the next peer, wsh-server, ...), so that whatever else the machine does meets both
+sides of a ratio alike. A ratio is the median of the rounds' ratios, each from two runs that followed each other.
+
+    benches/setup.sh /tmp/peers
+    benches/run.py /tmp/peers --json results.json
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import resource
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BENCHES = pathlib.Path(__file__).absolute().parent
+PACKAGE = BENCHES.parent
+OURS = "wsh-server"
+
+SERVER_CORE, LOAD_CORE = "0", "1"
+
+# How much of the two cores may go to processes that are no part of the run before the run is repeated, and how often.
+FOREIGN_SHARE = 0.05
+REPEATS = 2
+
+# Seconds after which a run of the load generator is given up; the longest, reload with 10,000 connections, takes half.
+RUN_TIMEOUT = 120
+
+HANDLERS = {
+    "echo_wsh.rhai": "fn transfer_data(ws, message) {\n    ws.send(message);\n}\n",
+    "spin_wsh.rhai": "fn transfer_data(ws, message) {\n    loop {}\n}\n",
+}
+
+
+@dataclasses.dataclass
+class Server:
+    """A server to load: `command` takes the port's place as PORT, the handlers' folder as HANDLERS."""
+
+    name: str
+    command: list
+    version: str
+    environment: dict = dataclasses.field(default_factory=dict)
+    # A thread or a process a connection: ten thousand of them are no measurement, but a denial of service.
+    serves_thousands: bool = True
+
+
+@dataclasses.dataclass
+class Scenario:
+    """What the load generator is asked; `value` is the number that is compared, `columns` are shown beside it."""
+
+    name: str
+    title: str
+    arguments: list
+    value: str
+    columns: dict
+    needs_thousands: bool = False
+
+    @property
+    def is_timed(self):
+        return self.value == "per_second"
+
+
+CPU_COLUMNS = {"server CPU": "server_cpu", "load CPU": "client_cpu"}
+ECHO_COLUMNS = {
+    "round trip µs, p50": "round_trip_us.p50",
+    "p99": "round_trip_us.p99",
+    "server µs a message": "server_us_per_message",
+    **CPU_COLUMNS,
+}
+
+
+def echo(name, title, connections, size, in_flight):
+    arguments = ["echo", "--connections", str(connections), "--size", str(size), "--in-flight", str(in_flight)]
+    return Scenario(name, title, arguments, "per_second", ECHO_COLUMNS)
+
+
+COMPARED = [
+    echo("echo64x1", "Echo, messages a second: 64 bytes, 100 connections, 1 in flight", 100, 64, 1),
+    echo("echo64x16", "Echo, messages a second: 64 bytes, 100 connections, 16 in flight", 100, 64, 16),
+    echo("echo4k", "Echo, messages a second: 4 KiB, 20 connections, 1 in flight", 20, 4096, 1),
+    echo("echo16k", "Echo, messages a second: 16 KiB, 20 connections, 1 in flight", 20, 16384, 1),
+    echo("echo64k", "Echo, messages a second: 64 KiB, 20 connections, 1 in flight", 20, 65536, 1),
+    Scenario(
+        "idle",
+        "Bytes of server memory per idle connection, 10,000 connections (less is better)",
+        ["idle"],
+        "bytes_per_connection",
+        {"after a message": "bytes_per_connection_after_message", "process before": "before_bytes"},
+        needs_thousands=True,
+    ),
+    Scenario(
+        "connect",
+        "New connections a second, 64 at a time",
+        ["connect"],
+        "per_second",
+        {
+            "handshake µs, p50": "handshake_us.p50",
+            "p99": "handshake_us.p99",
+            "server µs a connection": "server_us_per_connection",
+            **CPU_COLUMNS,
+        },
+    ),
+]
+
+# What only wsh-server is asked.
+OWN = ["latency", "reload", "startup"]
+
+
+def main():
+    options = parse_arguments()
+    ours, bare, programs, load = build(options)
+    known = find_peers(options.peers_folder, programs)
+    if bare:
+        known["bare"] = bare
+    peers = choose_peers(options.peers, known)
+    chosen = set(options.scenario)
+    environment = describe_machine(peers, ours)
+    for name, fact in environment.items():
+        print(f"- {name}: {fact}")
+    print()
+
+    runs = []
+    failed = []
+
+    def run(record, action):
+        say(" ".join(str(part) for part in record.values()))
+        try:
+            runs.append({**record, "result": action()})
+        except (BenchError, subprocess.TimeoutExpired) as error:
+            say(f"  failed: {error}")
+            failed.append({**record, "error": str(error)})
+
+    try:
+        for scenario in COMPARED:
+            if scenario.name not in chosen:
+                continue
+            for round_number in range(1, options.rounds + 1):
+                # Without peers the server still has its own rounds.
+                for peer in [peer for peer in peers if suits(peer, scenario)] or [None]:
+                    beside = peer.name if peer else None
+                    for server in filter(None, [peer, ours]):
+                        record = {"scenario": scenario.name, "round": round_number, "server": server.name}
+                        run({**record, "beside": beside}, lambda: measure(server, load, scenario, options))
+            print_comparison(scenario, runs, peers)
+        if ours:
+            for name in OWN:
+                if name in chosen:
+                    for label, action in own_runs(name, ours, load, options):
+                        run({"scenario": name, "case": label, "server": OURS}, action)
+                    print_own(name, runs)
+    finally:
+        if failed:
+            print("Failed runs:\n")
+            for failure in failed:
+                print("- " + ", ".join(f"{key} {value}" for key, value in failure.items()))
+        if options.json:
+            settings = {name: getattr(options, name) for name in ("rounds", "seconds", "warmup")}
+            document = {"environment": environment, "settings": settings, "runs": runs, "failed": failed}
+            options.json.write_text(json.dumps(document, indent=1) + "\n")
+    return 1 if failed else 0
+
+
+class BenchError(Exception):
+    pass
+
+
+def parse_arguments():
+    every = [scenario.name for scenario in COMPARED] + OWN
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("peers_folder", type=pathlib.Path, help="where benches/setup.sh has put the peers")
+    parser.add_argument("--scenario", type=names(every), default=every, help=f"comma-separated, of {','.join(every)}")
+    parser.add_argument("--peers", help="comma-separated; default: all that are installed; `none` for none")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="measured time of a throughput run")
+    parser.add_argument("--warmup", type=float, default=1.0)
+    parser.add_argument("--patience", type=float, default=30.0, help="seconds to wait for quiet cores before each run")
+    parser.add_argument("--json", type=pathlib.Path, help="write every run to this file")
+    parser.add_argument("--server", type=pathlib.Path, help="a wsh-server binary, instead of building one")
+    parser.add_argument("--without-server", action="store_true", help="measure the peers alone")
+    return parser.parse_args()
+
+
+def names(allowed):
+    def parse(text):
+        chosen = text.split(",")
+        for name in chosen:
+            if name not in allowed:
+                raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(allowed)}")
+        return chosen
+
+    return parse
+
+
+# Servers
+
+
+def build(options):
+    """Builds the package; returns our server, its bare variant if there is one, the Rust peers, the load generator."""
+    programs = cargo("bench", "--no-run", "--quiet")
+    binary = options.server
+    if binary is None and not options.without_server:
+        binary = cargo("build", "--release", "--quiet")[OURS]
+    ours = None
+    if not options.without_server:
+        command = [str(binary), "-p", "PORT", "-H", "127.0.0.1", "-w", "HANDLERS", "--workers", "1"]
+        commit = output("git", "-C", PACKAGE, "describe", "--always", "--dirty")
+        ours = Server(OURS, command, f"{output(binary, '--version')}, commit {commit}")
+    bare = None
+    if "bare" in programs:
+        bare = Server("bare", [programs["bare"], "PORT"], "this package's engine, no script")
+    return ours, bare, programs, programs["load"]
+
+
+def cargo(*arguments):
+    """Runs cargo and returns the programs it names in its messages."""
+    say(f"cargo {' '.join(arguments)}")
+    command = ["cargo", *arguments, "--message-format=json"]
+    built = subprocess.run(command, cwd=PACKAGE, stdout=subprocess.PIPE, text=True)
+    if built.returncode:
+        sys.exit("the package does not build")
+    messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
+    return {message["target"]["name"]: message["executable"] for message in messages if message.get("executable")}
+
+
+def find_peers(folder, programs):
+    """Every peer that is installed, by name, in the order of the tables."""
+    folder = folder.absolute()
+    scripts = BENCHES / "peers"
+    modules = folder / "node_modules"
+    python = folder / "venv" / "bin" / "python"
+    arch = {"x86_64": "x64", "aarch64": "aarch64"}.get(platform.machine(), platform.machine())
+    bun = modules / "@oven" / f"bun-linux-{arch}" / "bin" / "bun"
+    deno = modules / "@deno" / f"linux-{arch.replace('aarch64', 'arm64')}-glibc" / "deno"
+    node = shutil.which("node")
+    websocketd = shutil.which("websocketd")
+    cat = shutil.which("cat")
+    found = {}
+
+    def offer(name, needs, command, version, **more):
+        if all(need and pathlib.Path(need).exists() for need in needs):
+            found[name] = Server(name, [str(part) for part in command], version(), **more)
+
+    offer(
+        "uwebsockets",
+        [folder / "uwebsockets"],
+        [folder / "uwebsockets", "PORT"],
+        lambda: "the sources in " + crate_version(folder / "uwebsockets-sources" / "Cargo.lock", "libuwebsockets-sys"),
+    )
+    for name, crate in [("tungstenite", "tokio-tungstenite"), ("fastwebsockets", "fastwebsockets")]:
+        program = programs.get(f"peer-{name}")
+        offer(name, [program], [program, "PORT"], lambda: crate_version(PACKAGE / "Cargo.lock", crate))
+    offer("bun", [bun], [bun, scripts / "bun.js", "PORT"], lambda: "Bun " + output(bun, "--version"))
+    offer(
+        "deno",
+        [deno],
+        [deno, "run", "--allow-net", scripts / "deno.js", "PORT"],
+        lambda: output(deno, "--version").splitlines()[0],
+        environment={"DENO_NO_UPDATE_CHECK": "1"},
+    )
+    offer(
+        "ws",
+        [node, modules / "ws"],
+        [node, scripts / "ws.js", "PORT"],
+        lambda: f"ws {package_version(modules / 'ws')}, Node {output(node, '--version')}",
+        environment={"NODE_PATH": str(modules)},
+    )
+    offer(
+        "websockets",
+        [python],
+        [python, scripts / "websockets_peer.py", "PORT"],
+        lambda: f"websockets {module_version(python, 'websockets')}, {output(python, '--version')}",
+    )
+    offer(
+        "pywebsocket3",
+        [python],
+        [python, "-m", "pywebsocket3.standalone", "-p", "PORT", "-w", scripts / "pywebsocket3", "--log-level=critical"],
+        lambda: f"pywebsocket3 {module_version(python, 'pywebsocket3')}, {output(python, '--version')}",
+        serves_thousands=False,
+    )
+    offer(
+        "websocketd",
+        [websocketd, cat],
+        [websocketd, "--address", "127.0.0.1", "--port", "PORT", "--loglevel", "error", cat],
+        lambda: "websocketd " + output("dpkg-query", "-W", "-f", "${Version}", "websocketd"),
+        serves_thousands=False,
+    )
+    return found
+
+
+def choose_peers(wanted, known):
+    if wanted is None:
+        return list(known.values())
+    chosen = [] if wanted == "none" else wanted.split(",")
+    for name in chosen:
+        if name not in known:
+            sys.exit(f"the peer {name} is not there; there are: {', '.join(known)}")
+    return [known[name] for name in chosen]
+
+
+def suits(server, scenario):
+    return server.serves_thousands or not scenario.needs_thousands
+
+
+def crate_version(lock_file, crate):
+    lines = lock_file.read_text().splitlines()
+    at = lines.index(f'name = "{crate}"')
+    return f"{crate} " + lines[at + 1].split('"')[1]
+
+
+def package_version(folder):
+    return json.loads((folder / "package.json").read_text())["version"]
+
+
+def module_version(python, module):
+    return output(python, "-c", f"import importlib.metadata; print(importlib.metadata.version('{module}'))")
+
+
+def output(*command):
+    command = [str(part) for part in command]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return result.stdout.strip() if result.returncode == 0 else "unknown"
+
+
+@contextlib.contextmanager
+def running(server):
+    """The server on its core, reachable, as (port, pid, handlers); ended by its pid when the block is left."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
+        for name, source in HANDLERS.items():
+            pathlib.Path(folder, name).write_text(source)
+        port = free_port()
+        places = {"PORT": str(port), "HANDLERS": folder}
+        command = ["taskset", "-c", SERVER_CORE] + [places.get(part, part) for part in server.command]
+        environment = {**os.environ, **server.environment}
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        try:
+            wait_until_reachable(process, port, log)
+            yield port, process.pid, folder
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until_reachable(process, port, log):
+    # Not every server says when it listens, so all are asked in the same way.
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            time.sleep(0.2)
+            return
+        time.sleep(0.02)
+    log.seek(0)
+    raise BenchError(f"the server does not listen: {log.read()[-500:].strip()}")
+
+
+# Measuring
+
+
+def measure(server, load, scenario, options):
+    """One run of a compared scenario against a fresh server."""
+    arguments = list(scenario.arguments)
+    if scenario.is_timed:
+        arguments += ["--seconds", str(options.seconds), "--warmup", str(options.warmup)]
+
+    def attempt():
+        with running(server) as (port, pid, _):
+            watch = ForeignLoad(pid)
+            result = generate(load, [*arguments, "--url", f"ws://127.0.0.1:{port}/echo", "--pid", str(pid)])
+            return {**result, "foreign_cpu": watch.share()}
+
+    return undisturbed(attempt, options) if scenario.is_timed else attempt()
+
+
+def undisturbed(attempt, options):
+    """The first result that other processes have left alone, else the least disturbed of a few."""
+    results = []
+    for _ in range(1 + REPEATS):
+        wait_until_quiet(options.patience)
+        results.append(attempt())
+        share = results[-1]["foreign_cpu"]
+        if share <= FOREIGN_SHARE:
+            break
+        say(f"  other processes took {share:.0%} of the cores")
+    return min(results, key=lambda result: result["foreign_cpu"])
+
+
+def wait_until_quiet(patience):
+    """Gives whatever else is running a while to finish: cheaper than a run that has to be repeated."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        watch = ForeignLoad()
+        time.sleep(0.5)
+        if watch.share() <= FOREIGN_SHARE:
+            return
+
+
+def generate(load, arguments, core=LOAD_CORE):
+    pin = ["taskset", "-c", core] if core else []
+    pipe = subprocess.PIPE
+    ran = subprocess.run([*pin, load, *arguments], stdout=pipe, stderr=pipe, text=True, timeout=RUN_TIMEOUT)
+    if ran.returncode:
+        raise BenchError(ran.stderr.split("\n\nStack backtrace")[0].strip())
+    return json.loads(ran.stdout)
+
+
+class ForeignLoad:
+    """The share of all cores that went neither to the server nor to the load since the start, steal included."""
+
+    def __init__(self, server=None):
+        self.server = server
+        self.begin = self.sample()
+
+    def sample(self):
+        # user nice system idle iowait irq softirq steal; what follows is counted in user already.
+        fields = [int(field) for field in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        idle = fields[3] + fields[4]
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # Children count once they have ended and were waited for; the server still runs.
+        own = (cpu_seconds(self.server) if self.server else 0.0) + children.ru_utime + children.ru_stime
+        return sum(fields), sum(fields) - idle, own * os.sysconf("SC_CLK_TCK")
+
+    def share(self):
+        total, busy, own = (now - then for now, then in zip(self.sample(), self.begin))
+        return round(max(0.0, (busy - own) / total), 3)
+
+
+def cpu_seconds(pid):
+    """User and system time of a process and its descendants."""
+    with contextlib.suppress(OSError):
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        seconds = sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                children = pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text().split()
+                seconds += sum(cpu_seconds(child) for child in children)
+        return seconds
+    return 0.0
+
+
+def own_runs(name, ours, load, options):
+    """The runs of a scenario that only our server takes part in, as (label, action)."""
+
+    def against_server(arguments, with_handlers=False):
+        with running(ours) as (port, pid, handlers):
+            watch = ForeignLoad(pid)
+            more = ["--handlers", handlers] if with_handlers else []
+            result = generate(load, [*arguments, "--url", f"ws://127.0.0.1:{port}/echo", *more])
+            return {**result, "foreign_cpu": watch.share()}
+
+    def start_up(arguments, core):
+        watch = ForeignLoad()
+        return {**generate(load, arguments, core), "foreign_cpu": watch.share()}
+
+    if name == "latency":
+        for spinners in (1, 2, 8):
+            arguments = ["latency", "--spinners", str(spinners), "--seconds", str(max(3.0, options.seconds))]
+            yield f"{spinners} spinning", lambda: undisturbed(lambda: against_server(arguments), options)
+    elif name == "reload":
+        # Twenty repetitions each, of which the median counts: a disturbed one does no harm.
+        for connections in (0, 10_000):
+            arguments = ["reload", "--connections", str(connections)]
+            yield f"{connections:,} others", lambda: against_server(arguments, with_handlers=True)
+    elif name == "startup":
+        arguments = ["startup", "--server", ours.command[0]]
+        pinned = [*arguments, "--server-core", SERVER_CORE]
+        yield "one core", lambda: undisturbed(lambda: start_up(pinned, LOAD_CORE), options)
+        yield "all cores", lambda: undisturbed(lambda: start_up(arguments, None), options)
+
+
+# Words
+
+
+def print_comparison(scenario, runs, peers):
+    mine = [run for run in runs if run["scenario"] == scenario.name]
+    print(f"### {scenario.title}\n")
+    header = ["server", "median", "min – max", f"{OURS} beside it", f"{OURS} / peer", *scenario.columns]
+    rows = []
+    for name in [peer.name for peer in peers] + [OURS]:
+        results = [run["result"] for run in mine if run["server"] == name]
+        if not results:
+            continue
+        values = [result[scenario.value] for result in results]
+        row = [name, number(statistics.median(values)), f"{number(min(values))} – {number(max(values))}"]
+        row += beside_it(scenario, name, mine)
+        rows.append(row + [median_of(results, path) for path in scenario.columns.values()])
+    print_table(header, rows)
+    if scenario.is_timed:
+        print_disturbed(mine)
+
+
+def print_disturbed(runs):
+    disturbed = [run for run in runs if run["result"]["foreign_cpu"] > FOREIGN_SHARE]
+    if disturbed:
+        share = f"{FOREIGN_SHARE:.0%}"
+        print(f"In {len(disturbed)} of {len(runs)} runs other processes took more than {share} of the cores.\n")
+
+
+def beside_it(scenario, peer, runs):
+    """The median of our runs beside a peer's, and of their ratios."""
+    values = {}
+    for run in runs:
+        if run["beside"] == peer:
+            values.setdefault(run["round"], {})[run["server"]] = run["result"][scenario.value]
+    pairs = [(pair[OURS], pair[peer]) for pair in values.values() if OURS in pair and pair.get(peer)]
+    if not pairs:
+        return ["", ""]
+    ours = statistics.median(mine for mine, _ in pairs)
+    return [number(ours), f"{statistics.median(mine / theirs for mine, theirs in pairs):.2f}"]
+
+
+def median_of(results, path):
+    values = []
+    for result in results:
+        for part in path.split("."):
+            result = result[part]
+        values.append(result)
+    return number(statistics.median(values)) if None not in values else ""
+
+
+def print_own(name, runs):
+    mine = [run for run in runs if run["scenario"] == name]
+    rows = []
+    if name == "latency":
+        print("### Round trips in µs beside handlers in an endless loop, 1,000 messages a second\n")
+        header = ["spinning", "alone p50", "alone p99", "p50", "p90", "p99", "p99.9", "max", "ends of the spinning"]
+        for run in mine:
+            result = run["result"]
+            alone, beside = result["alone_us"], result["beside_us"]
+            endings = ", ".join(f"{count} × {ending}" for ending, count in result["spinner_endings"].items())
+            figures = [alone["p50"], alone["p99"], *(beside[key] for key in ("p50", "p90", "p99", "p999", "max"))]
+            rows.append([str(result["spinners"]), *map(number, figures), endings])
+    elif name == "reload":
+        print("### From saving a handler to the first reply of the new code, ms\n")
+        header = ["other connections", "saved", "min", "median", "max"]
+        for run in mine:
+            for way, label in (("in_place_ms", "in place"), ("renamed_ms", "by rename")):
+                times = run["result"][way]
+                rows.append([number(run["result"]["connections"]), label, *spread(times)])
+    else:
+        print("### From start to the ready line with 1,000 handlers, ms\n")
+        header = ["server runs on", "min", "median", "max"]
+        for run in mine:
+            rows.append([run["case"], *spread(run["result"]["ready_ms"])])
+    print_table(header, rows)
+    print_disturbed(mine)
+
+
+def spread(times):
+    return [number(times[key]) for key in ("min", "median", "max")]
+
+
+def print_table(header, rows):
+    print("| " + " | ".join(header) + " |")
+    print("|---|" + "---:|" * (len(header) - 1))
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print(flush=True)
+
+
+def number(value):
+    if isinstance(value, float) and abs(value) < 100 and value != int(value):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    return f"{round(value):,}"
+
+
+def describe_machine(peers, ours):
+    lscpu = dict(line.split(":", 1) for line in output("lscpu").splitlines() if ":" in line)
+    environment = {
+        "date": time.strftime("%Y-%m-%d"),
+        "processor": f"{lscpu.get('Model name', 'unknown').strip()}, {os.cpu_count()} cores",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "compiler": output("rustc", "--version"),
+        "load before the start": f"{os.getloadavg()[0]:.2f}",
+    }
+    for server in [*peers, *filter(None, [ours])]:
+        environment[server.name] = server.version
+    return environment
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    # Both ways of stopping unwind the stack, so the running server ends and the results so far are written.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
