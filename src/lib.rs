@@ -12,12 +12,12 @@
 //!
 //! | module | turns | into | imports (besides `config` and `observe`) |
 //! |---|---|---|---|
-//! | [`server`] | listening sockets | accepted streams on a worker | `http`, and what it hands through to it |
+//! | [`server`] | listening sockets | accepted streams on a worker | `http`, and what a worker's site is made of |
 //! | [`http`] | a request head | an upgrade, a file, a refusal | `websocket`, `handlers`, `script` |
 //! | [`websocket`] | bytes | messages, and back | nothing |
 //! | [`handlers`] | a folder | the current generation: path → script | `script`, to compile |
 //! | [`script`] | a message | hook calls and their effects | `websocket`: message and outbox |
-//! | [`config`] | flags | one checked, immutable `Config` | the limit types of what it configures |
+//! | [`config`] | flags | one checked, immutable `Config` | nothing |
 //! | [`observe`] | events | log lines | nothing |
 //! | [`app`] | a `Config` | everything bound and wired, then run, then drained | everything |
 //!

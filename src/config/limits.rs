@@ -2,10 +2,35 @@
 
 use std::time::Duration;
 
-use crate::{script, websocket};
+/// The bounds of one connection, each with its unit.
+#[derive(Debug, Clone, Copy)]
+pub struct Websocket {
+    /// Bytes of one message, all fragments together. Over it: 1009.
+    pub message: usize,
+    /// Fragments of one message from which their mean size counts.
+    pub fragments: u32,
+    /// Bytes that fragments must have on average beyond that count. Below it: 1008.
+    pub mean_fragment: usize,
+    /// Bytes of messages held while a hook runs; beyond it the socket is not read.
+    pub read_ahead: usize,
+    /// Bytes waiting to be sent from which `send` waits and the socket is not read.
+    pub send_queue: usize,
+    /// Seconds for an unfinished frame or message. Over it: 1008.
+    pub assembly: u32,
+    /// Seconds without a byte accepted by the peer while bytes wait: the connection is dropped.
+    pub send: u32,
+    /// Seconds of silence after which a Ping is sent.
+    pub ping: u32,
+    /// Seconds after that Ping without any byte: the peer is taken for dead.
+    pub pong: u32,
+    /// Seconds for the peer's Close after ours, and for hooks to finish after the peer's.
+    pub close: u32,
+    /// Seconds to read on after our last byte, so that the peer gets it before a reset.
+    pub linger: u32,
+}
 
 /// A connection's bounds.
-pub const WEBSOCKET: websocket::Limits = websocket::Limits {
+pub const WEBSOCKET: Websocket = Websocket {
     // 16 MiB: what Autobahn asks for, and what Bun allows; browsers' tests send that much.
     message: 16 * 1024 * 1024,
     // 1,024 fragments under 64 bytes on average: Autobahn's 9.3.1 has 65,536 of exactly 64; an attack has smaller ones.
@@ -27,8 +52,35 @@ pub const WEBSOCKET: websocket::Limits = websocket::Limits {
     linger: 2,
 };
 
+/// The bounds of scripts, each with its unit.
+#[derive(Debug, Clone, Copy)]
+pub struct Script {
+    /// Computing time of a hook between two waits. Over it: a script fault.
+    pub budget: Duration,
+    /// Operations of a hook between two waits. Over it: a script fault.
+    pub operations: u32,
+    /// Containers inside each other in a connection's `this`. Over it: a script fault.
+    pub depth: usize,
+    /// The computing time of `on_close`, whose peer is gone.
+    pub close_budget: Duration,
+    /// Hooks that may wait or compute at once on one worker; more wait for their turn.
+    pub fibers: usize,
+    /// Bytes of a string or blob, which a message must fit.
+    pub string: usize,
+    /// Entries of an object map.
+    pub map: usize,
+    /// Calls inside each other.
+    pub call_levels: usize,
+    /// Variables in scope.
+    pub variables: usize,
+    /// Functions of one file.
+    pub functions: usize,
+    /// Bytes of a script file.
+    pub source: usize,
+}
+
 /// A script's bounds.
-pub const SCRIPT: script::Limits = script::Limits {
+pub const SCRIPT: Script = Script {
     // 1 s of computing is a million echo hooks; a script that needs more has a loop without an end.
     budget: Duration::from_secs(1),
     // Data can be nested by 3 operations a level, and a fiber's stack frees a million levels.

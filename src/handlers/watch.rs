@@ -145,28 +145,17 @@ impl Reconciler {
         for file in gone {
             // A file that now has another name has moved: both names change in one publication.
             let inode = self.known[&file].stamp.inode();
-            let moved = scan
+            let mut names = scan
                 .files
                 .iter()
-                .find(|(_, (_, stamp))| stamp.inode() == inode)
-                .map(|(name, _)| name);
-            if moved.is_some_and(|name| {
-                self.known
-                    .get(name)
-                    .is_some_and(|known| known.stamp.inode() == inode)
-            }) {
-                self.changing.remove(&file);
-                self.known.remove(&file);
-                report.removed.push(file);
-                changed = true;
-                continue;
-            }
+                .filter(|(_, (_, stamp))| stamp.inode() == inode);
+            let has_moved = names.any(|(name, _)| self.known.contains_key(name));
             // Editors remove a file for a moment when they save; only what stays away is gone.
             let since = *self
                 .changing
                 .entry(file.clone())
                 .or_insert_with(Instant::now);
-            if since.elapsed() < STILL * 2 {
+            if !has_moved && since.elapsed() < STILL * 2 {
                 again = Some(again.unwrap_or(STILL).min(STILL));
                 continue;
             }

@@ -92,7 +92,10 @@ pub fn run(call: Call) -> Return {
     }
 }
 
-#[allow(clippy::boxed_local, reason = "it comes in a box, and is worked on in place")]
+#[allow(
+    clippy::boxed_local,
+    reason = "it comes in a box, and is worked on in place"
+)]
 fn run_hook(mut call: Box<HookCall>) -> Return {
     let HookCall {
         handler,

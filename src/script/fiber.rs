@@ -4,6 +4,8 @@
 //! Stacks are large, because a script's recursion must end at Rhai's limit and never at the stack's: they are address
 //! space, of which only touched pages cost memory. A fiber is kept for the next call, so that a call costs a switch.
 
+#![allow(unsafe_code, reason = "stacks; each use says what it relies on")]
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ptr::NonNull;

@@ -17,6 +17,7 @@ mod session;
 mod state;
 mod turns;
 
+pub use crate::config::limits::Script as Limits;
 pub use api::connection::{Peer, Place};
 pub use api::request::{Answer, Rejection, Request};
 pub use error::Fault;
@@ -25,30 +26,3 @@ pub use program::{Source, check};
 pub use runtime::{Handler, Runtime};
 pub use session::{Refused, ScriptSession, ensure_loaded, handshake, reload};
 pub use state::State;
-
-/// The bounds of scripts, each with its unit; `config::limits` gives the values and the reasons.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Computing time of a hook between two waits. Over it: a script fault.
-    pub budget: std::time::Duration,
-    /// Operations of a hook between two waits. Over it: a script fault.
-    pub operations: u32,
-    /// Containers inside each other in a connection's `this`. Over it: a script fault.
-    pub depth: usize,
-    /// The computing time of `on_close`, whose peer is gone.
-    pub close_budget: std::time::Duration,
-    /// Hooks that may wait or compute at once on one worker; more wait for their turn.
-    pub fibers: usize,
-    /// Bytes of a string or blob, which a message must fit.
-    pub string: usize,
-    /// Entries of an object map.
-    pub map: usize,
-    /// Calls inside each other.
-    pub call_levels: usize,
-    /// Variables in scope.
-    pub variables: usize,
-    /// Functions of one file.
-    pub functions: usize,
-    /// Bytes of a script file.
-    pub source: usize,
-}

@@ -43,6 +43,7 @@ impl Peer {
 #[derive(Debug, Clone)]
 pub struct WebSocket(pub Rc<Peer>);
 
+/// Registers `ws`.
 pub fn register(engine: &mut Engine) {
     engine
         .register_type_with_name::<WebSocket>("WebSocket")

@@ -80,6 +80,7 @@ const RESERVED: [&str; 8] = [
     "sec-websocket-version",
 ];
 
+/// Registers `request`.
 pub fn register(engine: &mut Engine) {
     engine
         .register_type_with_name::<Handle>("Request")

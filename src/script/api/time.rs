@@ -11,6 +11,7 @@ use crate::script::meter;
 /// The longest single sleep, a day: longer ones are taken for a mistake in the unit.
 const LONGEST: f64 = 86_400.0;
 
+/// Registers the functions of time.
 pub fn register(engine: &mut Engine) {
     engine.register_fn("sleep", sleep);
     engine.register_fn("sleep", |seconds: i64| sleep(seconds as f64));
