@@ -19,7 +19,10 @@ use super::turns::Turns;
 /// One worker's script machine.
 pub struct Runtime {
     pub(super) fibers: Fibers,
+    /// For scripts that compute.
     pub(super) turns: Turns,
+    /// For hooks that find no fiber.
+    pub(super) freed: Turns,
     engine: Rc<Engine>,
     limits: Rc<Limits>,
     /// By file. Weak, so that a file that is gone is forgotten when its last connection ends, and found again by
@@ -50,6 +53,7 @@ impl Runtime {
         Self {
             fibers: Fibers::new(limits.fibers, call::run),
             turns: Turns::default(),
+            freed: Turns::default(),
             engine: Rc::new(engine(&limits)),
             limits: Rc::new(limits),
             handlers: RefCell::default(),
@@ -136,12 +140,7 @@ impl Handler {
     /// Compiles the newest source unless it serves already.
     pub(super) fn load(&self) {
         let source = Arc::clone(&self.newest.borrow());
-        if self
-            .program
-            .borrow()
-            .as_ref()
-            .is_some_and(|program| program.source.version == source.version)
-        {
+        if self.is_current() {
             return;
         }
         self.loading.set(true);
@@ -190,6 +189,14 @@ impl Handler {
             return Dynamic::UNIT;
         }
         state
+    }
+
+    /// Whether the newest source serves.
+    pub(super) fn is_current(&self) -> bool {
+        let program = self.program.borrow();
+        program
+            .as_ref()
+            .is_some_and(|program| program.source.version == self.version.get())
     }
 
     /// Whether a program serves.

@@ -89,7 +89,7 @@ impl<G> ScriptSession<G> {
     fn begin(&mut self, call: Call, context: &mut Context<'_>) -> Poll<Ending> {
         if !self.runtime.fibers.is_free() {
             let mut turn = Turn::default();
-            let _ = self.runtime.turns.poll(&mut turn, context);
+            let _ = self.runtime.freed.poll(&mut turn, context);
             self.running = Some(Box::new(Running::Queued(turn, call)));
             return Poll::Pending;
         }
@@ -108,11 +108,10 @@ impl<G> ScriptSession<G> {
     fn settle(&mut self, mut step: Step, context: &mut Context<'_>) -> Poll<Ending> {
         loop {
             let (fiber, wait) = match step {
-                Step::Returned(Return::Hook(state, ending)) => {
-                    self.state = state;
-                    return Poll::Ready(ending);
+                Step::Returned(returned) => {
+                    self.runtime.freed.give();
+                    return Poll::Ready(self.returned(returned));
                 }
-                Step::Returned(Return::Done) => return Poll::Ready(Ending::Done),
                 Step::Waits(fiber, wait) => (fiber, wait),
             };
             let mut waiting = match wait {
@@ -125,6 +124,16 @@ impl<G> ScriptSession<G> {
                 return Poll::Pending;
             }
             step = self.runtime.fibers.resume(fiber, Wake::Ready);
+        }
+    }
+
+    fn returned(&mut self, returned: Return) -> Ending {
+        match returned {
+            Return::Hook(state, ending) => {
+                self.state = state;
+                ending
+            }
+            Return::Done => Ending::Done,
         }
     }
 
@@ -143,7 +152,7 @@ impl<G> ScriptSession<G> {
             return Poll::Ready(Ending::Done);
         };
         let ready = match &mut *running {
-            Running::Queued(turn, _) => self.runtime.turns.poll(turn, context),
+            Running::Queued(turn, _) => self.runtime.freed.poll(turn, context),
             Running::Waiting(_, waiting) => self.poll_wait(waiting, context),
         };
         if ready.is_pending() {
@@ -164,8 +173,10 @@ impl<G> ScriptSession<G> {
         match self.running.take().map(|running| *running) {
             Some(Running::Waiting(mut fiber, _)) => loop {
                 match self.runtime.fibers.resume(fiber, Wake::Cancelled) {
-                    Step::Returned(Return::Hook(state, _)) => break self.state = state,
-                    Step::Returned(Return::Done) => break,
+                    Step::Returned(returned) => {
+                        self.runtime.freed.give();
+                        break drop(self.returned(returned));
+                    }
                     Step::Waits(waiting, _) => fiber = waiting,
                 }
             },
@@ -184,9 +195,9 @@ impl<G> ScriptSession<G> {
     }
 }
 
-/// Compiles a handler on first use; whether it has a program.
+/// Compiles a handler on first use or if its newest source does not serve yet; whether it has a program.
 pub async fn ensure_loaded(runtime: &Rc<Runtime>, handler: &Rc<Handler>) -> bool {
-    if !handler.is_loaded() {
+    if !handler.is_current() {
         load(runtime, handler).await;
     }
     handler.is_loaded()
@@ -344,5 +355,66 @@ impl<G> Drop for ScriptSession<G> {
         {
             tracing::error!("no memory for a script's stack: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::limits;
+
+    const NAP: &str = "fn transfer_data(ws, message) { sleep(1.0); ws.send(message); }";
+
+    fn session(runtime: &Rc<Runtime>, source: &Arc<Source>, connection: u64) -> ScriptSession<()> {
+        let peer = nobody(connection);
+        ScriptSession::new(
+            Rc::clone(runtime),
+            runtime.handler(source),
+            peer,
+            State::default(),
+            (),
+        )
+    }
+
+    async fn message(session: &mut ScriptSession<()>) -> Outcome {
+        let outbox = Rc::clone(&session.peer.outbox);
+        let mut event = Some(Event::Message(Message::Text("hello".into())));
+        std::future::poll_fn(|context| match event.take() {
+            Some(event) => session.start(event, &outbox, context),
+            None => session.resume(context),
+        })
+        .await
+    }
+
+    /// More hooks than fibers: each waits for one that is free, and one that is cancelled holds up nobody.
+    #[tokio::test(start_paused = true)]
+    async fn hooks_without_a_fiber_wait_for_one() {
+        let runtime = Rc::new(Runtime::new(super::super::Limits {
+            fibers: 1,
+            ..limits::SCRIPT
+        }));
+        let source = Arc::new(Source {
+            file: "nap_wsh.rhai".into(),
+            text: NAP.into(),
+            version: 1,
+        });
+        let mut sessions: Vec<_> = (0..4)
+            .map(|number| session(&runtime, &source, number))
+            .collect();
+        let [first, second, third, fourth] = &mut sessions[..] else {
+            unreachable!("four of them")
+        };
+        let cancelled = async {
+            let handling =
+                tokio::time::timeout(std::time::Duration::from_millis(1500), message(third));
+            assert!(handling.await.is_err());
+            third.cancel();
+        };
+        let began = tokio::time::Instant::now();
+        let (first, second, (), fourth) =
+            tokio::join!(message(first), message(second), cancelled, message(fourth));
+        assert_eq!([first, second, fourth], [const { Outcome::Done }; 3]);
+        assert_eq!(began.elapsed().as_secs(), 3);
+        assert!(sessions.iter().all(|session| session.running.is_none()));
     }
 }

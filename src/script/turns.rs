@@ -1,6 +1,7 @@
-//! Turns for scripts that compute: between two runs of the worker's other tasks, one of them gets one slice.
+//! Turns: who wants something of which there is one at a time waits in a queue.
 //!
-//! So the wait of every other connection is bounded by one slice, however many scripts spin.
+//! Computing scripts get one slice between two looks at the sockets, so that the wait of every other connection is
+//! bounded by one slice, however many scripts spin. And hooks that find no fiber get the next one that is free.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -9,11 +10,11 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 
-/// A place in the queue.
+/// A place in a queue.
 #[derive(Debug, Default)]
 pub struct Turn(Option<Rc<Cell<bool>>>);
 
-/// The queue of one worker.
+/// A queue.
 #[derive(Debug, Default)]
 pub struct Turns {
     queue: RefCell<VecDeque<(Rc<Cell<bool>>, Waker)>>,
@@ -38,19 +39,28 @@ impl Turns {
         }
     }
 
-    /// Gives turns for ever, one between two looks at the sockets.
-    pub async fn run(&self) {
+    /// Gives the next one its turn; `false` if nobody waits.
+    pub fn give(&self) -> bool {
         loop {
-            let next = self.queue.borrow_mut().pop_front();
-            let Some((come, waker)) = next else {
-                self.queued.notified().await;
-                continue;
+            let Some((come, waker)) = self.queue.borrow_mut().pop_front() else {
+                return false;
             };
             // One that was cancelled meanwhile has dropped its place.
             if Rc::strong_count(&come) > 1 {
                 come.set(true);
                 waker.wake();
+                return true;
+            }
+        }
+    }
+
+    /// Gives turns for ever, one between two looks at the sockets.
+    pub async fn run(&self) {
+        loop {
+            if self.give() {
                 tokio::task::yield_now().await;
+            } else {
+                self.queued.notified().await;
             }
         }
     }

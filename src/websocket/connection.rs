@@ -215,6 +215,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         self.busy = false;
         // After a Close there is nothing to answer or to fail: it has been said.
         let _ = match outcome {
+            // What waits behind a message whose handler has closed is not wanted any more.
+            Outcome::Done
+                if self.phase == Phase::Running && self.outbox.state() != ReadyState::Open =>
+            {
+                self.drop_messages();
+                Ok(())
+            }
             Outcome::Done => Ok(()),
             Outcome::Answer(close) => self.outbox.close(close.as_ref()),
             Outcome::Failed => {
