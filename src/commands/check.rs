@@ -1,33 +1,32 @@
 //! `check`: every handler compiled, every problem printed.
 
+use std::fmt::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::config::{Handlers, limits};
-use crate::handlers::Reconciler;
+use super::{look, print};
+use crate::config::Handlers;
 
 /// Prints what is wrong; exit code 1 if anything is.
 pub fn check(handlers: Handlers) -> Result<ExitCode> {
-    let root = handlers.root.clone();
-    let (generation, report) = Reconciler::new(handlers, limits::SCRIPT)
-        .first()
-        .with_context(|| format!("the handler folder {} cannot be read", root.display()))?;
+    let (generation, report) = look(handlers)?;
+    let mut text = String::new();
     for (_, fault) in &report.broken {
-        println!("{fault}\n");
+        let _ = writeln!(text, "{fault}\n");
     }
     for problem in &report.problems {
-        println!("warning: {problem}");
+        let _ = writeln!(text, "warning: {problem}");
     }
     let problems = report.broken.len() + report.problems.len();
-    println!(
-        "{} handlers, {problems} {}",
-        generation.entries.len(),
-        if problems == 1 { "problem" } else { "problems" }
+    let handlers = generation.entries.len();
+    let plural = |number| if number == 1 { "" } else { "s" };
+    let _ = writeln!(
+        text,
+        "{handlers} handler{}, {problems} problem{}",
+        plural(handlers),
+        plural(problems)
     );
-    Ok(if problems == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    print(&text);
+    Ok(ExitCode::from(u8::from(problems > 0)))
 }

@@ -2,17 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::config::{Handlers, limits};
-use crate::handlers::Reconciler;
+use super::{look, print};
+use crate::config::Handlers;
 
 /// Prints path, file and hooks of every handler.
 pub fn routes(handlers: Handlers) -> Result<ExitCode> {
-    let root = handlers.root.clone();
-    let (generation, _) = Reconciler::new(handlers, limits::SCRIPT)
-        .first()
-        .with_context(|| format!("the handler folder {} cannot be read", root.display()))?;
-    print!("{}", generation.table());
+    print(&look(handlers)?.0.table());
     Ok(ExitCode::SUCCESS)
 }
