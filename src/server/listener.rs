@@ -1,8 +1,10 @@
 //! Listening: addresses are bound before anything else starts, and a bad socket never stops the accepting.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -102,46 +104,44 @@ impl Listeners {
             .collect()
     }
 
-    /// Accepts for ever, and gives each connection to the worker with the fewest.
+    /// Accepts for ever, and gives each connection to the worker with the fewest. Dropped, it listens no more.
     pub async fn accept(self, workers: &[Worker]) -> io::Result<()> {
-        let accepting = self
-            .sockets
-            .into_iter()
-            .map(TcpListener::from_std)
-            .collect::<io::Result<Vec<_>>>()?;
-        let mut tasks = tokio::task::JoinSet::new();
-        for listener in accepting {
-            let workers = workers.to_vec();
-            tasks.spawn_local(accept_one(listener, workers));
+        let sockets = self.sockets.into_iter().map(TcpListener::from_std);
+        let listeners = sockets.collect::<io::Result<Vec<_>>>()?;
+        let mut said: Option<Instant> = None;
+        loop {
+            match poll_fn(|context| poll_accept(&listeners, context)).await {
+                Ok((stream, remote)) => {
+                    let Ok(stream) = stream.into_std() else {
+                        continue;
+                    };
+                    hand_over(stream, remote, workers);
+                }
+                Err(error) if is_exhaustion(&error) => {
+                    if said.is_none_or(|said| said.elapsed() > REPEAT) {
+                        said = Some(Instant::now());
+                        tracing::error!(
+                            "no further connection can be accepted: {error}; raise the open-file limit (ulimit -n)"
+                        );
+                    }
+                    tokio::time::sleep(EXHAUSTED).await;
+                }
+                // The peer was gone before we came to it.
+                Err(_) => {}
+            }
         }
-        tasks.join_all().await;
-        Ok(())
     }
 }
 
-async fn accept_one(listener: TcpListener, workers: Vec<Worker>) {
-    let mut said: Option<std::time::Instant> = None;
-    loop {
-        match listener.accept().await {
-            Ok((stream, remote)) => {
-                let Ok(stream) = stream.into_std() else {
-                    continue;
-                };
-                hand_over(stream, remote, &workers);
-            }
-            Err(error) if is_exhaustion(&error) => {
-                if said.is_none_or(|said| said.elapsed() > REPEAT) {
-                    said = Some(std::time::Instant::now());
-                    tracing::error!(
-                        "no further connection can be accepted: {error}; raise the open-file limit (ulimit -n)"
-                    );
-                }
-                tokio::time::sleep(EXHAUSTED).await;
-            }
-            // The peer was gone before we came to it.
-            Err(_) => {}
-        }
-    }
+fn poll_accept(
+    listeners: &[TcpListener],
+    context: &mut Context<'_>,
+) -> Poll<io::Result<(tokio::net::TcpStream, SocketAddr)>> {
+    let ready = listeners
+        .iter()
+        .map(|listener| listener.poll_accept(context))
+        .find(Poll::is_ready);
+    ready.unwrap_or(Poll::Pending)
 }
 
 fn hand_over(stream: TcpStream, remote: SocketAddr, workers: &[Worker]) {
