@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::task::LocalSet;
 
 use crate::config::{Config, limits};
 use crate::handlers::{Generation, Reconciler, Report};
@@ -78,7 +77,7 @@ impl App {
 
     /// Serves until `stop` is ready once, then drains: every connection is closed with 1001, within the bound. A second
     /// time cuts that short, and its code is returned.
-    pub fn run(self, mut stop: impl AsyncFnMut() -> ExitCode) -> Result<ExitCode> {
+    pub async fn run(self, mut stop: impl AsyncFnMut() -> ExitCode) -> Result<ExitCode> {
         let Self {
             listeners,
             reconciler,
@@ -115,19 +114,14 @@ impl App {
                 });
             })?;
         say_ready(&listeners, &generation, &config);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        LocalSet::new().block_on(&runtime, async {
-            tokio::select! {
-                result = listeners.accept(&workers) => result.context("accepting connections failed")?,
-                _ = stop() => {}
-            }
-            tokio::select! {
-                () = drain(&workers) => Ok(ExitCode::SUCCESS),
-                code = stop() => Ok(code),
-            }
-        })
+        tokio::select! {
+            result = listeners.accept(&workers) => result.context("accepting connections failed")?,
+            _ = stop() => {}
+        }
+        tokio::select! {
+            () = drain(&workers) => Ok(ExitCode::SUCCESS),
+            code = stop() => Ok(code),
+        }
     }
 }
 

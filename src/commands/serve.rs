@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::App;
@@ -12,27 +12,36 @@ use crate::config::Config;
 pub fn serve(config: Config) -> Result<ExitCode> {
     // Every connection is an open file. A system that refuses says so when the limit is met.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let mut signals = None;
-    App::new(config)?.run(async || next(&mut signals).await)
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        // Before anybody is told that the server is ready: who waits for that may send a signal at once.
+        let mut signals = Signals::new().context("signals cannot be caught")?;
+        App::new(config)?.run(async || signals.next().await).await
+    })
 }
 
-/// Waits for the next SIGINT or SIGTERM, and gives the exit code that shells expect of it.
-async fn next(signals: &mut Option<(Signal, Signal)>) -> ExitCode {
-    let (interrupt, terminate) = match signals {
-        Some(signals) => signals,
-        None => match (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) {
-            (Ok(interrupt), Ok(terminate)) => signals.insert((interrupt, terminate)),
-            _ => {
-                tracing::error!("signals cannot be caught: the server ends without draining");
-                return std::future::pending().await;
-            }
-        },
-    };
-    tokio::select! {
-        _ = interrupt.recv() => ExitCode::from(130),
-        _ = terminate.recv() => ExitCode::from(143),
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
+        Ok(Self {
+            interrupt: signal(interrupt)?,
+            terminate: signal(terminate)?,
+        })
+    }
+
+    /// The next one, as the exit code that shells expect of it.
+    async fn next(&mut self) -> ExitCode {
+        tokio::select! {
+            _ = self.interrupt.recv() => ExitCode::from(130),
+            _ = self.terminate.recv() => ExitCode::from(143),
+        }
     }
 }
