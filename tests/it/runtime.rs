@@ -1053,3 +1053,23 @@ fn peak_memory_kib(pid: u32) -> u64 {
         .and_then(|number| number.parse().ok())
         .expect("a peak in KiB")
 }
+
+/// R06: `curry` would double what a function holds with every call; closures capture without it.
+#[tokio::test]
+async fn r06_curry_is_off_and_closures_capture() {
+    let captures = "fn transfer_data(ws, message) {\n    let n = 2;\n    let twice = [1, 2].map(|x| x * n);\n    \
+                    let add = |x| x + n;\n    ws.send(`${twice} ${add.call(3)}`);\n}\n";
+    let curries = "fn transfer_data(ws, message) { let f = || 1; loop { f = f.curry(f); } }\n";
+    let mut server = Server::builder()
+        .files(&[
+            ("captures_wsh.rhai", captures),
+            ("curries_wsh.rhai", curries),
+        ])
+        .start()
+        .await;
+    server.broken("curries_wsh.rhai").await;
+    let mut client = connect(server.url("/captures")).await;
+    client.send_text("go").await;
+    assert_eq!(client.next_text().await, "[2, 4] 5");
+    assert!(server.stop().await.success());
+}
