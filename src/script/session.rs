@@ -108,10 +108,7 @@ impl<G> ScriptSession<G> {
     fn settle(&mut self, mut step: Step, context: &mut Context<'_>) -> Poll<Ending> {
         loop {
             let (fiber, wait) = match step {
-                Step::Returned(returned) => {
-                    self.runtime.freed.give();
-                    return Poll::Ready(self.returned(returned));
-                }
+                Step::Returned(returned) => return Poll::Ready(self.returned(returned)),
                 Step::Waits(fiber, wait) => (fiber, wait),
             };
             let mut waiting = match wait {
@@ -127,7 +124,9 @@ impl<G> ScriptSession<G> {
         }
     }
 
+    /// Takes what a call gave back; its fiber is free for the next.
     fn returned(&mut self, returned: Return) -> Ending {
+        self.runtime.freed.give();
         match returned {
             Return::Hook(state, ending) => {
                 self.state = state;
@@ -173,10 +172,7 @@ impl<G> ScriptSession<G> {
         match self.running.take().map(|running| *running) {
             Some(Running::Waiting(mut fiber, _)) => loop {
                 match self.runtime.fibers.resume(fiber, Wake::Cancelled) {
-                    Step::Returned(returned) => {
-                        self.runtime.freed.give();
-                        break drop(self.returned(returned));
-                    }
+                    Step::Returned(returned) => break drop(self.returned(returned)),
                     Step::Waits(waiting, _) => fiber = waiting,
                 }
             },

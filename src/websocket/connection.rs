@@ -321,19 +321,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 reason: why.into(),
                 was_clean: false,
             });
-        } else if self.busy && self.phase == Phase::Ending {
-            self.session.cancel();
-            self.busy = false;
+        } else if self.phase == Phase::Ending {
+            self.cancel();
         }
     }
 
     /// An end after which what has arrived is not handled any more.
     fn abandon(&mut self, end: End) {
         self.drop_messages();
-        if self.busy {
-            self.session.cancel();
-            self.busy = false;
-        }
+        self.cancel();
         self.end(end);
     }
 
