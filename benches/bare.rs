@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use wsh_server::config::limits;
 use wsh_server::websocket::handshake::accept_key;
-use wsh_server::websocket::{Connection, Event, Message, Outbox, Outcome, Session, Shared};
+use wsh_server::websocket::{Connection, Event, Heed, Message, Outbox, Outcome, Session, Shared};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -37,7 +37,11 @@ impl Session for Echo {
 
     fn cancel(&mut self) {}
 
-    fn answers_close(&self) -> bool {
+    fn poll_due(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
+    fn heeds(&self, _: Heed) -> bool {
         false
     }
 }

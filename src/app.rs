@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::{Config, limits};
 use crate::handlers::{Generation, Reconciler, Report};
+use crate::script;
 use crate::server::{Listeners, Order, Worker, bind};
 
 /// A server that is bound and has its handlers, and does not answer yet.
@@ -52,7 +53,7 @@ impl App {
                 )
             })?;
         }
-        let mut reconciler = Reconciler::new(config.handlers.clone(), limits::SCRIPT);
+        let mut reconciler = Reconciler::new(config.handlers.clone(), config.script.clone());
         let (generation, report) = reconciler.first().with_context(|| {
             format!(
                 "the handler folder {} cannot be read",
@@ -92,10 +93,10 @@ impl App {
         let workers = (0..config.workers)
             .map(|number| {
                 Worker::start(
-                    format!("worker {number}"),
                     Arc::clone(&generation),
                     root.clone(),
-                    config.workers,
+                    &config.script,
+                    (number, config.workers),
                 )
             })
             .collect::<std::io::Result<Vec<_>>>()
@@ -103,6 +104,7 @@ impl App {
         let told = workers.clone();
         std::thread::Builder::new()
             .name("handlers".into())
+            .stack_size(script::STACK)
             .spawn(move || {
                 reconciler.run(|generation, report| {
                     let generation = Arc::new(generation);
@@ -170,18 +172,25 @@ fn announce(report: &Report, first: bool) {
     for file in report.added.iter().filter(|_| !first) {
         tracing::info!(file, "handler added");
     }
-    for file in &report.reloaded {
-        tracing::info!(file, "handler reloaded");
+    for (file, modules) in &report.reloaded {
+        let modules = (!modules.is_empty()).then(|| modules.join(", "));
+        tracing::info!(file, modules, "handler reloaded");
     }
     for file in &report.removed {
         tracing::info!(file, "handler removed; its open connections go on");
     }
-    for (file, fault) in &report.broken {
-        let report = format_args!("\n{fault}\n");
+    for (fault, files) in &report.broken {
+        let (file, report) = (files.join(", "), format_args!("\n{fault}\n"));
         tracing::error!(file, %report, "handler broken");
     }
     for problem in &report.problems {
-        tracing::warn!("{problem}");
+        let file = &problem.file;
+        if problem.location.is_some() {
+            let report = format_args!("\n{problem}\n");
+            tracing::warn!(file, %report, "probably a mistake");
+        } else {
+            tracing::warn!(file, "{}", problem.message);
+        }
     }
 }
 

@@ -16,12 +16,14 @@
 //! | [`http`] | a request head | an upgrade, a file, a refusal | `websocket`, `handlers`, `script` |
 //! | [`websocket`] | bytes | messages, and back | nothing |
 //! | [`handlers`] | a folder | the current generation: path → script | `script`, to compile |
-//! | [`script`] | a message | hook calls and their effects | `websocket`: message and outbox |
-//! | [`config`] | flags | one checked, immutable `Config` | nothing |
+//! | [`script`] | a message | hook calls and their effects | `websocket`: session, outbox, frames |
+//! | [`config`] | bounds and choices | one immutable `Config` | nothing |
 //! | [`observe`] | events | log lines | nothing |
-//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | everything |
+//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `server`, `handlers`, `script` |
+//! | [`commands`] | a subcommand | what it prints, and the exit code | `app`, `handlers`, `script` |
+//! | [`cli`] | flags | a `Config` and a subcommand | `commands`: what they can be told |
 //!
-//! `main` is [`cli`] → [`commands`] → [`app`]. A worker is one thread; nothing on a connection's path is shared with
+//! `main` is [`cli`] → [`commands`] → [`app`], on an allocator that counts for `script` what each hook holds. A worker is one thread; nothing on a connection's path is shared with
 //! another, and what crosses threads is a message on a channel.
 
 pub mod app;

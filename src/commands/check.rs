@@ -4,29 +4,61 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::ValueEnum;
+use serde_json::{Value, json};
 
 use super::{look, print};
-use crate::config::Handlers;
+use crate::config::{Handlers, Script};
+use crate::script::Fault;
+
+/// How problems are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people: each with its line and a caret
+    Text,
+    /// For editors and CI: one JSON object
+    Json,
+}
 
 /// Prints what is wrong; exit code 1 if anything is.
-pub fn check(handlers: Handlers) -> Result<ExitCode> {
-    let (generation, report) = look(handlers)?;
-    let mut text = String::new();
-    for (_, fault) in &report.broken {
-        let _ = writeln!(text, "{fault}\n");
-    }
-    for problem in &report.problems {
-        let _ = writeln!(text, "warning: {problem}");
-    }
-    let problems = report.broken.len() + report.problems.len();
+pub fn check(handlers: Handlers, script: Script, format: Format) -> Result<ExitCode> {
+    let (generation, report) = look(handlers, script)?;
+    let broken = report.broken.iter().map(|(fault, _)| fault);
+    let problems: Vec<_> = broken.chain(&report.problems).collect();
     let handlers = generation.entries.len();
-    let plural = |number| if number == 1 { "" } else { "s" };
+    print(&match format {
+        Format::Text => text(handlers, &problems),
+        Format::Json => format!("{}\n", object(handlers, &problems)),
+    });
+    Ok(ExitCode::from(u8::from(!problems.is_empty())))
+}
+
+fn text(handlers: usize, problems: &[&Fault]) -> String {
+    let mut text = String::new();
+    for problem in problems {
+        let _ = writeln!(text, "{problem}\n");
+    }
+    let count = |number, what| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     let _ = writeln!(
         text,
-        "{handlers} handler{}, {problems} problem{}",
-        plural(handlers),
-        plural(problems)
+        "{}, {}",
+        count(handlers, "handler"),
+        count(problems.len(), "problem")
     );
-    print(&text);
-    Ok(ExitCode::from(u8::from(problems > 0)))
+    text
+}
+
+fn object(handlers: usize, problems: &[&Fault]) -> Value {
+    let problems = problems.iter().map(|problem| {
+        let location = problem.location.as_ref();
+        json!({
+            "file": problem.file,
+            "line": location.map(|location| location.line),
+            "column": location.map(|location| location.column),
+            "severity": problem.severity.name(),
+            "message": problem.message,
+            "hint": problem.hint,
+        })
+    });
+    json!({ "handlers": handlers, "problems": problems.collect::<Vec<_>>() })
 }

@@ -1,6 +1,10 @@
 //! The subcommands, one file each; every one gives the process's exit code.
 
+mod api;
 mod check;
+mod completions;
+mod man;
+mod new;
 mod routes;
 mod serve;
 
@@ -8,17 +12,21 @@ use std::io::Write;
 
 use anyhow::{Context, Result};
 
-pub use check::check;
+pub use api::api;
+pub use check::{Format, check};
+pub use completions::completions;
+pub use man::man;
+pub use new::{TEMPLATES, Template, new, templates};
 pub use routes::routes;
 pub use serve::serve;
 
-use crate::config::{Handlers, limits};
+use crate::config::{Handlers, Script};
 use crate::handlers::{Generation, Reconciler, Report};
 
 /// What is in a handler folder now.
-fn look(handlers: Handlers) -> Result<(Generation, Report)> {
+fn look(handlers: Handlers, script: Script) -> Result<(Generation, Report)> {
     let root = handlers.root.clone();
-    Reconciler::new(handlers, limits::SCRIPT)
+    Reconciler::new(handlers, script)
         .first()
         .with_context(|| format!("the handler folder {} cannot be read", root.display()))
 }

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::{look, print};
-use crate::config::Handlers;
+use crate::config::{Handlers, Script};
 
 /// Prints path, file and hooks of every handler.
-pub fn routes(handlers: Handlers) -> Result<ExitCode> {
-    print(&look(handlers)?.0.table());
+pub fn routes(handlers: Handlers, script: Script) -> Result<ExitCode> {
+    print(&look(handlers, script)?.0.table());
     Ok(ExitCode::SUCCESS)
 }

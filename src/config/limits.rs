@@ -59,47 +59,80 @@ pub struct Script {
     pub budget: Duration,
     /// Operations of a hook between two waits. Over it: a script fault.
     pub operations: u32,
-    /// Containers inside each other in a connection's `this`. Over it: a script fault.
+    /// Bytes that a hook may come to hold, from its call on, and 256 for each block of them. Over it: a script fault.
+    pub memory: usize,
+    /// Containers inside each other in a connection's `this`, over it: a script fault; and in what is made JSON of, read
+    /// from JSON, printed or compared.
     pub depth: usize,
+    /// Bytes of strings and blobs in a connection's `this`. Over it: a script fault.
+    pub state: usize,
     /// The computing time of `on_close`, whose peer is gone.
     pub close_budget: Duration,
     /// Hooks that may wait or compute at once on one worker; more wait for their turn.
     pub fibers: usize,
+    /// Of those, hooks that wait in `receive`, as a loop over all messages does for as long as its connection lives. Over it: 1013.
+    pub receiving: usize,
     /// Bytes of a string or blob, which a message must fit.
     pub string: usize,
+    /// Bytes of a string or blob that a native function makes at once, out of nothing.
+    pub made: usize,
+    /// Elements of an array that a native function makes at once.
+    pub list: usize,
     /// Entries of an object map.
     pub map: usize,
     /// Calls inside each other.
     pub call_levels: usize,
+    /// Expressions inside each other, at a file's top level and in a function.
+    pub expressions: (usize, usize),
     /// Variables in scope.
     pub variables: usize,
     /// Functions of one file.
     pub functions: usize,
     /// Bytes of a script file.
     pub source: usize,
+    /// Modules that a handler imports, directly or through others.
+    pub modules: usize,
 }
 
 /// A script's bounds.
 pub const SCRIPT: Script = Script {
     // 1 s of computing is a million echo hooks; a script that needs more has a loop without an end.
     budget: Duration::from_secs(1),
-    // Data can be nested by 3 operations a level, and a fiber's stack frees a million levels.
-    operations: 2_000_000,
+    // About a second's worth on a fast machine, so that a budget holds where the clock stands still, too.
+    operations: 10_000_000,
+    // 64 MiB: some copies of the largest message. Every level of nested data takes a block, so that there are a quarter of
+    // a million levels at most, and at most 700 bytes of a fiber's stack each when it is copied, shown or freed.
+    memory: 64 * 1024 * 1024,
     // As deep as Rhai lets expressions be: state is data, and data that deep is a mistake that grows.
     depth: 64,
+    // 16 MiB: the longest message, kept. A thousand connections with that much are a machine's memory.
+    state: 16 * 1024 * 1024,
     // 100 ms: nobody waits for `on_close`, and a shutdown runs it for everyone.
     close_budget: Duration::from_millis(100),
     // Two memory maps each; Linux allows 65,530 to a process, and workers share them.
     fibers: 12_000,
+    // The other third is for hooks that come and go, so that loops do not take the last place of the other handlers.
+    receiving: 8_000,
     string: WEBSOCKET.message,
+    // 1 MiB takes about a millisecond.
+    made: 1024 * 1024,
+    // 65,536 small strings take about 5 ms and 4 MiB.
+    list: 65_536,
     // Checked by walking, so that each level costs; state of more entries belongs into a store.
     map: 10_000,
     call_levels: 64,
+    // Rhai's defaults of release builds, set so that debug builds and tests agree with them.
+    expressions: (64, 32),
     variables: 1_000,
     functions: 500,
     // Rhai's parser takes time that grows with the square of the source in the worst case: 0.2 s at 64 KiB.
     source: 128 * 1024,
+    // More than a program of scripts has, and few enough to compile all of them again when one is edited.
+    modules: 64,
 };
+
+/// Bytes of a line that a script logs: what a human reads, and what log collectors take for one line.
+pub const LOG_LINE: usize = 8 * 1024;
 
 /// A request head's bounds.
 #[derive(Debug, Clone, Copy)]

@@ -3,6 +3,7 @@
 pub mod limits;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Everything that a run of the server depends on.
 #[derive(Debug, Clone)]
@@ -13,8 +14,31 @@ pub struct Config {
     pub handlers: Handlers,
     /// Where ordinary files are, if any are served.
     pub document_root: Option<PathBuf>,
+    /// What scripts may do and use up.
+    pub script: Script,
     /// Worker threads.
     pub workers: usize,
+}
+
+/// What scripts may do and use up.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// The bounds of every run.
+    pub limits: limits::Script,
+    /// Whether they may send bytes that break the protocol, to test clients with.
+    pub allow_raw: bool,
+    /// The environment variables that they may read.
+    pub env: Arc<[String]>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            limits: limits::SCRIPT,
+            allow_raw: false,
+            env: Arc::default(),
+        }
+    }
 }
 
 /// Addresses to listen on.

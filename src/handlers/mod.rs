@@ -8,6 +8,6 @@ mod registry;
 mod scan;
 mod watch;
 
-pub use path::{PathError, decode_path};
+pub use path::{LEAVINGS, PathError, Route, SUFFIX, decode_path};
 pub use registry::{Entry, Found, Generation};
 pub use watch::{Reconciler, Report};

@@ -7,6 +7,10 @@ use percent_encoding::percent_decode_str;
 /// The end of a handler's file name.
 pub const SUFFIX: &str = "_wsh.rhai";
 
+/// How names begin that are passed over, because they are editors' leavings: `.echo_wsh.rhai.swp`, `.#echo_wsh.rhai`,
+/// `#echo_wsh.rhai#`, `~echo_wsh.rhai`.
+pub const LEAVINGS: [char; 3] = ['.', '#', '~'];
+
 /// What a handler answers: literal segments and parameters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route(Vec<Segment>);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::path::Route;
-use crate::script::{Fault, Hook, Source};
+use crate::script::{Fault, Hook, Location, Source};
 
 /// A handler file in one generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,8 +31,14 @@ pub struct Generation {
     patterns: Vec<(Route, String)>,
 }
 
-/// A path, and the path whose handler it shares.
-pub type Alias = (String, String);
+/// A line of a map file: a path, and the path whose handler it shares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alias {
+    path: String,
+    existing: String,
+    file: String,
+    location: Location,
+}
 
 /// What a path leads to.
 #[derive(Debug)]
@@ -44,12 +50,12 @@ pub struct Found<'g> {
 }
 
 impl Generation {
-    /// A table of these entries and aliases, and what could not be put into it, a sentence each.
+    /// A table of these entries and aliases, and what could not be put into it.
     pub fn new(
         number: u64,
         entries: BTreeMap<String, Entry>,
         aliases: &[Alias],
-    ) -> (Self, Vec<String>) {
+    ) -> (Self, Vec<Fault>) {
         let mut generation = Self {
             number,
             entries,
@@ -69,20 +75,24 @@ impl Generation {
                         .or_insert_with(|| file.clone()),
                 };
                 if first != file {
-                    problems.push(format!(
+                    let message = format!(
                         "{file} and {first} are both {route}; {first} serves it: rename one of them"
-                    ));
+                    );
+                    problems.push(Fault::of_file(file, message).into_warning());
                 }
             }
         }
-        for (alias, existing) in aliases {
+        for alias in aliases {
+            let (path, existing) = (&alias.path, &alias.existing);
             match generation.literal.get(existing).cloned() {
                 Some(file) => {
-                    generation.literal.insert(alias.clone(), file);
+                    generation.literal.insert(path.clone(), file);
                 }
-                None => problems.push(format!(
-                    "the map file's alias {alias} is for {existing}, which no handler serves"
-                )),
+                None => {
+                    let message =
+                        format!("the alias {path} is for {existing}, which no handler serves");
+                    problems.push(in_map_file(&alias.file, alias.location.clone(), message));
+                }
             }
         }
         generation.patterns = patterns.into_iter().collect();
@@ -147,26 +157,43 @@ impl Generation {
 
 /// Reads a map file of pywebsocket's format: an alias and an existing path a line, `#` begins a comment line.
 ///
-/// A later alias may be for an earlier one. Lines of another shape are problems, a sentence each.
-pub fn read_aliases(path: &Path) -> std::io::Result<(Vec<Alias>, Vec<String>)> {
+/// A later alias may be for an earlier one. Lines of another shape are problems.
+pub fn read_aliases(path: &Path) -> std::io::Result<(Vec<Alias>, Vec<Fault>)> {
     let text = std::fs::read_to_string(path)?;
+    let file = path.display().to_string();
     let (mut aliases, mut problems) = (Vec::new(), Vec::new());
     for (number, line) in text
         .lines()
         .enumerate()
         .filter(|(_, line)| !line.starts_with('#') && !line.trim().is_empty())
     {
+        let location = Location {
+            line: number + 1,
+            column: 1,
+            text: line.into(),
+        };
         let words: Vec<_> = line.split_whitespace().collect();
         match words[..] {
             [alias, existing] if alias.starts_with('/') && existing.starts_with('/') => {
-                aliases.push((alias.to_owned(), existing.to_owned()));
+                aliases.push(Alias {
+                    path: alias.to_owned(),
+                    existing: existing.to_owned(),
+                    file: file.clone(),
+                    location,
+                });
             }
-            _ => problems.push(format!(
-                "{}:{}: {line:?} is not two paths, /alias /existing",
-                path.display(),
-                number + 1
-            )),
+            _ => {
+                let message = "this line is not two paths, /alias /existing".to_owned();
+                problems.push(in_map_file(&file, location, message));
+            }
         }
     }
     Ok((aliases, problems))
+}
+
+fn in_map_file(file: &str, location: Location, message: String) -> Fault {
+    Fault {
+        location: Some(location),
+        ..Fault::of_file(file, message).into_warning()
+    }
 }

@@ -1,4 +1,4 @@
-//! The folder as it is now: every handler file with what tells whether it has changed.
+//! The folder as it is now: every handler and module with what tells whether it has changed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -7,8 +7,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::path::SUFFIX;
+use super::path::{LEAVINGS, SUFFIX};
 use crate::config;
+use crate::script;
 
 /// What changes when a file does. The change time cannot be set, so a kept modification time does not hide an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,33 +48,47 @@ impl Stamp {
     }
 }
 
-/// One walk: handler files by name below the root, and what could not be taken.
+/// One look: the script files below the root by name, and what could not be taken.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// By name with `/`.
+    /// Handlers and modules, by name with `/`.
     pub files: BTreeMap<String, (PathBuf, Stamp)>,
     /// Folders that were walked, for watching.
     pub folders: Vec<PathBuf>,
-    /// Files that look like handlers and cannot be, with the reason.
+    /// Files that are called like handlers or modules and cannot be, with the reason.
     pub skipped: BTreeMap<String, String>,
+}
+
+/// Whether a file is a handler by its name; other scripts are modules.
+pub fn is_handler(file: &str) -> bool {
+    file.ends_with(SUFFIX)
 }
 
 /// Walks the folder. `Err` only if the root itself cannot be read.
 pub fn scan(config: &config::Handlers) -> io::Result<Scan> {
     let root = fs::canonicalize(&config.root)?;
-    let start = match &config.scan_dir {
-        Some(folder) => fs::canonicalize(folder)?,
-        None => root.clone(),
-    };
     let mut scan = Scan::default();
-    let mut walk = Walk {
-        inside: Vec::new(),
-        root: &root,
-        outside_root: config.outside_root,
-        scan: &mut scan,
+    let mut walk = |start: &Path, takes| {
+        let start = fs::canonicalize(start)?;
+        fs::read_dir(&start)?;
+        let mut walk = Walk {
+            inside: Vec::new(),
+            root: &root,
+            outside_root: config.outside_root,
+            takes,
+            scan: &mut scan,
+        };
+        walk.folder(&start, &name_below(&root, &start).unwrap_or_default());
+        io::Result::Ok(())
     };
-    fs::read_dir(&start)?;
-    walk.folder(&start, &name_below(&root, &start).unwrap_or_default());
+    match &config.scan_dir {
+        None => walk(&root, |_| true)?,
+        // Modules may be anywhere below the root, whatever part of it is served.
+        Some(folder) => {
+            walk(folder, is_handler)?;
+            walk(&root, |file| !is_handler(file))?;
+        }
+    }
     Ok(scan)
 }
 
@@ -82,6 +97,8 @@ struct Walk<'a> {
     inside: Vec<(u64, u64)>,
     root: &'a Path,
     outside_root: bool,
+    /// Whether a script of this name is taken.
+    takes: fn(&str) -> bool,
     scan: &'a mut Scan,
 }
 
@@ -100,8 +117,7 @@ impl Walk<'_> {
             let Ok(file) = entry.file_name().into_string() else {
                 continue;
             };
-            // Editors' leavings: `.echo_wsh.rhai.swp`, `.#echo_wsh.rhai`, `#echo_wsh.rhai#`, `echo_wsh.rhai~`.
-            if file.starts_with(['.', '#', '~']) {
+            if file.starts_with(LEAVINGS) {
                 continue;
             }
             let below = if name.is_empty() {
@@ -110,17 +126,17 @@ impl Walk<'_> {
                 format!("{name}/{file}")
             };
             let path = entry.path();
-            let is_handler = file.ends_with(SUFFIX);
+            let is_taken = file.ends_with(script::SUFFIX) && (self.takes)(&file);
             match self.kind(&path) {
-                Ok(Some(metadata)) if metadata.is_dir() && !is_handler => {
+                Ok(Some(metadata)) if metadata.is_dir() && !is_handler(&file) => {
                     self.folder(&path, &below)
                 }
-                Ok(Some(metadata)) if is_handler => self.handler(below, path, &metadata),
-                Ok(None) if is_handler => {
+                Ok(Some(metadata)) if is_taken => self.script(below, path, &metadata),
+                Ok(None) if is_taken => {
                     let why = "it is a link that leads out of the handler folder; --allow-handlers-outside-root-dir allows it";
                     self.scan.skipped.insert(below, why.into());
                 }
-                Err(error) if is_handler => {
+                Err(error) if is_taken => {
                     self.scan.skipped.insert(below, error.to_string());
                 }
                 _ => {}
@@ -129,7 +145,7 @@ impl Walk<'_> {
         self.inside.pop();
     }
 
-    fn handler(&mut self, name: String, path: PathBuf, metadata: &Metadata) {
+    fn script(&mut self, name: String, path: PathBuf, metadata: &Metadata) {
         let kind = metadata.file_type();
         if kind.is_file() {
             self.scan.files.insert(name, (path, Stamp::of(metadata)));

@@ -5,19 +5,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use notify::event::{Event, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::registry::{Alias, Entry, Generation, read_aliases};
-use super::scan::{self, Scan, Stamp};
+use super::scan::{self, Scan, Stamp, is_handler};
 use crate::config;
-use crate::script::{self, Fault, Source};
+use crate::script::{self, Checked, Checker, Fault, Library};
 
 /// A look without an event.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -33,33 +35,48 @@ const COARSE: Duration = Duration::from_secs(2);
 pub struct Report {
     /// Files that serve for the first time.
     pub added: Vec<String>,
-    /// Files whose new version serves.
-    pub reloaded: Vec<String>,
+    /// Files whose new version serves, each with the modules whose change is in it.
+    pub reloaded: Vec<(String, Vec<String>)>,
     /// Files that are gone.
     pub removed: Vec<String>,
-    /// Files whose newest version does not serve, and why.
-    pub broken: Vec<(String, Fault)>,
-    /// What else should be said, a sentence each.
-    pub problems: Vec<String>,
+    /// Why the newest version of some files does not serve: a module's fault keeps back all that import it.
+    pub broken: Vec<(Fault, Vec<String>)>,
+    /// What else should be said.
+    pub problems: Vec<Fault>,
 }
 
 /// What is known of one file.
 #[derive(Debug)]
 struct Known {
     stamp: Stamp,
-    /// What was read last, whether it serves or not.
-    text: Option<String>,
+    /// What was read last, whether it serves or not, or why it could not be read.
+    text: Result<String, String>,
     /// It was read so soon after its last change that the next one might not show.
     unsettled: bool,
+}
+
+/// A handler as it was tried last.
+#[derive(Debug, Default)]
+struct Handler {
     entry: Entry,
+    /// The modules that it asked for.
+    asked: BTreeSet<String>,
 }
 
 /// The folder's keeper.
 #[derive(Debug)]
 pub struct Reconciler {
     config: config::Handlers,
-    limits: script::Limits,
+    settings: script::Settings,
+    /// Handlers and modules.
     known: HashMap<String, Known>,
+    handlers: BTreeMap<String, Handler>,
+    library: Library,
+    /// Modules that may not be read, with the reason.
+    refused: BTreeMap<String, String>,
+    /// Files that were read, or are gone, since handlers were made of them last, and since when there are any.
+    dirty: BTreeSet<String>,
+    dirty_since: Option<Instant>,
     /// Since when a file has been changing.
     changing: HashMap<String, Instant>,
     aliases: Vec<Alias>,
@@ -71,11 +88,16 @@ pub struct Reconciler {
 
 impl Reconciler {
     /// A keeper that has seen nothing.
-    pub fn new(config: config::Handlers, limits: script::Limits) -> Self {
+    pub fn new(config: config::Handlers, settings: script::Settings) -> Self {
         Self {
             config,
-            limits,
+            settings,
             known: HashMap::new(),
+            handlers: BTreeMap::new(),
+            library: Library::default(),
+            refused: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            dirty_since: None,
             changing: HashMap::new(),
             aliases: Vec::new(),
             said: BTreeSet::new(),
@@ -84,14 +106,25 @@ impl Reconciler {
         }
     }
 
-    /// The first look: everything is read as it stands.
-    pub fn first(&mut self) -> std::io::Result<(Generation, Report)> {
+    /// The first look: everything is read as it stands. A top level may nest data as deep as a hook can, so it needs as
+    /// much stack to free it.
+    pub fn first(&mut self) -> io::Result<(Generation, Report)> {
+        thread::scope(|scope| {
+            let builder = thread::Builder::new().stack_size(script::STACK);
+            let look = builder.spawn_scoped(scope, || self.first_look())?;
+            look.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
+    fn first_look(&mut self) -> io::Result<(Generation, Report)> {
         let scan = scan::scan(&self.config)?;
         let mut report = Report::default();
         self.read_map_file(&mut report);
         for (file, (path, stamp)) in &scan.files {
-            self.read(file, path, *stamp, &mut report);
+            self.read(file, path, *stamp);
         }
+        self.refuse(&scan);
+        self.make(&mut report);
         Ok(self.publish(&scan, report))
     }
 
@@ -134,7 +167,7 @@ impl Reconciler {
                 continue;
             }
             self.changing.remove(file);
-            changed |= self.read(file, path, *stamp, &mut report);
+            self.read(file, path, *stamp);
         }
         let gone: Vec<_> = self
             .known
@@ -161,124 +194,83 @@ impl Reconciler {
             }
             self.changing.remove(&file);
             self.known.remove(&file);
-            report.removed.push(file);
-            changed = true;
+            self.dirty.insert(file);
         }
+        self.refuse(&scan);
         let folders = scan.folders.clone();
+        // What is saved together is served together, if it comes to rest soon.
+        if !self.dirty.is_empty() {
+            let since = self.dirty_since.get_or_insert_with(Instant::now);
+            if again.is_none() || since.elapsed() >= LONGEST {
+                self.dirty_since = None;
+                changed |= self.make(&mut report);
+            }
+        }
         let next = (changed || self.has_news(&scan)).then(|| self.publish(&scan, report));
         (next, again, folders)
     }
 
     fn has_news(&self, scan: &Scan) -> bool {
-        scan.skipped
-            .iter()
-            .any(|(file, why)| !self.said.contains(&skipped(file, why)))
+        skipped(scan).any(|problem| !self.said.contains(&problem.to_string()))
     }
 
-    /// Reads a file and compiles it, if its text is new. Whether anything changed.
-    fn read(
-        &mut self,
-        file: &str,
-        path: &std::path::Path,
-        stamp: Stamp,
-        report: &mut Report,
-    ) -> bool {
-        let unsettled = stamp.age() < COARSE;
-        let text = match scan::read(path, self.limits.source) {
-            Ok(text) => text,
-            Err(error) => {
-                let fault = Fault {
-                    message: error.to_string(),
-                    report: format!("error: {error}\n --> {file}"),
-                };
-                return self.keep_last_good(file, stamp, None, fault, report);
-            }
-        };
-        if let Some(known) = self.known.get_mut(file)
-            && known.text.as_deref() == Some(&text)
-        {
-            (known.stamp, known.unsettled) = (stamp, unsettled);
-            return false;
-        }
-        self.versions += 1;
-        let source = Arc::new(Source {
-            file: file.to_owned(),
-            text,
-            version: self.versions,
-        });
-        match script::check(&source, &self.limits) {
-            Ok((hooks, warnings)) => {
-                report.problems.extend(
-                    warnings
-                        .into_iter()
-                        .map(|warning| format!("{file}: {warning}")),
-                );
-                let serves = self
-                    .known
-                    .get(file)
-                    .is_some_and(|known| known.entry.source.is_some());
-                if serves {
-                    &mut report.reloaded
-                } else {
-                    &mut report.added
-                }
-                .push(file.to_owned());
-                let text = Some(source.text.clone());
-                let entry = Entry {
-                    source: Some(source),
-                    hooks,
-                    fault: None,
-                };
-                self.known.insert(
-                    file.to_owned(),
-                    Known {
-                        stamp,
-                        text,
-                        unsettled,
-                        entry,
-                    },
-                );
-                true
-            }
-            Err(fault) => {
-                self.keep_last_good(file, stamp, Some(source.text.clone()), fault, report)
-            }
-        }
-    }
-
-    /// A version that does not serve: the one before it goes on.
-    fn keep_last_good(
-        &mut self,
-        file: &str,
-        stamp: Stamp,
-        text: Option<String>,
-        fault: Fault,
-        report: &mut Report,
-    ) -> bool {
-        let before = self
-            .known
-            .remove(file)
-            .map_or(Entry::default(), |known| known.entry);
-        let is_news = before.fault.as_ref() != Some(&fault);
+    /// Reads a file, which is dirty if its text is new.
+    fn read(&mut self, file: &str, path: &Path, stamp: Stamp) {
+        let text = scan::read(path, self.settings.limits.source).map_err(|error| error.to_string());
         // What could not be read is tried again at every look.
-        let unsettled = stamp.age() < COARSE || text.is_none();
-        let entry = Entry {
-            fault: Some(fault.clone()),
-            ..before
+        let unsettled = stamp.age() < COARSE || text.is_err();
+        let known = Known {
+            stamp,
+            text,
+            unsettled,
         };
-        self.known.insert(
-            file.to_owned(),
-            Known {
-                stamp,
-                text,
-                unsettled,
-                entry,
-            },
-        );
-        if is_news {
-            report.broken.push((file.to_owned(), fault));
+        let before = self.known.insert(file.to_owned(), known);
+        if before.is_none_or(|before| before.text != self.known[file].text) {
+            self.dirty.insert(file.to_owned());
         }
-        is_news
+    }
+
+    /// Takes note of modules that may not be read.
+    fn refuse(&mut self, scan: &Scan) {
+        let skipped = scan.skipped.iter().filter(|(file, _)| !is_handler(file));
+        let refused = skipped.map(|(file, why)| (file.clone(), why.clone()));
+        let before = std::mem::replace(&mut self.refused, refused.collect());
+        let files = before.keys().chain(self.refused.keys());
+        let changed = files.filter(|file| before.get(*file) != self.refused.get(*file));
+        self.dirty.extend(changed.cloned());
+    }
+
+    /// Makes handlers of what is dirty: of each that has changed, and of each that asked for a module that has. Whether
+    /// that changed anything.
+    fn make(&mut self, report: &mut Report) -> bool {
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut modules = BTreeSet::new();
+        let mut changed = false;
+        for file in &dirty {
+            if let Some(name) = module_name(file) {
+                let text = self.known.get(file).map(|known| known.text.clone());
+                let refused = self.refused.get(file).map(|why| Err(why.clone()));
+                self.library.set(name, text.or(refused));
+                modules.insert(name.to_owned());
+            } else if !self.known.contains_key(file) && self.handlers.remove(file).is_some() {
+                report.removed.push(file.clone());
+                changed = true;
+            }
+        }
+        let mut checker = Checker::new(&self.settings, &mut self.library);
+        let scripts: BTreeMap<_, _> = self.known.iter().collect();
+        for (file, known) in scripts.into_iter().filter(|(file, _)| is_handler(file)) {
+            let handler = self.handlers.get(file);
+            let is_asked = handler.is_some_and(|handler| !handler.asked.is_disjoint(&modules));
+            if !is_asked && !dirty.contains(file) {
+                continue;
+            }
+            self.versions += 1;
+            let checked = checker.check(file, &known.text, self.versions);
+            let handler = self.handlers.entry(file.clone()).or_default();
+            changed |= handler.take(file, checked, &modules, report);
+        }
+        changed
     }
 
     fn read_map_file(&mut self, report: &mut Report) -> bool {
@@ -293,10 +285,9 @@ impl Reconciler {
                 changed
             }
             Err(error) => {
-                report.problems.push(format!(
-                    "{}: {error}; the aliases read before go on",
-                    path.display()
-                ));
+                let message = format!("{error}; the aliases read before go on");
+                let fault = Fault::of_file(&path.display().to_string(), message);
+                report.problems.push(fault.into_warning());
                 false
             }
         }
@@ -305,22 +296,21 @@ impl Reconciler {
     fn publish(&mut self, scan: &Scan, mut report: Report) -> (Generation, Report) {
         self.number += 1;
         let entries: BTreeMap<_, _> = self
-            .known
+            .handlers
             .iter()
-            .map(|(file, known)| (file.clone(), known.entry.clone()))
+            .map(|(file, handler)| (file.clone(), handler.entry.clone()))
             .collect();
         let (generation, problems) = Generation::new(self.number, entries, &self.aliases);
         report.problems.extend(problems);
+        report.problems.extend(skipped(scan));
         report
             .problems
-            .extend(scan.skipped.iter().map(|(file, why)| skipped(file, why)));
-        report
-            .problems
-            .retain(|problem| self.said.insert(problem.clone()));
+            .retain(|problem| self.said.insert(problem.to_string()));
         (generation, report)
     }
 
-    /// Keeps looking for as long as the process lives, and gives each new generation to `publish`; `false` ends it.
+    /// Keeps looking for as long as the process lives, and gives each new generation to `publish`; `false` ends it. For
+    /// a thread with the stack of a fiber.
     pub fn run(mut self, publish: impl Fn(Generation, Report) -> bool) {
         let (sender, events) = sync_channel(1);
         let mut watch = Watch::new(sender);
@@ -342,8 +332,58 @@ impl Reconciler {
     }
 }
 
-fn skipped(file: &str, why: &str) -> String {
-    format!("{file} is not served: {why}")
+impl Handler {
+    /// Takes on a new version, or stays on the one before it with the fault of the new one. Whether anything changed.
+    fn take(
+        &mut self,
+        file: &str,
+        checked: Checked,
+        modules: &BTreeSet<String>,
+        report: &mut Report,
+    ) -> bool {
+        self.asked = checked.asked;
+        match checked.result {
+            Ok(tried) => {
+                report.problems.extend(tried.warnings);
+                if self.entry.source.is_some() {
+                    let modules = self.asked.intersection(modules).cloned().collect();
+                    report.reloaded.push((file.to_owned(), modules));
+                } else {
+                    report.added.push(file.to_owned());
+                }
+                self.entry = Entry {
+                    source: Some(tried.source),
+                    hooks: tried.hooks,
+                    fault: None,
+                };
+                true
+            }
+            Err(fault) if self.entry.fault.as_ref() == Some(&fault) => false,
+            Err(fault) => {
+                self.entry.fault = Some(fault.clone());
+                let mut broken = report.broken.iter_mut();
+                match broken.find(|(known, _)| *known == fault) {
+                    Some((_, files)) => files.push(file.to_owned()),
+                    None => report.broken.push((fault, vec![file.to_owned()])),
+                }
+                true
+            }
+        }
+    }
+}
+
+/// What a module is called by its file's name; `None` for a handler.
+fn module_name(file: &str) -> Option<&str> {
+    file.strip_suffix(script::SUFFIX)
+        .filter(|_| !is_handler(file))
+}
+
+/// Handlers that cannot be. A module is spoken of when it is imported.
+fn skipped(scan: &Scan) -> impl Iterator<Item = Fault> {
+    let handlers = scan.skipped.iter().filter(|(file, _)| is_handler(file));
+    handlers.map(|(file, why)| {
+        Fault::of_file(file, format!("{file} is not served: {why}")).into_warning()
+    })
 }
 
 /// Waits for an event or the end of `wait`; `false` when the watcher is gone for good.
@@ -351,7 +391,7 @@ fn next_event(events: &Receiver<()>, wait: Duration) -> bool {
     match events.recv_timeout(wait) {
         Ok(()) | Err(RecvTimeoutError::Timeout) => true,
         Err(RecvTimeoutError::Disconnected) => {
-            std::thread::sleep(wait);
+            thread::sleep(wait);
             true
         }
     }

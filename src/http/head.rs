@@ -152,11 +152,14 @@ impl Head {
         target.split_once('?').map_or(target, |(path, _)| path)
     }
 
-    /// The target behind `?`.
-    pub fn query(&self) -> &str {
+    /// Path and query, as they came.
+    pub fn target(&self) -> &str {
         self.text(&self.target)
-            .split_once('?')
-            .map_or("", |(_, query)| query)
+    }
+
+    /// The head, byte for byte.
+    pub fn raw(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 
     /// Every field in order; bytes of a value that are no UTF-8 are taken for Latin-1, as browsers do.

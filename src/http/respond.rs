@@ -1,5 +1,6 @@
 //! Refusals: one response, then the end of the connection.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use http::StatusCode;
@@ -14,7 +15,7 @@ pub struct Refusal {
     pub status: u16,
     /// The words behind it.
     reason: String,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(Cow<'static, str>, String)>,
     /// Plain text.
     pub body: String,
 }
@@ -42,15 +43,15 @@ impl Refusal {
     }
 
     /// Adds a header.
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+    pub fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
         self
     }
 
     fn encode(&self, without_body: bool) -> String {
         let mut out = format!("HTTP/1.1 {} {}\r\n", self.status, self.reason);
         // RFC 9110 section 7.8: Upgrade is announced in Connection.
-        let upgrade = self.headers.iter().any(|(name, _)| *name == "Upgrade");
+        let upgrade = self.headers.iter().any(|(name, _)| name == "Upgrade");
         out.push_str(if upgrade {
             "Connection: Upgrade, close\r\n"
         } else {

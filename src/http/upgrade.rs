@@ -1,17 +1,22 @@
 //! The opening handshake: the script's say, then the 101, then a connection of its own. RFC 6455 section 4.2.2.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::head::Head;
 use super::respond::Refusal;
 use super::{Site, refuse_while_draining};
+use crate::config::limits::HEAD;
 use crate::script::{
-    self, Answer, Handler, Hook, Peer, Place, Refused, Request, ScriptSession, Source, State,
+    self, Answer, Handler, Hook, Peer, Place, Refused, Rejection, Request, ScriptSession, Source,
+    State, Wire,
 };
 use crate::websocket::{Connection, Outbox, handshake::accept_key};
 
@@ -30,7 +35,7 @@ pub struct Target {
 )]
 pub async fn upgrade<S, P>(
     site: &Rc<Site>,
-    stream: S,
+    mut stream: S,
     head: Head,
     target: Target,
     path: String,
@@ -43,86 +48,190 @@ where
     P: Unpin + 'static,
 {
     let handler = site.runtime.handler(&target.source);
-    let (state, answer) = if script::ensure_loaded(&site.runtime, &handler).await
-        && !handler.has(Hook::DoExtraHandshake)
-    {
-        (State::default(), Answer::default())
-    } else {
-        match ask(site, &handler, &head, target, &path, remote, id).await {
-            Ok(agreed) => agreed,
-            Err(refusal) => return Err((stream, refusal)),
-        }
+    script::ensure_loaded(&site.runtime, &handler).await;
+    let (mut state, mut answer) = Default::default();
+    let mut request = None;
+    let mut wire = Wire {
+        incoming: head.rest().to_vec(),
+        ..Wire::default()
     };
+    // A handler without a program fails in its hook, as it would later.
+    let asks = handler.has(Hook::DoExtraHandshake) || !handler.is_loaded();
+    if asks || handler.keeps_requests() {
+        let known = match request_of(&head, target.params, path.clone(), remote, wire) {
+            Ok(request) => Rc::new(request),
+            Err(refusal) => return Err((stream, refusal)),
+        };
+        let asked = if asks {
+            ask(site, &handler, &known, &mut stream, id).await
+        } else {
+            Ok(Default::default())
+        };
+        wire = known.wire.take();
+        known.raw_head.take();
+        (state, answer) = match asked {
+            Ok(agreed) => agreed,
+            Err(refused) => {
+                send_written(&mut stream, &wire).await;
+                let Some(refusal) = refusal(refused) else {
+                    tracing::debug!(connection = id, %remote, "handshake dropped");
+                    return Ok(());
+                };
+                return Err((stream, refusal));
+            }
+        };
+        request = handler.keeps_requests().then_some(known);
+    }
+    if let Some(rejection) = answer.rejection {
+        send_written(&mut stream, &wire).await;
+        let Rejection {
+            status,
+            reason,
+            body,
+        } = rejection;
+        let refusal = Refusal::with_reason(status, &reason, body);
+        let headers = answer.headers.into_iter();
+        let refusal = headers.fold(refusal, |refusal, (name, value)| {
+            refusal.header(name, value)
+        });
+        return Err((stream, refusal));
+    }
     // The hook may have waited until the server was told to go down.
     if let Err(refusal) = refuse_while_draining(site) {
         return Err((stream, refusal));
     }
-    let outbox = Rc::new(Outbox::new(id, switching_protocols(head.key(), &answer)));
+    let mut prologue = wire.outgoing;
+    if !answer.is_written {
+        switching_protocols(&mut prologue, head.key(), &answer);
+    }
+    let outbox = Rc::new(Outbox::new(id, prologue));
+    let limits = &site.shared.limits;
     let place = handler.place(Place {
         path,
         protocol: answer.protocol.unwrap_or_default(),
-        send_queue: site.shared.limits.send_queue,
+        send_queue: limits.send_queue,
     });
-    let peer = Peer::new(Rc::clone(&outbox), place);
+    let peer = Peer::new(Rc::clone(&outbox), place, state, request);
     tracing::debug!(connection = id, %remote, handler = handler.file(), "connection opened");
-    let session = ScriptSession::new(
-        Rc::clone(&site.runtime),
-        handler,
-        Rc::new(peer),
-        state,
-        permit,
+    let session = ScriptSession::new(Rc::clone(&site.runtime), handler, Rc::new(peer), permit);
+    let max_message = answer.max_message.unwrap_or(limits.message);
+    let shared = Rc::clone(&site.shared);
+    tokio::task::spawn_local(
+        Connection::new(stream, session, outbox, shared, wire.incoming)
+            .with_max_message(max_message),
     );
-    tokio::task::spawn_local(Connection::new(
-        stream,
-        session,
-        outbox,
-        Rc::clone(&site.shared),
-        head.rest().to_vec(),
-    ));
     Ok(())
 }
 
-/// Runs `do_extra_handshake`.
-async fn ask(
-    site: &Site,
-    handler: &Rc<Handler>,
+/// The request as scripts see it.
+fn request_of(
     head: &Head,
-    target: Target,
-    path: &str,
-    remote: SocketAddr,
-    id: u64,
-) -> Result<(State, Answer), Refusal> {
-    let request = Request {
-        path: path.to_owned(),
-        params: target.params,
-        query: head.query().to_owned(),
+    params: Vec<(String, String)>,
+    path: String,
+    remote_addr: SocketAddr,
+    wire: Wire,
+) -> Result<Request, Refusal> {
+    Ok(Request {
+        path,
+        params,
+        target: head.target().to_owned(),
+        method: head.method().to_owned(),
+        http_version: "1.1",
+        secure: false,
         headers: head
             .fields()
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
         requested_protocols: head.protocols()?,
-        remote_addr: remote,
+        remote_addr,
         answer: RefCell::default(),
-    };
-    let (state, answer) = script::handshake(&site.runtime, handler, id, request)
-        .await
-        .map_err(|refused| match refused {
-            Refused::Thrown => Refusal::new(403, "the handler refuses this connection"),
-            Refused::Failed => Refusal::new(500, "the handler failed; the server's log says where"),
-        })?;
-    match answer.rejection {
-        Some(rejection) => Err(Refusal::with_reason(
-            rejection.status,
-            &rejection.reason,
-            rejection.body,
+        wire: RefCell::new(wire),
+        raw_head: RefCell::new(head.raw().to_vec()),
+    })
+}
+
+/// Runs `do_extra_handshake`, and carries the bytes of its raw reads and writes meanwhile.
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+    site: &Site,
+    handler: &Rc<Handler>,
+    request: &Rc<Request>,
+    stream: &mut S,
+    id: u64,
+) -> Result<(State, Answer), Refused> {
+    let mut handshake = script::Handshake::new(&site.runtime, handler, id, request);
+    poll_fn(|context| {
+        loop {
+            if let Poll::Ready(asked) = handshake.poll(context) {
+                return Poll::Ready(asked);
+            }
+            if !carry(&mut request.wire.borrow_mut(), stream, context) {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await
+}
+
+/// Moves bytes between a script that decides and the stream; whether any were moved.
+fn carry<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire,
+    stream: &mut S,
+    context: &mut Context<'_>,
+) -> bool {
+    if wire.is_ended {
+        return false;
+    }
+    if !wire.outgoing.is_empty() {
+        match Pin::new(&mut *stream).poll_write(context, &wire.outgoing) {
+            Poll::Ready(Ok(count)) if count > 0 => {
+                wire.outgoing.drain(..count);
+                return true;
+            }
+            Poll::Ready(_) => {
+                wire.is_ended = true;
+                return true;
+            }
+            Poll::Pending => {}
+        }
+    }
+    if !wire.has_room() {
+        return false;
+    }
+    let mut bytes = [0; 2048];
+    let mut read = ReadBuf::new(&mut bytes);
+    match Pin::new(stream).poll_read(context, &mut read) {
+        Poll::Pending => return false,
+        Poll::Ready(Ok(())) if !read.filled().is_empty() => {
+            wire.incoming.extend_from_slice(read.filled());
+        }
+        Poll::Ready(_) => wire.is_ended = true,
+    }
+    true
+}
+
+/// What the script wrote before it refused or dropped the connection still goes out.
+async fn send_written<S: AsyncWrite + Unpin>(stream: &mut S, wire: &Wire) {
+    if !wire.outgoing.is_empty() {
+        // A peer that takes nothing is not waited for.
+        let _ = tokio::time::timeout(HEAD.linger, stream.write_all(&wire.outgoing)).await;
+    }
+}
+
+/// The answer to a refusal that the script has not put into words; `None` drops the connection.
+fn refusal(refused: Refused) -> Option<Refusal> {
+    match refused {
+        Refused::Thrown => Some(Refusal::new(403, "the handler refuses this connection")),
+        Refused::Failed => Some(Refusal::new(
+            500,
+            "the handler failed; the server's log says where",
         )),
-        None => Ok((state, answer)),
+        Refused::Dropped => None,
     }
 }
 
 /// The 101 response.
-fn switching_protocols(key: &str, answer: &Answer) -> Vec<u8> {
-    let mut out = Vec::with_capacity(192);
+fn switching_protocols(out: &mut Vec<u8>, key: &str, answer: &Answer) {
+    out.reserve(192);
     out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
     out.extend_from_slice(accept_key(key.as_bytes()).as_bytes());
     if let Some(protocol) = &answer.protocol {
@@ -135,5 +244,4 @@ fn switching_protocols(key: &str, answer: &Answer) -> Vec<u8> {
         }
     }
     out.extend_from_slice(b"\r\n\r\n");
-    out
 }

@@ -7,10 +7,12 @@ use std::rc::Rc;
 
 use rhai::{Dynamic, EvalAltResult, ImmutableString};
 
+use super::api::connection::Peer;
 use super::caller::{self, Caller};
-use super::error::Fault;
+use super::fault::describe;
+use super::fault::report::{self, Excerpt, Incident};
 use super::hooks::Hook;
-use super::meter;
+use super::meter::{self, Stop};
 use super::runtime::Handler;
 use super::state::State;
 use crate::websocket::Close;
@@ -35,10 +37,8 @@ pub struct HookCall {
     pub handler: Rc<Handler>,
     /// Which.
     pub hook: Hook,
-    /// The connection, for the report of a fault.
-    pub connection: u64,
-    /// The connection's `this`.
-    pub state: State,
+    /// The connection, with its `this`.
+    pub peer: Rc<Peer>,
     /// The arguments.
     pub args: [Dynamic; 4],
 }
@@ -46,19 +46,28 @@ pub struct HookCall {
 /// What came of it.
 #[derive(Debug)]
 pub enum Return {
-    /// The state for the next hook, and how this one ended.
-    Hook(State, Ending),
+    /// A hook has ended.
+    Hook {
+        /// Which.
+        hook: Hook,
+        /// How.
+        ending: Ending,
+    },
     /// A load or a drop is done.
     Done,
 }
 
 /// How a hook ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Ending {
     /// It returned, or there was none.
     Done,
     /// The answer to a Close.
     Answer(Option<Close>),
+    /// A frame is not for the protocol.
+    Hidden,
+    /// The handler has no such hook any more; the message that it was given.
+    Absent(Dynamic),
     /// The script threw a value of its own and did not catch it.
     Thrown,
     /// It failed, as has been reported.
@@ -71,14 +80,18 @@ pub enum Ending {
 pub fn run(call: Call) -> Return {
     match call {
         Call::Hook(call) => {
-            let (hook, connection) = (call.hook, call.connection);
+            let (hook, connection) = (call.hook, call.peer.outbox.id());
+            let failed = Return::Hook {
+                hook,
+                ending: Ending::Failed,
+            };
             catch_unwind(AssertUnwindSafe(|| run_hook(call))).unwrap_or_else(|_| {
                 tracing::error!(
                     hook = hook.name(),
                     connection,
                     "a host function panicked; please report this"
                 );
-                Return::Hook(State::default(), Ending::Failed)
+                failed
             })
         }
         Call::Load(handler) => {
@@ -100,48 +113,69 @@ fn run_hook(mut call: Box<HookCall>) -> Return {
     let HookCall {
         handler,
         hook,
-        connection,
-        state,
+        peer,
         args,
     } = &mut *call;
-    let (hook, connection) = (*hook, *connection);
+    let (hook, connection) = (*hook, peer.outbox.id());
+    let ended = |ending| Return::Hook { hook, ending };
     meter::start(hook.budget(&handler.limits));
     let Some(program) = handler.program() else {
-        return Return::Hook(std::mem::take(state), Ending::Failed);
+        return ended(Ending::Failed);
     };
     if !program.has(hook) {
-        return Return::Hook(std::mem::take(state), Ending::Done);
+        return ended(match hook {
+            Hook::TransferData | Hook::TransferLoop => Ending::Absent(std::mem::take(&mut args[1])),
+            _ => Ending::Done,
+        });
     }
-    let mut this = handler.unpack_state(std::mem::take(&mut state.value));
+    let mut this = peer.state.lend(|| handler.spare_state());
     let message = Excerpt::of(&args[1]);
     let arguments = &mut args[..hook.info().params.len()];
     let caller = Caller {
         program: Rc::clone(&program),
         hook,
-        connection,
+        peer: Rc::clone(peer),
     };
     let result = caller::with(caller, || program.call(hook, &mut this, arguments));
-    let report = |fault| report(fault, hook, connection, &message);
-    let ending = match result {
+    let failed = |fault, error: Option<&EvalAltResult>| {
+        let incident = Incident {
+            fault,
+            hook,
+            connection,
+            version: program.source.version,
+            about: message.note(hook),
+        };
+        report::log(&program.source, incident, |fault| {
+            program.hint(fault, error?)
+        });
+        Ending::Failed
+    };
+    let mut ending = match result {
         Ok(value) if hook == Hook::PassiveClosingHandshake => match answer(value) {
             Ok(close) => Ending::Answer(close),
-            Err(text) => report(program.fault_in(hook, text)),
+            Err(text) => failed(program.fault_in(hook, text), None),
         },
+        Ok(value) if hook == Hook::OnFrame && value.as_bool() == Ok(false) => Ending::Hidden,
         Ok(_) => Ending::Done,
-        Err(error) if hook == Hook::DoExtraHandshake && is_thrown(&error) => Ending::Thrown,
+        Err(error) if hook == Hook::DoExtraHandshake && is_thrown(&error) => {
+            let handler = &program.source.file;
+            let thrown = describe::run(error.unwrap_inner(), None);
+            tracing::debug!(handler, connection, "handshake refused: {thrown}");
+            Ending::Thrown
+        }
         Err(error) => program
             .fault(hook, &error)
-            .map_or(Ending::Cancelled, report),
+            .map_or(Ending::Cancelled, |fault| failed(fault, Some(&error))),
     };
-    state.value = handler.pack_state(this);
-    let depth = handler.limits.depth;
-    if !state.is_within(meter::operations(), depth) {
-        let text = format!(
-            "`this` nests more than {depth} levels deep, or refers to itself: keep flat data in it"
-        );
-        return Return::Hook(State::default(), report(program.fault_in(hook, text)));
+    let kept = message.len() + meter::held();
+    let limits = &handler.limits;
+    if !peer.state.is_within(meter::operations(), kept, limits) {
+        if !matches!(ending, Ending::Failed) {
+            ending = failed(program.fault_in(hook, describe::stop(Stop::State)), None);
+        }
+        peer.state.clear();
     }
-    Return::Hook(std::mem::take(state), ending)
+    ended(ending)
 }
 
 /// `throw` of the script itself; a host function's error is a fault.
@@ -150,12 +184,6 @@ fn is_thrown(error: &EvalAltResult) -> bool {
         EvalAltResult::ErrorRuntime(value, _) => !value.is::<super::api::HostError>(),
         _ => false,
     }
-}
-
-fn report(fault: Fault, hook: Hook, connection: u64, message: &Excerpt) -> Ending {
-    let report = format_args!("\n{fault}{message}\n");
-    tracing::error!(hook = hook.name(), connection, %report, "script fault");
-    Ending::Failed
 }
 
 /// What `passive_closing_handshake` may return: a code, `[code, reason]`, or `()`.
@@ -202,53 +230,4 @@ pub fn checked_close(code: i64, reason: &str) -> Result<Close, String> {
         ));
     }
     Ok(Close::new(code, reason))
-}
-
-/// The message of a call, kept short for the report of a fault.
-#[derive(Debug)]
-enum Excerpt {
-    None,
-    Text(ImmutableString),
-    Binary([u8; 16], usize),
-}
-
-/// Characters of a message that a report shows.
-const SHOWN: usize = 120;
-
-impl Excerpt {
-    fn of(value: &Dynamic) -> Self {
-        if let Ok(text) = value.as_immutable_string_ref() {
-            return Self::Text(text.clone());
-        }
-        match value.as_blob_ref() {
-            Ok(blob) => {
-                let mut front = [0; 16];
-                let shown = blob.len().min(front.len());
-                front[..shown].copy_from_slice(&blob[..shown]);
-                Self::Binary(front, blob.len())
-            }
-            Err(_) => Self::None,
-        }
-    }
-}
-
-impl std::fmt::Display for Excerpt {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::None => Ok(()),
-            Self::Text(text) => {
-                let shown: String = text.chars().take(SHOWN).collect();
-                let more = if shown.len() < text.len() {
-                    format!("… ({} bytes)", text.len())
-                } else {
-                    String::new()
-                };
-                write!(out, "\n  = message={shown:?}{more}")
-            }
-            Self::Binary(front, length) => {
-                let shown = &front[..(*length).min(front.len())];
-                write!(out, "\n  = message={shown:02x?} ({length} bytes)")
-            }
-        }
-    }
 }

@@ -1,10 +1,14 @@
-//! Whose hook is running on this thread, for what it prints.
+//! Whose hook is running on this thread: for what it prints, and for functions that ask.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use tracing::Level;
+
+use super::api::connection::Peer;
 use super::hooks::Hook;
 use super::program::Program;
+use crate::config::limits::LOG_LINE;
 
 /// A running hook.
 #[derive(Debug)]
@@ -13,8 +17,8 @@ pub struct Caller {
     pub program: Rc<Program>,
     /// Which hook.
     pub hook: Hook,
-    /// The connection's number.
-    pub connection: u64,
+    /// Its connection.
+    pub peer: Rc<Peer>,
 }
 
 thread_local! {
@@ -37,19 +41,52 @@ pub fn aside<R>(wait: impl FnOnce() -> R) -> R {
     result
 }
 
+/// The hook that is running.
+pub fn hook() -> Option<Hook> {
+    CALLER.with_borrow(|caller| caller.as_ref().map(|caller| caller.hook))
+}
+
+/// Whether the program that is running defines this hook.
+pub fn has(hook: Hook) -> bool {
+    CALLER.with_borrow(|caller| {
+        caller
+            .as_ref()
+            .is_some_and(|caller| caller.program.has(hook))
+    })
+}
+
+/// Who keeps the handler's own timers, in its hooks without a connection.
+pub fn service() -> Option<Rc<Peer>> {
+    CALLER.with_borrow(|caller| {
+        let caller = caller.as_ref()?;
+        matches!(caller.hook, Hook::OnLoad | Hook::OnInterval).then(|| Rc::clone(&caller.peer))
+    })
+}
+
 /// Logs what a script prints, with whose it is. One event is one line, whatever a peer sent.
-pub fn print(text: &str) {
-    let text = one_line(text);
-    CALLER.with_borrow(|caller| match caller {
-        Some(Caller {
-            program,
-            hook,
-            connection,
-        }) => {
-            let (handler, hook) = (program.source.file.as_str(), hook.name());
-            tracing::info!(target: "wsh_server::print", handler, hook, connection, "{text}");
+pub fn log(level: Level, text: &str) {
+    let shown = &text[..text.floor_char_boundary(LOG_LINE)];
+    let mut line = one_line(shown);
+    if shown.len() < text.len() {
+        line.push_str(&format!("… ({} bytes)", text.len()));
+    }
+    CALLER.with_borrow(|caller| {
+        let caller = caller.as_ref();
+        let handler = caller.map(|caller| caller.program.source.file.as_str());
+        let hook = caller.map(|caller| caller.hook.name());
+        let connection = caller.map(|caller| caller.peer.outbox.id());
+        macro_rules! event {
+            ($level:expr) => {
+                tracing::event!(target: "wsh_server::print", $level, handler, hook, connection, "{line}")
+            };
         }
-        None => tracing::info!(target: "wsh_server::print", "{text}"),
+        // The level of an event is a constant.
+        match level {
+            Level::ERROR => event!(Level::ERROR),
+            Level::WARN => event!(Level::WARN),
+            Level::INFO => event!(Level::INFO),
+            _ => event!(Level::DEBUG),
+        }
     });
 }
 

@@ -1,27 +1,23 @@
 //! A Rhai engine as handlers see it: the standard library, our API, and the limits.
 
 use rhai::Engine;
-use rhai::module_resolvers::DummyModuleResolver;
 use rhai::packages::{Package, StandardPackage};
+use tracing::Level;
 
-use super::{Limits, api, caller, meter};
-
-/// Nesting of expressions at top level and in functions; Rhai's defaults of release builds, set so that debug builds
-/// and tests agree with them.
-const EXPRESSION_DEPTHS: (usize, usize) = (64, 32);
+use super::{Settings, api, caller, meter};
 
 /// An engine with everything a script may call.
-pub fn engine(limits: &Limits) -> Engine {
+pub fn engine(settings: &Settings) -> Engine {
+    let limits = &settings.limits;
     let mut engine = Engine::new_raw();
     engine.register_global_module(StandardPackage::new().as_shared_module());
-    api::register(&mut engine);
+    api::register(&mut engine, settings);
     engine
-        .set_module_resolver(DummyModuleResolver::new())
         .disable_symbol("eval")
         // A function that is curried with itself doubles with every call. Closures do not need the word.
         .disable_symbol("curry")
         .set_strict_variables(true)
-        .set_max_expr_depths(EXPRESSION_DEPTHS.0, EXPRESSION_DEPTHS.1)
+        .set_max_expr_depths(limits.expressions.0, limits.expressions.1)
         .set_max_call_levels(limits.call_levels)
         .set_max_string_size(limits.string)
         // Rhai counts a blob's bytes as array elements, and a binary message must fit.
@@ -30,8 +26,8 @@ pub fn engine(limits: &Limits) -> Engine {
         .set_max_variables(limits.variables)
         .set_max_functions(limits.functions)
         .on_progress(|_| meter::tick())
-        .on_print(caller::print)
-        .on_debug(|text, _, _| caller::print(text));
+        .on_print(|text| caller::log(Level::INFO, text))
+        .on_debug(|text, _, _| caller::log(Level::DEBUG, text));
     #[allow(deprecated, reason = "Rhai marks its volatile interfaces so")]
     engine.on_parse_token(|token, _, _| {
         meter::breathe();

@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
+use rhai::Dynamic;
 
 use super::call::{Call, Return};
 
 /// Bytes of address space of one stack. Nested data is freed by recursion, about 220 bytes a level (measured with a
 /// chain of closures, which takes at least 3 operations a level): this is enough for the operations of one run.
-const STACK: usize = 256 * 1024 * 1024;
+pub const STACK: usize = 256 * 1024 * 1024;
 /// Bytes at a stack's top that an idle fiber keeps; what a deeper call has touched is given back.
 const KEPT: usize = 64 * 1024;
 /// Idle fibers that are kept.
@@ -33,13 +34,22 @@ pub enum Wait {
     Slice,
     /// Room in the connection's send queue.
     Drained,
+    /// The connection's next message, for so long; and whether it is the loop that waits.
+    Receive {
+        /// How long at the most.
+        timeout: Option<Duration>,
+        /// Whether the hook is the loop over all messages.
+        is_loop: bool,
+    },
+    /// So many bytes behind the request head, for so long.
+    Bytes(usize, Option<Duration>),
 }
 
 /// Why a wait is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Wake {
-    /// What was waited for has come.
-    Ready,
+    /// What was waited for has come: a message, or `()`.
+    Ready(Dynamic),
     /// The hook must end at once.
     Cancelled,
 }
@@ -63,7 +73,7 @@ thread_local! {
 /// Has the current fiber wait; the worker goes on with other work. Off a fiber there is nothing to wait for.
 pub fn wait(wait: Wait) -> Wake {
     let Some(yielder) = CURRENT.get() else {
-        return Wake::Ready;
+        return Wake::Ready(Dynamic::UNIT);
     };
     // SAFETY: the pointer is set by the coroutine's own body, whose yielder lives as long as the coroutine, and it is
     // unset whenever the thread leaves that coroutine: here the thread is on its stack.

@@ -12,10 +12,24 @@ pub enum Hook {
     OnOpen,
     /// Every message.
     TransferData,
+    /// Once, a loop over all messages.
+    TransferLoop,
+    /// A Ping.
+    OnPing,
+    /// A Pong.
+    OnPong,
+    /// A timer of the connection.
+    OnTimer,
+    /// A frame, before the protocol sees it.
+    OnFrame,
     /// The peer's Close.
     PassiveClosingHandshake,
     /// The end.
     OnClose,
+    /// The handler begins to serve, without a connection.
+    OnLoad,
+    /// A timer of the handler.
+    OnInterval,
 }
 
 /// What the table says of one hook.
@@ -27,34 +41,98 @@ pub struct HookInfo {
     pub name: &'static str,
     /// Its parameters, as the documentation names them.
     pub params: &'static [&'static str],
+    /// When it is called.
+    pub when: &'static str,
+    /// What becomes of its result.
+    pub result: &'static str,
 }
 
 /// Every hook.
-pub const HOOKS: [HookInfo; 5] = [
+pub const HOOKS: [HookInfo; 12] = [
     HookInfo {
         hook: Hook::DoExtraHandshake,
         name: "do_extra_handshake",
         params: &["request"],
+        when: "before the connection is accepted",
+        result: "ignored: `request.reject(…)` refuses the connection, `throw` refuses it with 403, a fault with 500, \
+                 `request.abort()` drops it without an answer",
     },
     HookInfo {
         hook: Hook::OnOpen,
         name: "on_open",
         params: &["ws"],
+        when: "once, after the handshake: the place to speak first and to set timers",
+        result: "ignored",
     },
     HookInfo {
         hook: Hook::TransferData,
         name: "transfer_data",
         params: &["ws", "message"],
+        when: "for every message: a string when the client sent text, a blob when it sent binary data",
+        result: "ignored: only `ws.send` sends",
+    },
+    HookInfo {
+        hook: Hook::TransferLoop,
+        name: "transfer_data",
+        params: &["ws"],
+        when: "instead of the former, once after `on_open`: it owns the connection and asks for messages with `ws.receive()`",
+        result: "ignored: its return closes the connection with 1000",
+    },
+    HookInfo {
+        hook: Hook::OnPing,
+        name: "on_ping",
+        params: &["ws", "payload"],
+        when: "for every Ping, with its payload as a blob",
+        result: "ignored: with this hook there is no automatic Pong, `ws.pong(payload)` answers",
+    },
+    HookInfo {
+        hook: Hook::OnPong,
+        name: "on_pong",
+        params: &["ws", "payload"],
+        when: "for every Pong, asked for or not, with its payload as a blob",
+        result: "ignored",
+    },
+    HookInfo {
+        hook: Hook::OnTimer,
+        name: "on_timer",
+        params: &["ws", "name"],
+        when: "when a timer of this connection is due: `ws.after(seconds, name)`, `ws.every(seconds, name)`",
+        result: "ignored",
+    },
+    HookInfo {
+        hook: Hook::OnFrame,
+        name: "on_frame",
+        params: &["ws", "frame"],
+        when: "for every frame as it came, before the protocol looks at it; only with `--allow-raw`",
+        result: "`false` hides the frame from the protocol, anything else lets it pass",
     },
     HookInfo {
         hook: Hook::PassiveClosingHandshake,
         name: "passive_closing_handshake",
         params: &["ws", "code", "reason"],
+        when: "the client closes; `code` is 1005 if it gave none",
+        result: "what goes back: `code`, `[code, reason]`, or `()` for an empty Close. Without this hook the client's code goes back",
     },
     HookInfo {
         hook: Hook::OnClose,
         name: "on_close",
         params: &["ws", "code", "reason", "was_clean"],
+        when: "last, once after `on_open`, however the connection ended",
+        result: "ignored",
+    },
+    HookInfo {
+        hook: Hook::OnLoad,
+        name: "on_load",
+        params: &[],
+        when: "when this version of the handler begins to serve, once in the process and without a connection",
+        result: "ignored",
+    },
+    HookInfo {
+        hook: Hook::OnInterval,
+        name: "on_interval",
+        params: &["name"],
+        when: "when a timer of the handler is due: `every(seconds, name)` in `on_load`",
+        result: "ignored",
     },
 ];
 
@@ -79,7 +157,15 @@ impl Hook {
         Budget {
             time,
             operations: limits.operations,
+            memory: limits.memory,
         }
+    }
+}
+
+impl HookInfo {
+    /// How a script defines it.
+    pub fn definition(&self) -> String {
+        format!("fn {}({})", self.name, self.params.join(", "))
     }
 }
 

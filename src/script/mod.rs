@@ -1,28 +1,51 @@
 //! Scripts: a message to a hook call and its effects.
 //!
-//! [`Source`] is a file's text, `program` what it compiles to on a worker, `call` one hook run on a `fiber`, and
-//! [`ScriptSession`] one connection's hooks in order. [`Runtime`] is a worker's engine with all of it.
+//! The files, in the order of the data's way:
+//!
+//! | file | is about |
+//! |---|---|
+//! | `library` | a folder's texts → a [`Source`], which carries its modules, or the [`Fault`] that it has |
+//! | `engine`, `api` | Rhai as handlers see it: the bounds, and one table of functions a package |
+//! | `program`, `modules`, `hooks` | a source compiled on a worker: its [`Hook`]s, what it imports |
+//! | `runtime`, `turns` | a worker's engine, fibers and programs; who is next where there is one place |
+//! | `call`, `fiber` | one hook run on a stack of its own, where it may wait |
+//! | `meter`, `heap`, `caller` | what a running hook has used of its time and memory, and whose it is |
+//! | `session`, `state`, `timers` | one connection: its hooks in order, its `this`, its timers; and the handler's own in `service` |
+//! | `fault` | what went wrong, in words, with its line and a hint |
+//! | `reference` | what is documented of all this, for people and editors |
 
 pub mod api;
 mod call;
 mod caller;
 mod engine;
-mod error;
+mod fault;
 mod fiber;
+mod heap;
 mod hooks;
+mod library;
 mod meter;
+mod modules;
 mod program;
+pub mod reference;
 mod runtime;
+mod service;
 mod session;
 mod state;
+mod timers;
 mod turns;
 
+pub use crate::config::Script as Settings;
 pub use crate::config::limits::Script as Limits;
 pub use api::connection::{Peer, Place};
-pub use api::request::{Answer, Rejection, Request};
-pub use error::Fault;
-pub use hooks::{HOOKS, Hook};
-pub use program::{Source, check};
+pub use api::request::{Answer, Rejection, Request, Wire};
+pub use fault::{Fault, Location, Severity};
+pub use fiber::STACK;
+pub use heap::Heap;
+pub use hooks::{HOOKS, Hook, HookInfo};
+pub use library::{Checked, Checker, Library, Tried};
+pub use modules::{Compiler, SUFFIX};
+pub use program::{Program, Source};
 pub use runtime::{Handler, Runtime};
-pub use session::{Refused, ScriptSession, ensure_loaded, handshake, reload};
+pub use service::Services;
+pub use session::{Handshake, Refused, ScriptSession, ensure_loaded, reload};
 pub use state::State;

@@ -1,7 +1,6 @@
 //! A source compiled on a worker: its hooks, its constants, and call frames that are used again.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,10 +9,13 @@ use rhai::{
     GlobalRuntimeState, ImmutableString, Position, Scope, StmtBlock,
 };
 
-use super::error::{Fault, stopped};
+use super::api::request;
+use super::fault::outline::{Function, Outline};
+use super::fault::{Fault, stopped};
+use super::fault::{foreign, hint};
 use super::hooks::{HOOKS, Hook, HookInfo};
-use super::meter::{self, Stop};
-use super::{Limits, engine::engine};
+use super::meter::Stop;
+use super::modules::{Compiler, ModuleText};
 
 /// A handler's file as read: what crosses threads, since a compiled script belongs to one worker.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,29 +26,27 @@ pub struct Source {
     pub text: String,
     /// Counts the versions of this file that were served.
     pub version: u64,
+    /// The modules that it imports, directly or not, each behind those that it imports itself.
+    pub modules: Vec<Arc<ModuleText>>,
 }
 
-/// Compiles and tries a source off the workers, as they will: the hooks it defines, and warnings.
-///
-/// `Err` is the fault that keeps it from serving.
-pub fn check(source: &Arc<Source>, limits: &Limits) -> Result<(Vec<Hook>, Vec<String>), Fault> {
-    thread_local! {
-        static ENGINE: RefCell<Option<Rc<Engine>>> = const { RefCell::new(None) };
+impl Source {
+    /// What a file of it says, its own or a module's.
+    pub fn text_of(&self, file: &str) -> &str {
+        let mut texts = self.texts();
+        texts
+            .find(|(name, _)| *name == file)
+            .map_or("", |(_, text)| text)
     }
-    let engine = ENGINE.with(|slot| {
-        Rc::clone(
-            slot.borrow_mut()
-                .get_or_insert_with(|| Rc::new(engine(limits))),
-        )
-    });
-    meter::start(Hook::TransferData.budget(limits));
-    let program = Program::compile(&engine, source, limits)?;
-    let hooks = HOOKS
-        .iter()
-        .map(|info| info.hook)
-        .filter(|hook| program.has(*hook))
-        .collect();
-    Ok((hooks, program.warnings()))
+
+    /// Every file of it with what it says.
+    fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let modules = self
+            .modules
+            .iter()
+            .map(|module| (module.file.as_str(), module.text.as_str()));
+        modules.chain([(self.file.as_str(), self.text.as_str())])
+    }
 }
 
 /// A compiled source with everything a call needs at hand.
@@ -54,10 +54,12 @@ pub fn check(source: &Arc<Source>, limits: &Limits) -> Result<(Vec<Hook>, Vec<St
 pub struct Program {
     /// What it was compiled from.
     pub source: Arc<Source>,
+    /// Whether it may ask an open connection for its request.
+    pub keeps_requests: bool,
     engine: Rc<Engine>,
-    ast: AST,
     hooks: [Option<Body>; HOOKS.len()],
-    constants: Rc<RefCell<BTreeMap<ImmutableString, Dynamic>>>,
+    /// What a new frame begins with: the functions, and what the top level left for them.
+    world: GlobalRuntimeState,
     /// Frames that no call uses now, one for each call that has ever run at the same time.
     #[allow(
         clippy::vec_box,
@@ -110,42 +112,32 @@ struct Frame {
 
 impl Program {
     /// Compiles a source and runs its top level, which may only define constants and functions for the hooks.
-    pub fn compile(
-        engine: &Rc<Engine>,
-        source: &Arc<Source>,
-        limits: &Limits,
-    ) -> Result<Self, Fault> {
-        if source.text.len() > limits.source {
-            let message = format!(
-                "the file has more than {} bytes: move functions to a file of their own",
-                limits.source
-            );
-            return Err(Fault::new(source, Position::NONE, message));
-        }
-        let mut ast = engine.compile(&source.text).map_err(|error| {
-            let text = error.err_type().to_string();
-            Fault::new(source, error.position(), text)
-        })?;
-        ast.set_source(&source.file);
-        let mut scope = Scope::new();
-        engine
-            .run_ast_with_scope(&mut scope, &ast)
-            .map_err(|error| Fault::from_run(source, &error, Position::NONE))?;
-        let constants = scope
-            .iter()
-            .filter(|(_, constant, _)| *constant)
-            .map(|(name, _, value)| (name.into(), value));
+    pub fn compile(compiler: &Compiler, source: &Arc<Source>) -> Result<Self, Fault> {
+        let ast = compiler.parse(&source.file, &source.text)?;
+        Self::new(compiler, source, ast)
+    }
+
+    /// The same with a source that has been parsed.
+    pub fn new(compiler: &Compiler, source: &Arc<Source>, ast: AST) -> Result<Self, Fault> {
+        let (world, _) = compiler.run(source, &ast)?;
         let program = Self {
             hooks: HOOKS.each_ref().map(|info| Body::of(&ast, info)),
-            constants: Rc::new(RefCell::new(constants.collect())),
+            keeps_requests: source.texts().any(|(_, text)| request::is_asked_for(text)),
+            world,
             source: Arc::clone(source),
-            engine: Rc::clone(engine),
+            engine: Rc::clone(&compiler.engine),
             frames: RefCell::default(),
-            ast,
         };
-        if !program.has(Hook::TransferData) {
+        if !program.has(Hook::TransferData) && !program.has(Hook::TransferLoop) {
             let message = "no fn transfer_data(ws, message): a handler needs it to answer messages";
-            return Err(Fault::new(source, Position::NONE, message));
+            let outline = Outline::of(&program.engine, &source.text, Position::NONE);
+            let meant = outline.functions.iter().find_map(|function| {
+                let (hook, hint) = elsewhere(&function.name)?;
+                (hook.name == Hook::TransferData.name()).then_some((function.position, hint))
+            });
+            let (position, hint) = meant.unzip();
+            let fault = program.fault_at(position.unwrap_or(Position::NONE), message);
+            return Err(fault.with_hint(hint));
         }
         Ok(program)
     }
@@ -156,11 +148,35 @@ impl Program {
     }
 
     /// Functions that were probably meant to be hooks, and would never be called.
-    fn warnings(&self) -> Vec<String> {
-        self.ast
-            .iter_functions()
-            .filter_map(|defined| misshapen(defined.name, &defined.params))
-            .collect()
+    pub fn warnings(&self, allow_raw: bool) -> Vec<Fault> {
+        let outline = Outline::of(&self.engine, &self.source.text, Position::NONE);
+        let warning = |function: &Function| {
+            let (message, hint) = misshapen(&function.name, &function.params)
+                .or_else(|| self.idle(&function.name, function.params.len(), allow_raw))?;
+            let fault = self.fault_at(function.position, message);
+            Some(fault.with_hint(Some(hint)).into_warning())
+        };
+        outline.functions.iter().filter_map(warning).collect()
+    }
+
+    /// What is wrong with a function that has a hook's shape, and is not called all the same.
+    fn idle(&self, name: &str, params: usize, allow_raw: bool) -> Option<(String, String)> {
+        let is = |hook: Hook| name == hook.name() && params == hook.info().params.len();
+        if is(Hook::TransferData) && self.has(Hook::TransferLoop) {
+            return Some((
+                format!(
+                    "`{}` is never called",
+                    Hook::TransferData.info().definition()
+                ),
+                "`fn transfer_data(ws)` owns the connection: keep one of the two".into(),
+            ));
+        }
+        (is(Hook::OnFrame) && !allow_raw).then(|| {
+            (
+                format!("`{}` is never called", Hook::OnFrame.info().definition()),
+                "the server shows frames to handlers only with --allow-raw".into(),
+            )
+        })
     }
 
     /// Calls a hook with `state` as its `this`; one that is not defined gives `()`. The arguments are consumed.
@@ -206,12 +222,21 @@ impl Program {
     /// What a failed call is reported as; `None` when it was ended because its peer is gone.
     pub fn fault(&self, hook: Hook, error: &EvalAltResult) -> Option<Fault> {
         (stopped(error) != Some(Stop::Cancelled))
-            .then(|| Fault::from_run(&self.source, error, self.start_of(hook)))
+            .then(|| Fault::from_run(&self.source, &self.source.file, error, self.start_of(hook)))
+    }
+
+    /// What to do about a failed call, if that is known.
+    pub fn hint(&self, fault: &Fault, error: &EvalAltResult) -> Option<String> {
+        hint::of_run(&self.engine, &self.source, &fault.file, error)
     }
 
     /// A fault of a hook as a whole.
     pub fn fault_in(&self, hook: Hook, message: String) -> Fault {
-        Fault::new(&self.source, self.start_of(hook), message)
+        self.fault_at(self.start_of(hook), message)
+    }
+
+    fn fault_at(&self, position: Position, message: impl Into<String>) -> Fault {
+        Fault::new(&self.source.file, &self.source.text, position, message)
     }
 
     fn start_of(&self, hook: Hook) -> Position {
@@ -221,35 +246,61 @@ impl Program {
     }
 
     fn frame(&self) -> Box<Frame> {
-        let mut global = self.engine.new_global_runtime_state();
-        global.source = Some(self.source.file.as_str().into());
-        global.lib.push(self.ast.shared_lib().clone());
-        global.constants = Some(Rc::clone(&self.constants));
         Box::new(Frame {
-            global,
+            global: self.world.clone(),
             caches: Caches::new(),
             scope: Scope::new(),
         })
     }
 }
 
+/// The hook that another server would call this, and what to do.
+fn elsewhere(name: &str) -> Option<(&'static HookInfo, String)> {
+    if let Some(bare) = foreign::without_prefix(name) {
+        let hook = HOOKS.iter().find(|info| info.name == bare)?;
+        let hint = format!("drop the prefix `web_socket_`: `{}`", hook.definition());
+        return Some((hook, hint));
+    }
+    let hook = foreign::hook(name).filter(|hook| hook.name != name)?;
+    Some((hook, format!("the hook is `{}`", hook.definition())))
+}
+
 /// How like a hook's name another must be to be taken for it, from 0 to 1.
 const LIKE: f64 = 0.9;
 
-/// What is wrong with a function that has a hook's name and other parameters, or nearly a hook's name.
-fn misshapen(name: &str, params: &[&str]) -> Option<String> {
-    let shape = |params: &[&str]| params.join(", ");
-    if let Some(info) = HOOKS.iter().find(|info| info.name == name) {
-        let (found, wanted) = (shape(params), shape(info.params));
-        return (info.params.len() != params.len()).then(|| {
-            format!("fn {name}({found}) is never called: the hook is fn {name}({wanted})")
+/// What is wrong with a function that has a hook's name and other parameters, or nearly a hook's name; and what was
+/// probably meant.
+fn misshapen(name: &str, params: &[String]) -> Option<(String, String)> {
+    let same_name: Vec<_> = HOOKS.iter().filter(|info| info.name == name).collect();
+    if !same_name.is_empty() {
+        let fits = same_name
+            .iter()
+            .any(|info| info.params.len() == params.len());
+        let wanted: Vec<_> = same_name
+            .iter()
+            .map(|info| format!("`{}`", info.definition()))
+            .collect();
+        return (!fits).then(|| {
+            (
+                format!("`fn {name}({})` is never called", params.join(", ")),
+                format!("the hook is {}", wanted.join(" or ")),
+            )
         });
+    }
+    if let Some((_, hint)) = elsewhere(name) {
+        return Some((
+            format!("`fn {name}` is no hook and is never called by the server"),
+            hint,
+        ));
     }
     let likeness = |hook: &str| strsim::jaro_winkler(hook, name);
     let nearest = HOOKS
         .iter()
         .max_by(|a, b| likeness(a.name).total_cmp(&likeness(b.name)))?;
-    let (hook, wanted) = (nearest.name, shape(nearest.params));
-    (likeness(hook) > LIKE || name.starts_with("on_"))
-        .then(|| format!("fn {name} is no hook and is never called by the server: did you mean fn {hook}({wanted})?"))
+    (likeness(nearest.name) > LIKE || name.starts_with("on_")).then(|| {
+        (
+            format!("`fn {name}` is no hook and is never called by the server"),
+            format!("did you mean `{}`?", nearest.definition()),
+        )
+    })
 }

@@ -1,20 +1,23 @@
-//! A worker's scripts: its engine, its fibers, and the handlers it has compiled.
+//! A worker's scripts: its compiler, its fibers, and the handlers it has compiled.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use rhai::{Dynamic, Engine};
+use rhai::Dynamic;
 
-use super::Limits;
 use super::api::connection::Place;
 use super::call;
-use super::engine::engine;
+use super::fault::report;
 use super::fiber::Fibers;
 use super::hooks::Hook;
+use super::meter;
+use super::modules::Compiler;
 use super::program::{Program, Source};
+use super::state;
 use super::turns::Turns;
+use super::{Limits, Settings};
 
 /// One worker's script machine.
 pub struct Runtime {
@@ -23,8 +26,11 @@ pub struct Runtime {
     pub(super) turns: Turns,
     /// For hooks that find no fiber.
     pub(super) freed: Turns,
-    engine: Rc<Engine>,
+    compiler: Rc<Compiler>,
     limits: Rc<Limits>,
+    /// Hooks that wait in `receive`, and whether it was said that there are too many.
+    receiving: Cell<usize>,
+    said_full: Cell<bool>,
     /// By file. Weak, so that a file that is gone is forgotten when its last connection ends, and found again by
     /// those that are left when it comes back.
     handlers: RefCell<HashMap<String, Weak<Handler>>>,
@@ -34,7 +40,7 @@ pub struct Runtime {
 #[derive(Debug)]
 pub struct Handler {
     pub(super) limits: Rc<Limits>,
-    engine: Rc<Engine>,
+    compiler: Rc<Compiler>,
     newest: RefCell<Arc<Source>>,
     /// The newest source's version, at hand for every hook.
     version: Cell<u64>,
@@ -43,21 +49,45 @@ pub struct Handler {
     loading: Cell<bool>,
     /// The place that the last connection had.
     place: RefCell<Option<Rc<Place>>>,
-    /// A `this` without properties: most connections have no other, and need none while they are idle.
+    /// A `this` without properties that no connection uses now.
     spare: RefCell<Dynamic>,
 }
 
 impl Runtime {
-    /// A machine within these limits.
-    pub fn new(limits: Limits) -> Self {
+    /// A machine with these settings.
+    pub fn new(settings: &Settings) -> Self {
         Self {
-            fibers: Fibers::new(limits.fibers, call::run),
+            fibers: Fibers::new(settings.limits.fibers, call::run),
             turns: Turns::default(),
             freed: Turns::default(),
-            engine: Rc::new(engine(&limits)),
-            limits: Rc::new(limits),
+            compiler: Rc::new(Compiler::new(settings)),
+            limits: Rc::new(settings.limits),
+            receiving: Cell::new(0),
+            said_full: Cell::new(false),
             handlers: RefCell::default(),
         }
+    }
+
+    /// Whether another hook may wait in `receive`.
+    pub(super) fn may_receive(&self) -> bool {
+        if self.receiving.get() < self.limits.receiving {
+            return true;
+        }
+        if !self.said_full.replace(true) {
+            tracing::warn!(
+                "{} hooks wait in receive() on this worker, and another loop is refused with 1013: \
+                 fn transfer_data(ws, message) takes no place while it waits for a message",
+                self.receiving.get()
+            );
+        }
+        false
+    }
+
+    /// A hook begins to wait in `receive`, or does so no more.
+    pub(super) fn receives(&self, begins: bool) {
+        let now = self.receiving.get();
+        self.receiving.set(if begins { now + 1 } else { now - 1 });
+        self.said_full.set(self.said_full.get() && begins);
     }
 
     /// Gives computing scripts their turns, for ever: a task of the worker.
@@ -74,7 +104,7 @@ impl Runtime {
         }
         let handler = Rc::new(Handler {
             limits: Rc::clone(&self.limits),
-            engine: Rc::clone(&self.engine),
+            compiler: Rc::clone(&self.compiler),
             newest: RefCell::new(Arc::clone(source)),
             version: Cell::new(source.version),
             program: RefCell::new(None),
@@ -107,9 +137,12 @@ impl Runtime {
         Some(handler)
     }
 
-    /// Once a second: memory of deep calls and handlers without connections are given back.
+    /// Once a second: memory of deep calls and what nobody uses any more is given back, and faults that were met many
+    /// times are summed up.
     pub fn tick(&self) {
+        report::tick();
         self.fibers.trim();
+        self.compiler.tidy();
         self.handlers
             .borrow_mut()
             .retain(|_, handler| handler.strong_count() > 0);
@@ -144,7 +177,8 @@ impl Handler {
             return;
         }
         self.loading.set(true);
-        let compiled = Program::compile(&self.engine, &source, &self.limits);
+        let budget = Hook::TransferData.budget(&self.limits);
+        let compiled = meter::apart(budget, || Program::compile(&self.compiler, &source));
         self.loading.set(false);
         match compiled {
             Ok(program) => *self.program.borrow_mut() = Some(Rc::new(program)),
@@ -168,30 +202,36 @@ impl Handler {
         }
     }
 
-    /// A connection's `this` for a hook; `()` is one without properties.
-    pub(super) fn unpack_state(&self, state: Dynamic) -> Dynamic {
-        let state = if state.is_unit() {
-            self.spare.take()
-        } else {
-            state
-        };
-        if state.is_unit() {
-            Dynamic::from_map(rhai::Map::new())
-        } else {
-            state
-        }
+    /// A `this` without properties.
+    pub(super) fn spare_state(&self) -> Dynamic {
+        let spare = self.spare.take();
+        if spare.is_unit() { state::new() } else { spare }
     }
 
-    /// A connection's `this` between hooks.
-    pub(super) fn pack_state(&self, state: Dynamic) -> Dynamic {
-        if !state.is_shared() && state.as_map_ref().is_ok_and(|map| map.is_empty()) {
-            *self.spare.borrow_mut() = state;
-            return Dynamic::UNIT;
-        }
-        state
+    /// Keeps one for the next connection that needs it.
+    pub(super) fn keep_state(&self, spare: Dynamic) {
+        *self.spare.borrow_mut() = spare;
     }
 
-    /// Whether the newest source serves.
+    /// The version that serves; 0 before there is one.
+    pub(super) fn serving(&self) -> u64 {
+        let program = self.program.borrow();
+        program.as_ref().map_or(0, |program| program.source.version)
+    }
+
+    /// Whether the program that serves looks at frames, and may.
+    pub(super) fn sees_frames(&self) -> bool {
+        self.compiler.allow_raw && self.has(Hook::OnFrame)
+    }
+
+    /// Whether the program that serves asks connections for their request.
+    pub fn keeps_requests(&self) -> bool {
+        let program = self.program.borrow();
+        program
+            .as_ref()
+            .is_some_and(|program| program.keeps_requests)
+    }
+
     pub(super) fn is_current(&self) -> bool {
         let program = self.program.borrow();
         program
@@ -200,7 +240,7 @@ impl Handler {
     }
 
     /// Whether a program serves.
-    pub(super) fn is_loaded(&self) -> bool {
+    pub fn is_loaded(&self) -> bool {
         self.program.borrow().is_some()
     }
 

@@ -1,16 +1,21 @@
 //! One connection's hooks: in order, never two at once, each on a fiber that may wait.
+//!
+//! A hook that waits in `receive` is parked: for the connection nothing is being handled then, so that its other hooks
+//! go on, and its next message resumes it.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
-use rhai::Dynamic;
+use rhai::{Dynamic, ImmutableString};
 use tokio::time::Sleep;
 
-use super::api::connection::{Peer, Place, WebSocket};
-use super::api::request::{Answer, Request};
+use super::api::connection::{Peer, WebSocket};
+use super::api::raw::frame_map;
+use super::api::request::{Answer, Handle, Request};
 use super::call::{Call, Ending, HookCall, Return};
 use super::fiber::{Fiber, Step, Wait, Wake};
 use super::hooks::Hook;
@@ -18,7 +23,7 @@ use super::program::Source;
 use super::runtime::{Handler, Runtime};
 use super::state::State;
 use super::turns::Turn;
-use crate::websocket::{Close, Event, Message, Outbox, Outcome, Session, close};
+use crate::websocket::{Close, Event, Heed, Message, Outbox, Outcome, Session, close, frame};
 
 /// Why a handshake was refused without the script's saying so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,22 +32,25 @@ pub enum Refused {
     Thrown,
     /// It failed, as has been reported: 500.
     Failed,
+    /// It was ended: there is nobody to answer any more, or nobody is to be answered.
+    Dropped,
 }
 
 /// What a connection's script side is made of; `G` is whatever must be dropped when the connection is.
 pub struct ScriptSession<G> {
     runtime: Rc<Runtime>,
     handler: Rc<Handler>,
-    /// `this`.
-    state: State,
     /// The `ws` of every hook, made at the first.
     socket: Dynamic,
     peer: Rc<Peer>,
     running: Option<Box<Running>>,
+    parked: Option<Box<Parked>>,
+    /// What is to follow the call that is running.
+    next: Option<Box<Next>>,
     _guard: G,
 }
 
-/// A hook that waits, or has not found a fiber yet.
+/// A call that waits, or has not found a fiber yet.
 enum Running {
     Queued(Turn, Call),
     Waiting(Fiber, Waiting),
@@ -50,42 +58,80 @@ enum Running {
 
 #[derive(Debug)]
 enum Waiting {
-    Timer(Pin<Box<Sleep>>),
+    Timer(Timeout),
     Turn(Turn),
     Drained,
+    Bytes(usize, Option<Timeout>),
+}
+
+type Timeout = Pin<Box<Sleep>>;
+
+/// A hook in `receive`.
+struct Parked {
+    fiber: Fiber,
+    /// The version of the handler that it runs.
+    version: u64,
+    is_loop: bool,
+    timeout: Option<Timeout>,
+}
+
+enum Next {
+    /// The loop, once `on_open` is done.
+    Loop,
+    /// The message for the loop that is begun because of it.
+    Message(Dynamic),
+    /// `on_close`, once the loop is done.
+    Close([Dynamic; 4]),
 }
 
 impl<G> ScriptSession<G> {
-    /// A session of this handler. `connection` numbers it in the log.
-    pub fn new(
-        runtime: Rc<Runtime>,
-        handler: Rc<Handler>,
-        peer: Rc<Peer>,
-        state: State,
-        guard: G,
-    ) -> Self {
+    /// A session of this handler.
+    pub fn new(runtime: Rc<Runtime>, handler: Rc<Handler>, peer: Rc<Peer>, guard: G) -> Self {
         Self {
             runtime,
             handler,
-            state,
             socket: Dynamic::UNIT,
             peer,
             running: None,
+            parked: None,
+            next: None,
             _guard: guard,
         }
     }
 
-    fn call(&mut self, hook: Hook, args: [Dynamic; 4], context: &mut Context<'_>) -> Poll<Ending> {
+    #[inline]
+    pub(super) fn call(
+        &mut self,
+        hook: Hook,
+        args: [Dynamic; 4],
+        context: &mut Context<'_>,
+    ) -> Poll<Ending> {
         let call = Call::Hook(Box::new(HookCall {
             handler: Rc::clone(&self.handler),
             hook,
-            connection: self.peer.outbox.id(),
-            state: std::mem::take(&mut self.state),
+            peer: Rc::clone(&self.peer),
             args,
         }));
         self.begin(call, context)
     }
 
+    /// Calls a hook of the connection.
+    #[inline]
+    fn hook<const N: usize>(
+        &mut self,
+        hook: Hook,
+        args: [Dynamic; N],
+        context: &mut Context<'_>,
+    ) -> Poll<Ending> {
+        let mut all = [const { Dynamic::UNIT }; 4];
+        all[0] = self.socket();
+        for (place, value) in all[1..].iter_mut().zip(args) {
+            *place = value;
+        }
+        self.call(hook, all, context)
+    }
+
+    #[inline]
     fn begin(&mut self, call: Call, context: &mut Context<'_>) -> Poll<Ending> {
         if !self.runtime.fibers.is_free() {
             let mut turn = Turn::default();
@@ -108,45 +154,114 @@ impl<G> ScriptSession<G> {
     fn settle(&mut self, mut step: Step, context: &mut Context<'_>) -> Poll<Ending> {
         loop {
             let (fiber, wait) = match step {
-                Step::Returned(returned) => return Poll::Ready(self.returned(returned)),
+                Step::Returned(returned) => {
+                    let ending = self.returned(returned);
+                    return self.follow(ending, context);
+                }
                 Step::Waits(fiber, wait) => (fiber, wait),
             };
+            let timer = |duration: Duration| Box::pin(tokio::time::sleep(duration));
             let mut waiting = match wait {
-                Wait::Sleep(duration) => Waiting::Timer(Box::pin(tokio::time::sleep(duration))),
+                Wait::Receive { .. } if matches!(self.next.as_deref(), Some(Next::Message(_))) => {
+                    let message = self.take_message();
+                    step = self.runtime.fibers.resume(fiber, Wake::Ready(message));
+                    continue;
+                }
+                Wait::Receive { .. } if !self.runtime.may_receive() => {
+                    // Better none of its messages than somebody else's hook without a fiber.
+                    let close = Close::new(close::code::TRY_AGAIN, "");
+                    let _ = self.peer.outbox.close(Some(&close));
+                    step = self.resume_fiber(fiber);
+                    continue;
+                }
+                Wait::Receive { timeout, is_loop } => {
+                    self.park(fiber, timeout.map(timer), is_loop);
+                    return Poll::Ready(Ending::Done);
+                }
+                Wait::Sleep(duration) => Waiting::Timer(timer(duration)),
                 Wait::Slice => Waiting::Turn(Turn::default()),
                 Wait::Drained => Waiting::Drained,
+                Wait::Bytes(count, timeout) => Waiting::Bytes(count, timeout.map(timer)),
             };
             if self.poll_wait(&mut waiting, context).is_pending() {
                 self.running = Some(Box::new(Running::Waiting(fiber, waiting)));
                 return Poll::Pending;
             }
-            step = self.runtime.fibers.resume(fiber, Wake::Ready);
+            step = self.resume_fiber(fiber);
+        }
+    }
+
+    fn resume_fiber(&self, fiber: Fiber) -> Step {
+        self.runtime
+            .fibers
+            .resume(fiber, Wake::Ready(Dynamic::UNIT))
+    }
+
+    fn take_message(&mut self) -> Dynamic {
+        match self.next.take().map(|next| *next) {
+            Some(Next::Message(message)) => message,
+            next => {
+                self.next = next.map(Box::new);
+                Dynamic::UNIT
+            }
         }
     }
 
     /// Takes what a call gave back; its fiber is free for the next.
+    #[inline]
     fn returned(&mut self, returned: Return) -> Ending {
         self.runtime.freed.give();
-        match returned {
-            Return::Hook(state, ending) => {
-                self.state = state;
-                ending
+        let Return::Hook { hook, ending } = returned else {
+            return Ending::Done;
+        };
+        if let Some(spare) = self.peer.state.put_away() {
+            self.handler.keep_state(spare);
+        }
+        if hook == Hook::TransferLoop && matches!(ending, Ending::Done) {
+            // After a Close of the script's own there is nothing to add.
+            let close = Close::new(close::code::NORMAL, "");
+            let _ = self.peer.outbox.close(Some(&close));
+        }
+        ending
+    }
+
+    /// Goes on with what is to follow a call.
+    #[inline]
+    fn follow(&mut self, ending: Ending, context: &mut Context<'_>) -> Poll<Ending> {
+        let next = self.next.take().map(|next| *next);
+        match (ending, next) {
+            // The handler was reloaded just now, and takes messages in its other way.
+            (Ending::Absent(_), Some(Next::Message(message))) | (Ending::Absent(message), _) => {
+                self.message(message, context)
             }
-            Return::Done => Ending::Done,
+            (Ending::Done, Some(Next::Loop)) => self.hook(Hook::TransferLoop, [], context),
+            (_, Some(Next::Close(args))) => self.call(Hook::OnClose, args, context),
+            (ending, _) => Poll::Ready(ending),
         }
     }
 
     fn poll_wait(&self, waiting: &mut Waiting, context: &mut Context<'_>) -> Poll<()> {
         match waiting {
-            Waiting::Timer(sleep) => sleep.as_mut().poll(context),
+            Waiting::Timer(timeout) => timeout.as_mut().poll(context),
             Waiting::Turn(turn) => self.runtime.turns.poll(turn, context),
             // The connection's task runs whenever its stream takes bytes, and asks then.
             Waiting::Drained if self.peer.has_room() => Poll::Ready(()),
             Waiting::Drained => Poll::Pending,
+            Waiting::Bytes(count, timeout) => {
+                let has_come = self.peer.request().is_none_or(|request| {
+                    let wire = request.wire.borrow();
+                    wire.is_ended || wire.incoming.len() >= *count
+                });
+                match timeout {
+                    _ if has_come => Poll::Ready(()),
+                    Some(timeout) => timeout.as_mut().poll(context),
+                    None => Poll::Pending,
+                }
+            }
         }
     }
 
-    fn go_on(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+    pub(super) fn go_on(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
         let Some(mut running) = self.running.take() else {
             return Poll::Ready(Ending::Done);
         };
@@ -161,28 +276,110 @@ impl<G> ScriptSession<G> {
         match *running {
             Running::Queued(_, call) => self.begin(call, context),
             Running::Waiting(fiber, _) => {
-                let step = self.runtime.fibers.resume(fiber, Wake::Ready);
+                let step = self.resume_fiber(fiber);
                 self.settle(step, context)
             }
         }
     }
 
+    fn park(&mut self, fiber: Fiber, timeout: Option<Timeout>, is_loop: bool) {
+        self.runtime.receives(true);
+        self.peer.state.hold(true);
+        self.parked = Some(Box::new(Parked {
+            fiber,
+            version: self.handler.serving(),
+            is_loop,
+            timeout,
+        }));
+    }
+
+    /// Gives a parked hook what it waits for.
+    fn unpark(&mut self, message: Dynamic, context: &mut Context<'_>) -> Poll<Ending> {
+        let Some(parked) = self.take_parked() else {
+            return Poll::Ready(Ending::Done);
+        };
+        let wake = Wake::Ready(message);
+        let step = self.runtime.fibers.resume(parked.fiber, wake);
+        self.settle(step, context)
+    }
+
+    /// A message, for whoever takes it.
+    #[inline]
+    fn message(&mut self, message: Dynamic, context: &mut Context<'_>) -> Poll<Ending> {
+        match &self.parked {
+            // What a loop does is decided by the code of today, as with every other hook.
+            Some(parked) if parked.is_loop && parked.version != self.handler.serving() => {
+                self.end_parked();
+            }
+            Some(_) => return self.unpark(message, context),
+            None => {}
+        }
+        if self.handler.has(Hook::TransferLoop) {
+            self.next = Some(Box::new(Next::Message(message)));
+            return self.hook(Hook::TransferLoop, [], context);
+        }
+        self.hook(Hook::TransferData, [message], context)
+    }
+
+    /// Does what [`Session::poll_due`] announced.
+    fn due(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+        let is_up = |parked: &Parked| {
+            let timeout = parked.timeout.as_ref();
+            timeout.is_some_and(|timeout| timeout.is_elapsed())
+        };
+        if self.parked.as_deref().is_some_and(is_up) {
+            return self.unpark(Dynamic::UNIT, context);
+        }
+        match self.take_due() {
+            Some(name) => self.hook(Hook::OnTimer, [name.into()], context),
+            None => Poll::Ready(Ending::Done),
+        }
+    }
+
+    pub(super) fn take_due(&self) -> Option<ImmutableString> {
+        self.peer.timers(|timers| timers.take_due()).flatten()
+    }
+
+    pub(super) fn forget_timers(&self) {
+        self.peer.timers(|timers| timers.clear());
+    }
+
     /// Ends a waiting call; a script that goes on waiting is told again, and there is a bound to that.
-    fn stop(&mut self) {
-        match self.running.take().map(|running| *running) {
-            Some(Running::Waiting(mut fiber, _)) => loop {
-                match self.runtime.fibers.resume(fiber, Wake::Cancelled) {
-                    Step::Returned(returned) => break drop(self.returned(returned)),
-                    Step::Waits(waiting, _) => fiber = waiting,
-                }
-            },
-            Some(Running::Queued(_, Call::Hook(call))) => self.state = call.state,
-            Some(Running::Queued(_, Call::Load(_) | Call::Drop(_))) | None => {}
+    pub(super) fn stop(&mut self) {
+        self.next = None;
+        if let Some(Running::Waiting(fiber, _)) = self.running.take().map(|running| *running) {
+            self.end_fiber(fiber);
+        }
+    }
+
+    fn end_parked(&mut self) {
+        if let Some(parked) = self.take_parked() {
+            self.end_fiber(parked.fiber);
+        }
+    }
+
+    fn take_parked(&mut self) -> Option<Box<Parked>> {
+        let parked = self.parked.take()?;
+        self.runtime.receives(false);
+        self.peer.state.hold(false);
+        Some(parked)
+    }
+
+    fn end_fiber(&mut self, mut fiber: Fiber) {
+        loop {
+            match self.runtime.fibers.resume(fiber, Wake::Cancelled) {
+                Step::Returned(returned) => break drop(self.returned(returned)),
+                Step::Waits(waiting, _) => fiber = waiting,
+            }
         }
     }
 
     /// The connection as scripts see it.
     fn socket(&mut self) -> Dynamic {
+        // The shared one is in use for as long as its `receive` waits.
+        if self.parked.is_some() {
+            return Dynamic::from(WebSocket(Rc::clone(&self.peer)));
+        }
         if self.socket.is_unit() {
             // Shared, so that a hook's argument is a counted reference and not a new box.
             self.socket = Dynamic::from(WebSocket(Rc::clone(&self.peer))).into_shared();
@@ -208,13 +405,7 @@ pub async fn reload(runtime: Rc<Runtime>, source: Arc<Source>) {
 
 /// Compiles a handler's newest source on a fiber, so that a large one holds up nobody.
 async fn load(runtime: &Rc<Runtime>, handler: &Rc<Handler>) {
-    let mut loader = ScriptSession::new(
-        Rc::clone(runtime),
-        Rc::clone(handler),
-        nobody(0),
-        State::default(),
-        (),
-    );
+    let mut loader = without_connection(runtime, handler, Peer::nobody(0, None));
     let mut call = Some(Call::Load(Rc::clone(handler)));
     std::future::poll_fn(|context| match call.take() {
         Some(call) => loader.begin(call, context),
@@ -223,47 +414,66 @@ async fn load(runtime: &Rc<Runtime>, handler: &Rc<Handler>) {
     .await;
 }
 
-/// A session needs a peer to wait on; before the 101 there is none yet, and nothing reaches this one.
-fn nobody(connection: u64) -> Rc<Peer> {
-    let place = Place {
-        path: String::new(),
-        protocol: String::new(),
-        send_queue: usize::MAX,
-    };
-    Rc::new(Peer::new(
-        Rc::new(Outbox::new(connection, Vec::new())),
-        Rc::new(place),
-    ))
-}
-
-/// Runs `do_extra_handshake`: the state that the connection goes on with, and the script's answer.
-pub async fn handshake(
+/// A session for hooks before or without a connection: it needs a peer to wait on.
+pub(super) fn without_connection(
     runtime: &Rc<Runtime>,
     handler: &Rc<Handler>,
-    connection: u64,
-    request: Request,
-) -> Result<(State, Answer), Refused> {
-    let request = Rc::new(request);
-    let argument = Dynamic::from(super::api::request::Handle(Rc::clone(&request)));
-    let mut session = ScriptSession::new(
-        Rc::clone(runtime),
-        Rc::clone(handler),
-        nobody(connection),
-        State::default(),
-        (),
-    );
-    let mut args = Some([argument, Dynamic::UNIT, Dynamic::UNIT, Dynamic::UNIT]);
-    let ending = std::future::poll_fn(|context| match args.take() {
-        Some(args) => session.call(Hook::DoExtraHandshake, args, context),
-        None => session.go_on(context),
-    })
-    .await;
-    match ending {
-        Ending::Done | Ending::Answer(_) => {
-            Ok((std::mem::take(&mut session.state), request.answer()))
+    nobody: Peer,
+) -> ScriptSession<()> {
+    ScriptSession::new(Rc::clone(runtime), Rc::clone(handler), Rc::new(nobody), ())
+}
+
+/// A run of `do_extra_handshake`. Whoever owns the stream polls it, and moves the bytes of the request's
+/// [`Wire`](super::Wire) in between.
+pub struct Handshake {
+    session: ScriptSession<()>,
+    request: Rc<Request>,
+    args: Option<[Dynamic; 4]>,
+}
+
+impl Handshake {
+    /// A run for this request.
+    pub fn new(
+        runtime: &Rc<Runtime>,
+        handler: &Rc<Handler>,
+        connection: u64,
+        request: &Rc<Request>,
+    ) -> Self {
+        let peer = Peer::nobody(connection, Some(Rc::clone(request)));
+        let argument = Dynamic::from(Handle(Rc::clone(request)));
+        Self {
+            session: without_connection(runtime, handler, peer),
+            request: Rc::clone(request),
+            args: Some([argument, Dynamic::UNIT, Dynamic::UNIT, Dynamic::UNIT]),
         }
-        Ending::Thrown => Err(Refused::Thrown),
-        Ending::Failed | Ending::Cancelled => Err(Refused::Failed),
+    }
+
+    /// Ready with the state that the connection goes on with, and the script's answer.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(State, Answer), Refused>> {
+        let polled = match self.args.take() {
+            Some(args) => self.session.call(Hook::DoExtraHandshake, args, context),
+            None => self.session.go_on(context),
+        };
+        if polled.is_pending() && self.request.wire.borrow().is_ended && !self.session.reads() {
+            self.session.stop();
+            return Poll::Ready(Err(Refused::Dropped));
+        }
+        let ending = ready!(polled);
+        let answer = self.request.answer.take();
+        Poll::Ready(match ending {
+            _ if answer.is_aborted => Err(Refused::Dropped),
+            Ending::Thrown => Err(Refused::Thrown),
+            Ending::Failed | Ending::Cancelled => Err(Refused::Failed),
+            _ => Ok((self.session.peer.state.take(), answer)),
+        })
+    }
+}
+
+impl<G> ScriptSession<G> {
+    /// Whether a hook waits for bytes behind the request head.
+    fn reads(&self) -> bool {
+        let running = self.running.as_deref();
+        matches!(running, Some(Running::Waiting(_, Waiting::Bytes(..))))
     }
 }
 
@@ -274,50 +484,70 @@ impl<G> Session for ScriptSession<G> {
         _: &Rc<Outbox>,
         context: &mut Context<'_>,
     ) -> Poll<Outcome> {
-        let unit = || Dynamic::UNIT;
-        let (hook, args) = match event {
-            Event::Opened if !self.handler.has(Hook::OnOpen) => return Poll::Ready(Outcome::Done),
-            Event::Opened => (Hook::OnOpen, [self.socket(), unit(), unit(), unit()]),
+        let polled = match event {
+            Event::Opened => {
+                let has_loop = self.handler.has(Hook::TransferLoop);
+                match (self.handler.has(Hook::OnOpen), has_loop) {
+                    (true, _) => {
+                        self.next = has_loop.then(|| Box::new(Next::Loop));
+                        self.hook(Hook::OnOpen, [], context)
+                    }
+                    (false, true) => self.hook(Hook::TransferLoop, [], context),
+                    (false, false) => return Poll::Ready(Outcome::Done),
+                }
+            }
             Event::Message(message) => {
                 let message = match message {
-                    Message::Text(text) => Dynamic::from(rhai::ImmutableString::from(&*text)),
+                    Message::Text(text) => Dynamic::from(ImmutableString::from(&*text)),
                     Message::Binary(bytes) => Dynamic::from_blob(bytes.into_owned()),
                 };
-                (Hook::TransferData, [self.socket(), message, unit(), unit()])
+                self.message(message, context)
             }
+            Event::Ping(payload) => {
+                let payload = Dynamic::from_blob(payload.into_vec());
+                self.hook(Hook::OnPing, [payload], context)
+            }
+            Event::Pong(payload) => {
+                let payload = Dynamic::from_blob(payload.into_vec());
+                self.hook(Hook::OnPong, [payload], context)
+            }
+            Event::Frame(bytes) => match frame::Raw::decode(&bytes) {
+                Some(frame) => self.hook(Hook::OnFrame, [frame_map(frame)], context),
+                None => return Poll::Ready(Outcome::Done),
+            },
+            Event::Due => self.due(context),
             Event::CloseRequested(close) => {
                 let Close { code, reason } = close.unwrap_or(Close {
                     code: close::code::NO_STATUS,
                     reason: "".into(),
                 });
-                (
-                    Hook::PassiveClosingHandshake,
-                    [
-                        self.socket(),
-                        i64::from(code).into(),
-                        (&*reason).into(),
-                        unit(),
-                    ],
-                )
-            }
-            Event::Closed { .. } if !self.handler.has(Hook::OnClose) => {
-                return Poll::Ready(Outcome::Done);
+                let args = [i64::from(code).into(), (&*reason).into()];
+                self.hook(Hook::PassiveClosingHandshake, args, context)
             }
             Event::Closed {
                 code,
                 reason,
                 was_clean,
-            } => (
-                Hook::OnClose,
-                [
+            } => {
+                self.forget_timers();
+                let args = [
                     self.socket(),
                     i64::from(code).into(),
                     (&*reason).into(),
                     was_clean.into(),
-                ],
-            ),
+                ];
+                let has_hook = self.handler.has(Hook::OnClose);
+                match (self.parked.is_some(), has_hook) {
+                    (true, _) => {
+                        self.next = has_hook.then(|| Box::new(Next::Close(args)));
+                        self.unpark(Dynamic::UNIT, context)
+                    }
+                    (false, true) => self.call(Hook::OnClose, args, context),
+                    (false, false) => return Poll::Ready(Outcome::Done),
+                }
+            }
         };
-        self.call(hook, args, context).map(outcome)
+        polled.map(outcome)
     }
 
     fn resume(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
@@ -325,18 +555,46 @@ impl<G> Session for ScriptSession<G> {
     }
 
     fn cancel(&mut self) {
+        let next = self.next.take();
         self.stop();
+        // However the connection ends, `on_close` is called; it just cannot wait any more.
+        if let Some(Next::Close(args)) = next.map(|next| *next) {
+            let mut context = Context::from_waker(Waker::noop());
+            if self.call(Hook::OnClose, args, &mut context).is_pending() {
+                self.stop();
+            }
+        }
     }
 
-    fn answers_close(&self) -> bool {
-        self.handler.has(Hook::PassiveClosingHandshake)
+    fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(timeout) = self
+            .parked
+            .as_mut()
+            .and_then(|parked| parked.timeout.as_mut())
+            && timeout.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(());
+        }
+        self.peer
+            .timers(|timers| timers.poll(context))
+            .unwrap_or(Poll::Pending)
+    }
+
+    fn heeds(&self, what: Heed) -> bool {
+        match what {
+            Heed::Close => self.handler.has(Hook::PassiveClosingHandshake),
+            Heed::Ping => self.handler.has(Hook::OnPing),
+            Heed::Pong => self.handler.has(Hook::OnPong),
+            Heed::Frames => self.handler.sees_frames(),
+        }
     }
 }
 
 fn outcome(ending: Ending) -> Outcome {
     match ending {
-        Ending::Done | Ending::Cancelled => Outcome::Done,
+        Ending::Done | Ending::Cancelled | Ending::Absent(_) => Outcome::Done,
         Ending::Answer(close) => Outcome::Answer(close),
+        Ending::Hidden => Outcome::Hidden,
         Ending::Thrown | Ending::Failed => Outcome::Failed,
     }
 }
@@ -344,7 +602,8 @@ fn outcome(ending: Ending) -> Outcome {
 impl<G> Drop for ScriptSession<G> {
     fn drop(&mut self) {
         self.stop();
-        let state = std::mem::take(&mut self.state);
+        self.end_parked();
+        let state = self.peer.state.take();
         // Freeing nested data needs the large stack.
         if state.nests()
             && let Err(error) = self.runtime.fibers.run(Call::Drop(state))
@@ -358,18 +617,23 @@ impl<G> Drop for ScriptSession<G> {
 mod tests {
     use super::*;
     use crate::config::limits;
+    use crate::script::{Limits, Settings};
+    use crate::websocket::ReadyState;
 
     const NAP: &str = "fn transfer_data(ws, message) { sleep(1.0); ws.send(message); }";
 
+    fn source(text: &str) -> Arc<Source> {
+        Arc::new(Source {
+            file: "test_wsh.rhai".into(),
+            text: text.into(),
+            version: 1,
+            modules: Vec::new(),
+        })
+    }
+
     fn session(runtime: &Rc<Runtime>, source: &Arc<Source>, connection: u64) -> ScriptSession<()> {
-        let peer = nobody(connection);
-        ScriptSession::new(
-            Rc::clone(runtime),
-            runtime.handler(source),
-            peer,
-            State::default(),
-            (),
-        )
+        let nobody = Peer::nobody(connection, None);
+        without_connection(runtime, &runtime.handler(source), nobody)
     }
 
     async fn message(session: &mut ScriptSession<()>) -> Outcome {
@@ -382,18 +646,43 @@ mod tests {
         .await
     }
 
+    /// Loops leave fibers for others: one too many is told to come back later, and ends as at any other end.
+    #[tokio::test]
+    async fn a_loop_too_many_is_closed() {
+        let runtime = Rc::new(Runtime::new(&Settings {
+            limits: Limits {
+                receiving: 1,
+                ..limits::SCRIPT
+            },
+            ..Settings::default()
+        }));
+        let source = source("fn transfer_data(ws) { while ws.receive() != () {} }");
+        let handler = runtime.handler(&source);
+        assert!(ensure_loaded(&runtime, &handler).await);
+        let open = async |session: &mut ScriptSession<()>| {
+            let outbox = Rc::clone(&session.peer.outbox);
+            std::future::poll_fn(|context| session.start(Event::Opened, &outbox, context)).await;
+            outbox.state()
+        };
+        let mut sessions = [1, 2, 3].map(|_| session(&runtime, &source, 1));
+        let [first, second, third] = &mut sessions;
+        assert_eq!(open(first).await, ReadyState::Open);
+        assert_eq!(open(second).await, ReadyState::Closing);
+        first.end_parked();
+        assert_eq!(open(third).await, ReadyState::Open);
+    }
+
     /// More hooks than fibers: each waits for one that is free, and one that is cancelled holds up nobody.
     #[tokio::test(start_paused = true)]
     async fn hooks_without_a_fiber_wait_for_one() {
-        let runtime = Rc::new(Runtime::new(super::super::Limits {
-            fibers: 1,
-            ..limits::SCRIPT
+        let runtime = Rc::new(Runtime::new(&Settings {
+            limits: Limits {
+                fibers: 1,
+                ..limits::SCRIPT
+            },
+            ..Settings::default()
         }));
-        let source = Arc::new(Source {
-            file: "nap_wsh.rhai".into(),
-            text: NAP.into(),
-            version: 1,
-        });
+        let source = source(NAP);
         let mut sessions: Vec<_> = (0..4)
             .map(|number| session(&runtime, &source, number))
             .collect();

@@ -1,63 +1,198 @@
-//! A connection's `this` between hooks, and the bound on how deeply it nests.
+//! A connection's `this`, and the bounds on it.
 //!
-//! Freeing nested data recurses, so data that grew one level deeper with every message would one day end the process.
+//! It is one shared value for as long as it has properties, so that a hook that waits for a message and one that runs
+//! meanwhile see the same. Freeing nested data recurses, so data that grew one level deeper with every message would
+//! one day end the process.
 
-use rhai::{Dynamic, FnPtr};
+use std::cell::Cell;
 
-/// Operations after which the depth is looked at: fewer cannot nest more than a stack can free many times over.
+use rhai::{Dynamic, FnPtr, Map};
+
+use super::Limits;
+
+/// Operations after which it is looked at: fewer cannot nest more than a stack can free many times over.
 const INTERVAL: u32 = 10_000;
-/// Values that are looked at; what has more of them in ever new combinations is as bad as deep.
-const VALUES: usize = 1_000_000;
+/// Bytes of messages, and of what a hook holds more than before, that count as one operation: what is kept of them
+/// grows the state, too.
+const BYTES: usize = 64;
+/// Bytes that a value is taken for, beside those of its text.
+const VALUE: usize = 32;
 
-/// `this`, put away.
-#[derive(Debug, Default)]
+/// A connection's `this`, and what its hooks have done since it was looked at. Small, since every connection has one.
+#[derive(Default)]
 pub struct State {
-    /// `()` for an object map without properties.
-    pub value: Dynamic,
-    /// Operations since its depth was looked at.
-    operations: u32,
+    /// Shared, or `()` for an object map without properties.
+    value: Cell<Dynamic>,
+    /// Operations, and bytes as operations.
+    charge: Cell<u32>,
+    /// A hook that waits for a message goes on with it.
+    is_held: Cell<bool>,
 }
 
 impl State {
-    /// Counts a hook's operations; `false` if the state nests deeper than `depth`.
-    pub fn is_within(&mut self, operations: u32, depth: usize) -> bool {
-        self.operations = self.operations.saturating_add(operations);
-        if self.value.is_unit() || self.operations < INTERVAL {
-            return true;
+    /// For a hook's call: the value, which stays here as well. An empty one is taken from `spare`.
+    pub fn lend(&self, spare: impl FnOnce() -> Dynamic) -> Dynamic {
+        let value = self.value.take();
+        let value = if value.is_unit() { spare() } else { value };
+        self.value.set(value.clone());
+        value
+    }
+
+    /// No hook uses it for now: an empty one is given back, since most connections need none while they are idle.
+    pub fn put_away(&self) -> Option<Dynamic> {
+        let is_spare = !self.is_held() && self.look(is_empty);
+        is_spare.then(|| self.value.take())
+    }
+
+    /// Whether a hook waits for a message.
+    pub fn is_held(&self) -> bool {
+        self.is_held.get()
+    }
+
+    /// A hook begins to wait for a message, or does so no more.
+    pub fn hold(&self, begins: bool) {
+        self.is_held.set(begins);
+    }
+
+    /// All of it, for the next owner.
+    pub fn take(&self) -> Self {
+        Self {
+            value: Cell::new(self.value.take()),
+            charge: Cell::new(self.charge.take()),
+            is_held: Cell::default(),
         }
-        self.operations = 0;
-        let mut values = VALUES;
-        is_shallow(&self.value, depth, &mut values)
     }
 
     /// Whether freeing it can recurse.
     pub fn nests(&self) -> bool {
-        let is_empty_map = self.value.as_map_ref().is_ok_and(|map| map.is_empty());
-        !self.value.is_unit() && !is_empty_map
+        self.look(|value| !value.is_unit() && !is_empty(value))
+    }
+
+    /// Counts operations, and bytes that may have been kept: those of a message, and what the hook has come to hold.
+    /// `false` if the state is beyond its bounds, which is looked at now and then.
+    pub fn is_within(&self, operations: u32, bytes: usize, limits: &Limits) -> bool {
+        let charge = self.charge.get();
+        let charge = charge
+            .saturating_add(operations)
+            .saturating_add(worth(bytes));
+        self.charge.set(charge);
+        if charge < INTERVAL {
+            return true;
+        }
+        self.charge.set(0);
+        self.look(|value| Room(limits.state).fits(value, limits.depth))
+    }
+
+    /// Empties it, also of a value that refers to it. On a fiber, since that may recurse deeply.
+    pub fn clear(&self) {
+        let mut shared = self.value.take();
+        if let Some(mut value) = shared.write_lock::<Dynamic>() {
+            *value = Dynamic::from_map(Map::new());
+        }
+        self.value.set(shared);
+    }
+
+    fn look<R>(&self, at: impl FnOnce(&Dynamic) -> R) -> R {
+        let value = self.value.take();
+        let result = at(&value);
+        self.value.set(value);
+        result
     }
 }
 
-fn is_shallow(value: &Dynamic, depth: usize, values: &mut usize) -> bool {
-    let mut is_inside = |inside: &Dynamic| {
-        *values = values.saturating_sub(1);
-        depth > 0 && *values > 0 && is_shallow(inside, depth - 1, values)
-    };
-    if let Ok(map) = value.as_map_ref() {
+impl std::fmt::Debug for State {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("State").finish_non_exhaustive()
+    }
+}
+
+fn is_empty(value: &Dynamic) -> bool {
+    value.read_lock::<Map>().is_some_and(|map| map.is_empty())
+}
+
+/// A new `this`.
+pub fn new() -> Dynamic {
+    Dynamic::from_map(Map::new()).into_shared()
+}
+
+/// So many bytes as operations.
+fn worth(bytes: usize) -> u32 {
+    u32::try_from(bytes / BYTES).unwrap_or(u32::MAX)
+}
+
+/// Whether a value may outlive the top level that made it: no closure has captured any of it, so that it stays as it is,
+/// and it nests at most so deep, so that it can be freed anywhere.
+pub fn is_data(value: &Dynamic, depth: usize) -> bool {
+    let is_inside = |inside: &Dynamic| depth > 0 && is_data(inside, depth - 1);
+    if value.is_shared() {
+        false
+    } else if let Ok(map) = value.as_map_ref() {
         map.values().all(is_inside)
     } else if let Ok(array) = value.as_array_ref() {
         array.iter().all(is_inside)
     } else if let Some(function) = value.read_lock::<FnPtr>() {
-        function.iter_curry().all(&mut is_inside)
+        function.iter_curry().all(is_inside)
     } else {
         true
     }
 }
 
+/// Whether a closure has captured any of a value, as far as so deep.
+pub fn is_captured(value: &Dynamic, depth: usize) -> bool {
+    let is_inside = |inside: &Dynamic| depth > 0 && is_captured(inside, depth - 1);
+    if value.is_shared() {
+        true
+    } else if let Ok(map) = value.as_map_ref() {
+        map.values().any(is_inside)
+    } else if let Ok(array) = value.as_array_ref() {
+        array.iter().any(is_inside)
+    } else if let Some(function) = value.read_lock::<FnPtr>() {
+        function.iter_curry().any(is_inside)
+    } else {
+        false
+    }
+}
+
+/// Bytes that a look may still come across.
+struct Room(usize);
+
+impl Room {
+    fn fits(&mut self, value: &Dynamic, depth: usize) -> bool {
+        if let Ok(map) = value.as_map_ref() {
+            map.iter()
+                .all(|(key, inside)| self.takes(key.len()) && self.fits_inside(inside, depth))
+        } else if let Ok(array) = value.as_array_ref() {
+            array.iter().all(|inside| self.fits_inside(inside, depth))
+        } else if let Some(function) = value.read_lock::<FnPtr>() {
+            function
+                .iter_curry()
+                .all(|inside| self.fits_inside(inside, depth))
+        } else {
+            let bytes = match (value.as_immutable_string_ref(), value.as_blob_ref()) {
+                (Ok(text), _) => text.len(),
+                (_, Ok(blob)) => blob.len(),
+                _ => 0,
+            };
+            self.takes(bytes)
+        }
+    }
+
+    fn fits_inside(&mut self, value: &Dynamic, depth: usize) -> bool {
+        depth > 0 && self.takes(VALUE) && self.fits(value, depth - 1)
+    }
+
+    fn takes(&mut self, bytes: usize) -> bool {
+        self.0 = self.0.saturating_sub(bytes);
+        self.0 > 0
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use rhai::{Array, Map};
+    use rhai::Array;
 
     use super::*;
+    use crate::config::limits::SCRIPT;
 
     fn nested(levels: usize) -> Dynamic {
         (0..levels).fold(Dynamic::from(1_i64), |inside, level| {
@@ -69,16 +204,19 @@ mod tests {
         })
     }
 
+    fn state(value: Dynamic) -> State {
+        State {
+            value: Cell::new(value),
+            ..State::default()
+        }
+    }
+
     #[test]
     fn depth_is_bounded_and_looked_at_now_and_then() {
-        let mut state = State {
-            value: nested(64),
-            operations: 0,
-        };
-        assert!(state.is_within(INTERVAL, 64));
-        state.value = nested(65);
-        assert!(state.is_within(INTERVAL - 1, 64));
-        assert!(!state.is_within(1, 64));
+        assert!(state(nested(64)).is_within(INTERVAL, 0, &SCRIPT));
+        let deep = state(nested(65));
+        assert!(deep.is_within(INTERVAL - 1, 0, &SCRIPT));
+        assert!(!deep.is_within(1, 0, &SCRIPT));
     }
 
     #[test]
@@ -87,12 +225,21 @@ mod tests {
         for _ in 0..60 {
             value = Dynamic::from_array(Array::from([value.clone(), value])).into_shared();
         }
-        assert!(
-            !State {
-                value,
-                operations: 0
-            }
-            .is_within(INTERVAL, 64)
-        );
+        assert!(!state(value).is_within(INTERVAL, 0, &SCRIPT));
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_what_may_have_been_kept_brings_a_look() {
+        let half = Dynamic::from("x".repeat(SCRIPT.state / 2));
+        let both = state(Dynamic::from_array(Array::from([half.clone(), half])));
+        assert!(both.is_within(1, 0, &SCRIPT));
+        assert!(!both.is_within(1, SCRIPT.state, &SCRIPT));
+    }
+
+    #[test]
+    fn keys_count() {
+        let long = "k".repeat(SCRIPT.state);
+        let map = Map::from([(long.as_str().into(), Dynamic::UNIT)]);
+        assert!(!state(map.into()).is_within(INTERVAL, 0, &SCRIPT));
     }
 }

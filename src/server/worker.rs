@@ -1,6 +1,7 @@
 //! A worker: one thread with its own runtime, engine, buffers and connections. What crosses to it is an order.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 use crate::config::limits;
 use crate::handlers::Generation;
 use crate::http::{self, Site};
-use crate::script::{self, Runtime};
+use crate::script::{self, Hook, Runtime, Services, Settings, Source};
 use crate::websocket::{Close, Shared, close};
 
 /// What a worker is told.
@@ -47,21 +48,30 @@ impl Drop for Permit {
 }
 
 impl Worker {
-    /// Starts the thread.
+    /// Starts the thread: number so and so of so many.
     pub fn start(
-        name: String,
         generation: Arc<Generation>,
         document_root: Option<PathBuf>,
-        workers: usize,
+        settings: &Settings,
+        (number, workers): (usize, usize),
     ) -> std::io::Result<Self> {
+        let mut settings = settings.clone();
+        let limits = &mut settings.limits;
+        limits.fibers = limits.fibers.div_ceil(workers);
+        limits.receiving = limits.receiving.div_ceil(workers);
         // Unbounded, but what is in it holds a socket, a generation or an end: their numbers are bounded elsewhere.
         let (orders, inbox) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        std::thread::Builder::new().name(name).spawn(move || {
-            LocalSet::new().block_on(&runtime, run(inbox, generation, document_root, workers));
-        })?;
+        std::thread::Builder::new()
+            .name(format!("worker {number}"))
+            .spawn(move || {
+                LocalSet::new().block_on(
+                    &runtime,
+                    run(inbox, generation, document_root, settings, number == 0),
+                );
+            })?;
         Ok(Self {
             orders,
             connections: Arc::default(),
@@ -94,13 +104,10 @@ async fn run(
     mut orders: UnboundedReceiver<Order>,
     generation: Arc<Generation>,
     document_root: Option<PathBuf>,
-    workers: usize,
+    settings: Settings,
+    is_first: bool,
 ) {
-    let script_limits = script::Limits {
-        fibers: limits::SCRIPT.fibers.div_ceil(workers),
-        ..limits::SCRIPT
-    };
-    let runtime = Rc::new(Runtime::new(script_limits));
+    let runtime = Rc::new(Runtime::new(&settings));
     let shared = Rc::new(Shared::new(limits::WEBSOCKET));
     let site = Rc::new(Site {
         generation: RefCell::new(generation),
@@ -108,6 +115,11 @@ async fn run(
         shared,
         document_root,
     });
+    // What runs once in the process runs on the first worker.
+    let mut services = is_first.then(Services::default);
+    if let Some(services) = &mut services {
+        services.update(&site.runtime, &services_of(&site.generation.borrow()));
+    }
     let turns = Rc::clone(&site.runtime);
     tokio::task::spawn_local(async move { turns.run_turns().await });
     let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -115,7 +127,7 @@ async fn run(
     loop {
         tokio::select! {
             order = orders.recv() => match order {
-                Some(order) => obey(&site, order),
+                Some(order) => obey(&site, order, &mut services),
                 None => return,
             },
             _ = tick.tick() => {
@@ -126,7 +138,17 @@ async fn run(
     }
 }
 
-fn obey(site: &Rc<Site>, order: Order) {
+/// The handlers with hooks of their own.
+fn services_of(generation: &Generation) -> HashMap<String, Arc<Source>> {
+    let own = [Hook::OnLoad, Hook::OnInterval];
+    let entries = generation.entries.iter();
+    entries
+        .filter(|(_, entry)| entry.hooks.iter().any(|hook| own.contains(hook)))
+        .filter_map(|(file, entry)| Some((file.clone(), Arc::clone(entry.source.as_ref()?))))
+        .collect()
+}
+
+fn obey(site: &Rc<Site>, order: Order, services: &mut Option<Services>) {
     match order {
         Order::Connection(stream, remote, permit) => {
             let Ok(stream) = tokio::net::TcpStream::from_std(stream) else {
@@ -147,11 +169,15 @@ fn obey(site: &Rc<Site>, order: Order) {
                     ));
                 }
             }
+            if let Some(services) = services {
+                services.update(&site.runtime, &services_of(&generation));
+            }
             *site.generation.borrow_mut() = generation;
         }
         Order::Drain => {
             let close = Close::new(close::code::GOING_AWAY, "the server is shutting down");
             site.shared.start_drain(&close);
+            *services = None;
         }
     }
 }

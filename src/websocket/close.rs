@@ -24,6 +24,8 @@ pub mod code {
     pub const TOO_BIG: u16 = 1009;
     /// The handler failed.
     pub const INTERNAL_ERROR: u16 = 1011;
+    /// There is no room for this connection now (IANA registry).
+    pub const TRY_AGAIN: u16 = 1013;
 }
 
 /// The longest reason: a control frame's 125 bytes less the code.

@@ -14,10 +14,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::close::{Close, code};
+use super::frame;
 use super::inbox::Inbox;
 use super::message::{Decoder, Incoming, Message};
 use super::outbox::{Outbox, ReadyState};
-use super::session::{Event, Outcome, Session};
+use super::session::{Event, Heed, Outcome, Session};
 use super::{Clock, Limits, Violation};
 
 /// Bytes of the read buffer: a 64 KiB message and what comes with it in one read.
@@ -107,6 +108,15 @@ struct End {
     was_clean: bool,
 }
 
+/// Frames on their way past the session.
+#[derive(Debug, Default)]
+struct Tap {
+    /// What has arrived of the next one.
+    gathered: Vec<u8>,
+    /// The one that the session is looking at.
+    shown: Vec<u8>,
+}
+
 /// The future of one connection, after its handshake. Ready when the stream may be dropped.
 #[derive(Debug)]
 pub struct Connection<S, T> {
@@ -115,6 +125,10 @@ pub struct Connection<S, T> {
     outbox: Rc<Outbox>,
     shared: Rc<Shared>,
     decoder: Decoder,
+    /// For a session that heeds frames.
+    tap: Option<Box<Tap>>,
+    /// Bytes of one message.
+    max_message: u32,
     /// Events that wait for the session, oldest first.
     inbox: Inbox,
     end: Option<Box<End>>,
@@ -148,6 +162,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             session,
             outbox,
             decoder: Decoder::default(),
+            tap: None,
+            max_message: u32::try_from(shared.limits.message).unwrap_or(u32::MAX),
             inbox: Inbox::opened(early),
             end: None,
             heard: now,
@@ -163,6 +179,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         }
     }
 
+    /// The same with a bound of its own on a message's bytes.
+    pub fn with_max_message(mut self, bytes: usize) -> Self {
+        self.max_message = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self
+    }
+
     fn run(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.check_deadlines();
         loop {
@@ -172,6 +194,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 self.consume(&mut early, context);
             }
             let wrote = self.flush(context);
+            if self.outbox.is_aborted() && !self.lost {
+                let _ = Pin::new(&mut self.stream).poll_shutdown(context);
+                self.lose("the handler aborted the connection");
+            }
             if self.step_towards_end(context) {
                 return Poll::Ready(());
             }
@@ -193,56 +219,125 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
     fn handle(&mut self, context: &mut Context<'_>) {
         if self.busy {
             match self.session.resume(context) {
-                Poll::Ready(outcome) => self.handled(outcome),
+                Poll::Ready(outcome) => self.handled(outcome, context),
                 Poll::Pending => return,
             }
         }
-        while !self.busy
-            && let Some(event) = self.inbox.pop()
-        {
-            self.start(event, context);
+        while !self.busy {
+            match self.inbox.pop() {
+                Some(event) => self.start(event, context),
+                None if self.is_open() && self.session.poll_due(context).is_ready() => {
+                    self.start(Event::Due, context);
+                }
+                None => return,
+            }
         }
+    }
+
+    fn is_open(&self) -> bool {
+        self.phase == Phase::Running && self.outbox.state() == ReadyState::Open
     }
 
     fn start(&mut self, event: Event<'_>, context: &mut Context<'_>) {
         self.busy = true;
+        if let (Event::Frame(frame), Some(tap)) = (&event, &mut self.tap) {
+            tap.shown = frame.to_vec();
+        }
         if let Poll::Ready(outcome) = self.session.start(event, &self.outbox, context) {
-            self.handled(outcome);
+            self.handled(outcome, context);
         }
     }
 
-    fn handled(&mut self, outcome: Outcome) {
+    fn handled(&mut self, outcome: Outcome, context: &mut Context<'_>) {
         self.busy = false;
+        let mut shown = self
+            .tap
+            .as_mut()
+            .map(|tap| std::mem::take(&mut tap.shown))
+            .unwrap_or_default();
         // After a Close there is nothing to answer or to fail: it has been said.
-        let _ = match outcome {
-            // What waits behind a message whose handler has closed is not wanted any more.
-            Outcome::Done
-                if self.phase == Phase::Running && self.outbox.state() != ReadyState::Open =>
-            {
-                self.drop_messages();
-                Ok(())
-            }
-            Outcome::Done => Ok(()),
+        let _ = match &outcome {
+            Outcome::Done | Outcome::Hidden => Ok(()),
             Outcome::Answer(close) => self.outbox.close(close.as_ref()),
-            Outcome::Failed => {
-                self.drop_messages();
-                self.outbox
-                    .close(Some(&Close::new(code::INTERNAL_ERROR, "")))
-            }
+            Outcome::Failed => self
+                .outbox
+                .close(Some(&Close::new(code::INTERNAL_ERROR, ""))),
         };
+        if outcome != Outcome::Hidden && !shown.is_empty() {
+            self.decode(&mut shown, context);
+        }
+        let is_closing = self.phase == Phase::Running && self.outbox.state() != ReadyState::Open;
+        if is_closing || outcome == Outcome::Failed {
+            // What waits behind a message whose handler has closed is not wanted any more, except for the peer's Close.
+            let mut frames = self.inbox.take_frames();
+            self.drop_messages();
+            self.decode(&mut frames, context);
+        }
     }
 
-    /// Decodes what has been read. Messages go straight to the session while it is free.
-    fn consume(&mut self, mut input: &mut [u8], context: &mut Context<'_>) {
-        let limits = self.shared.limits;
+    /// Takes what has been read.
+    fn consume(&mut self, input: &mut [u8], context: &mut Context<'_>) {
+        let between_frames = !self.decoder.is_unfinished();
+        if self.tap.is_none() && between_frames && self.session.heeds(Heed::Frames) {
+            self.tap = Some(Box::default());
+        }
+        if self.tap.is_some() {
+            self.show_frames(input, context);
+        } else {
+            self.decode(input, context);
+        }
+    }
+
+    /// Gathers whole frames for the session to see first.
+    fn show_frames(&mut self, input: &[u8], context: &mut Context<'_>) {
+        if let Some(tap) = &mut self.tap {
+            tap.gathered.extend_from_slice(input);
+        }
+        while self.phase == Phase::Running
+            && let Some(tap) = &mut self.tap
+        {
+            let limit = self.max_message as usize;
+            match frame::Raw::extent(&tap.gathered) {
+                Some((_, length)) if length > (limit + frame::MAX_HEADER) as u64 => {
+                    return self.fail(Violation::TooBig { limit });
+                }
+                Some((_, length)) if length <= tap.gathered.len() as u64 => {
+                    let frame = tap.gathered.drain(..length as usize).collect();
+                    self.deliver(Event::Frame(frame), context);
+                }
+                _ => break,
+            }
+        }
+        if !self.session.heeds(Heed::Frames)
+            && self
+                .tap
+                .as_ref()
+                .is_some_and(|tap| tap.gathered.is_empty() && tap.shown.is_empty())
+        {
+            self.tap = None;
+        }
+    }
+
+    /// Decodes bytes. Messages go straight to the session while it is free.
+    fn decode(&mut self, mut input: &mut [u8], context: &mut Context<'_>) {
+        let limits = Limits {
+            message: self.max_message as usize,
+            ..self.shared.limits
+        };
         while self.phase == Phase::Running {
             match self.decoder.next(&mut input, &limits) {
                 Ok(Some(Incoming::Message(message))) => {
                     self.begun = 0;
                     self.message(message, context);
                 }
+                Ok(Some(Incoming::Ping(payload))) if self.session.heeds(Heed::Ping) => {
+                    self.deliver(Event::Ping((*payload).into()), context);
+                }
                 Ok(Some(Incoming::Ping(payload))) => {
                     let _ = self.outbox.pong(&payload);
+                }
+                Ok(Some(Incoming::Pong(payload))) if self.session.heeds(Heed::Pong) => {
+                    self.deliver(Event::Pong((*payload).into()), context);
                 }
                 Ok(Some(Incoming::Pong(_))) => {}
                 Ok(Some(Incoming::Close(close))) => self.peer_closed(close),
@@ -268,10 +363,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         }
     }
 
+    fn deliver(&mut self, event: Event<'static>, context: &mut Context<'_>) {
+        if !self.busy && self.inbox.is_empty() {
+            self.start(event, context);
+        } else {
+            self.inbox.push(event);
+        }
+    }
+
     /// The peer's Close: answered at once, or by the session in its turn.
     fn peer_closed(&mut self, close: Option<Close>) {
         if self.outbox.state() == ReadyState::Open {
-            if self.session.answers_close() {
+            if self.session.heeds(Heed::Close) {
                 self.inbox.push(Event::CloseRequested(close.clone()));
             } else {
                 let _ = self.outbox.close(
@@ -315,6 +418,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
     /// The stream is gone or useless.
     fn lose(&mut self, why: &str) {
         self.lost = true;
+        self.outbox.set_closed();
         if self.phase == Phase::Running {
             self.abandon(End {
                 code: self.outbox.sent_code(),
@@ -384,6 +488,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 let was_clean = was_clean && !self.lost;
                 let connection = self.outbox.id();
                 tracing::debug!(connection, code, %reason, was_clean, "connection closed");
+                self.outbox.set_closed();
                 self.start(
                     Event::Closed {
                         code,
@@ -395,12 +500,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             }
         }
         if self.phase == Phase::Told && !self.busy {
-            self.outbox.set_closed();
-            self.enter(Phase::Lingering, self.shared.limits.linger);
+            let seconds = self.shared.limits.linger + self.outbox.kept_open();
+            self.enter(Phase::Lingering, seconds);
         }
         self.flush(context);
         let closing = self.outbox.state() != ReadyState::Open;
-        if closing && !self.shut && !self.lost && self.outbox.buffered() == 0 {
+        if closing
+            && !self.is_kept_open()
+            && !self.shut
+            && !self.lost
+            && self.outbox.buffered() == 0
+        {
             match Pin::new(&mut self.stream).poll_shutdown(context) {
                 Poll::Ready(Ok(())) => self.shut = true,
                 Poll::Ready(Err(_)) => self.lost = true,
@@ -408,6 +518,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             }
         }
         self.phase == Phase::Lingering && self.lost
+    }
+
+    /// Whether the handler wants the stream to stay open for now, its close handshake done.
+    fn is_kept_open(&self) -> bool {
+        let (now, linger) = (self.shared.clock.now(), self.shared.limits.linger);
+        self.outbox.kept_open() > 0
+            && (self.phase != Phase::Lingering || now + linger < self.deadline)
     }
 
     /// Reads once, if there is room for what may come; whether there was anything.
@@ -448,7 +565,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 let limits = &self.shared.limits;
                 let room =
                     !self.busy || self.inbox.bytes() + self.decoder.buffered() < limits.read_ahead;
-                !self.lost && room && self.outbox.buffered() < limits.send_queue
+                !self.lost
+                    && room
+                    && !self.outbox.is_paused()
+                    && self.outbox.buffered() < limits.send_queue
             }
             Phase::Ending | Phase::Told => false,
             Phase::Lingering => !self.lost && self.shut,
@@ -480,7 +600,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             }
             Phase::Running if now >= self.heard + limits.ping && !self.pinged => {
                 self.pinged = true;
-                let _ = self.outbox.ping();
+                let _ = self.outbox.ping(&[]);
             }
             Phase::Ending if late => {
                 self.inbox
@@ -510,7 +630,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             } else {
                 limits.ping
             };
+        let kept = if self.phase == Phase::Lingering && self.is_kept_open() {
+            self.deadline - limits.linger
+        } else {
+            0
+        };
         for second in [
+            kept,
             self.deadline,
             if self.begun == 0 {
                 0

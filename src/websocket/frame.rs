@@ -87,16 +87,119 @@ fn check_first_two(first: u8, second: u8, in_message: bool) -> Result<(), Violat
     Ok(())
 }
 
-/// Appends a whole unmasked frame, as a server sends it.
-pub fn encode(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
+/// Appends an unmasked frame, as a server sends it.
+pub fn encode(out: &mut Vec<u8>, opcode: OpCode, is_final: bool, payload: &[u8]) {
     let header = FrameHeader {
         opcode,
+        is_final,
         ..FrameHeader::default()
     };
     header
         .format(payload.len() as u64, out)
         .expect("a Vec takes every write");
     out.extend_from_slice(payload);
+}
+
+/// A frame as bits and bytes, whatever the protocol says of them: to look at one that came, or to send a wrong one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raw {
+    /// Whether this frame ends its message.
+    pub fin: bool,
+    /// The reserved bits.
+    pub rsv: [bool; 3],
+    /// The low four bits of the first byte.
+    pub opcode: u8,
+    /// The key, if the frame says that it is masked.
+    pub mask: Option<[u8; 4]>,
+    /// What the header announces; `None` is the payload's real length.
+    pub length: Option<u64>,
+    /// In which of its three forms; `None` is the shortest that holds it.
+    pub form: Option<LengthForm>,
+    /// Without the mask.
+    pub payload: Vec<u8>,
+}
+
+/// The three forms of a length, section 5.2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LengthForm {
+    /// In the second byte.
+    Bits7,
+    /// In two bytes more.
+    Bits16,
+    /// In eight bytes more.
+    Bits64,
+}
+
+impl Raw {
+    /// The frame's bytes. A length that its form cannot hold loses its high bits.
+    pub fn encode(&self) -> Vec<u8> {
+        let length = self.length.unwrap_or(self.payload.len() as u64);
+        let form = self.form.unwrap_or(match length {
+            0..126 => LengthForm::Bits7,
+            126..=0xFFFF => LengthForm::Bits16,
+            _ => LengthForm::Bits64,
+        });
+        let bit = |is_set: bool, place: u32| u8::from(is_set) << place;
+        let [rsv1, rsv2, rsv3] = self.rsv;
+        let first =
+            bit(self.fin, 7) | bit(rsv1, 6) | bit(rsv2, 5) | bit(rsv3, 4) | (self.opcode & 0x0F);
+        let masked = bit(self.mask.is_some(), 7);
+        let mut out = vec![first];
+        match form {
+            LengthForm::Bits7 => out.push(masked | (length & 0x7F) as u8),
+            LengthForm::Bits16 => {
+                out.push(masked | 126);
+                out.extend_from_slice(&(length as u16).to_be_bytes());
+            }
+            LengthForm::Bits64 => {
+                out.push(masked | 127);
+                out.extend_from_slice(&length.to_be_bytes());
+            }
+        }
+        out.extend(self.mask.iter().flatten());
+        let start = out.len();
+        out.extend_from_slice(&self.payload);
+        if let Some(mask) = self.mask {
+            unmask(&mut out[start..], mask);
+        }
+        out
+    }
+
+    /// Reads the frame at the front of `bytes`; `None` asks for more of them. Nothing is wrong here.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (header, total) = Self::extent(bytes)?;
+        let frame = bytes.get(..usize::try_from(total).ok()?)?;
+        let mask: Option<[u8; 4]> =
+            (frame[1] & 0x80 != 0).then(|| [0, 1, 2, 3].map(|place| frame[header - 4 + place]));
+        let mut payload = frame[header..].to_vec();
+        if let Some(mask) = mask {
+            unmask(&mut payload, mask);
+        }
+        let bit = |place: u32| frame[0] >> place & 1 == 1;
+        Some(Self {
+            fin: bit(7),
+            rsv: [bit(6), bit(5), bit(4)],
+            opcode: frame[0] & 0x0F,
+            mask,
+            length: None,
+            form: None,
+            payload,
+        })
+    }
+
+    /// Bytes of the header, and of the whole frame, at the front of `bytes`; `None` asks for more of the header.
+    pub fn extent(bytes: &[u8]) -> Option<(usize, u64)> {
+        let &[_, second, ref rest @ ..] = bytes else {
+            return None;
+        };
+        let (length, width) = match second & 0x7F {
+            126 => (u64::from(u16::from_be_bytes(*rest.first_chunk()?)), 2),
+            127 => (u64::from_be_bytes(*rest.first_chunk()?), 8),
+            short => (u64::from(short), 0),
+        };
+        let header = 2 + width + if second & 0x80 == 0 { 0 } else { 4 };
+        (bytes.len() >= header).then_some((header, length.saturating_add(header as u64)))
+    }
 }
 
 /// Takes the mask off `payload` in place, section 5.3, and gives the mask for the bytes that follow.
@@ -119,6 +222,31 @@ pub fn unmask(payload: &mut [u8], mask: [u8; 4]) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is written bit by bit is read back bit by bit, in each form of the length.
+    #[test]
+    fn raw_frames_come_back() {
+        for form in [LengthForm::Bits7, LengthForm::Bits16, LengthForm::Bits64] {
+            for mask in [None, Some([1, 2, 3, 4])] {
+                let frame = Raw {
+                    fin: false,
+                    rsv: [true, false, true],
+                    opcode: 11,
+                    mask,
+                    length: None,
+                    form: Some(form),
+                    payload: b"payload".to_vec(),
+                };
+                let bytes = frame.encode();
+                let read = Raw {
+                    form: None,
+                    ..frame
+                };
+                assert_eq!(Raw::decode(&bytes), Some(read));
+                assert!((0..bytes.len()).all(|cut| Raw::decode(&bytes[..cut]).is_none()));
+            }
+        }
+    }
 
     /// Unmasking in pieces equals the definition of section 5.3, whatever the split.
     #[test]
@@ -176,7 +304,12 @@ mod tests {
             (65_536, vec![0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
         ] {
             let mut out = Vec::new();
-            encode(&mut out, OpCode::Data(Data::Text), &vec![b'x'; length]);
+            encode(
+                &mut out,
+                OpCode::Data(Data::Text),
+                true,
+                &vec![b'x'; length],
+            );
             assert_eq!(out[..header.len()], header);
             assert_eq!(out.len(), header.len() + length);
         }

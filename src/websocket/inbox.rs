@@ -57,6 +57,20 @@ impl Inbox {
         early
     }
 
+    /// Takes the frames that the session has not seen, one behind the other.
+    pub fn take_frames(&mut self) -> Vec<u8> {
+        let mut frames = Vec::new();
+        if let Some(queue) = &self.0 {
+            for event in &queue.events {
+                if let Event::Frame(frame) = event {
+                    frames.extend_from_slice(frame);
+                }
+            }
+        }
+        self.retain(|event| !matches!(event, Event::Frame(_)));
+        frames
+    }
+
     /// Forgets the events that are not to be kept.
     pub fn retain(&mut self, keep: impl Fn(&Event<'_>) -> bool) {
         if let Some(queue) = &mut self.0 {
@@ -90,6 +104,9 @@ impl Inbox {
 fn weight(event: &Event<'_>) -> usize {
     match event {
         Event::Message(message) => message.len() + EVENT_OVERHEAD,
+        Event::Ping(bytes) | Event::Pong(bytes) | Event::Frame(bytes) => {
+            bytes.len() + EVENT_OVERHEAD
+        }
         _ => 0,
     }
 }

@@ -21,5 +21,5 @@ pub use close::Close;
 pub use connection::{Connection, Shared};
 pub use message::{Decoder, Incoming, Message};
 pub use outbox::{Outbox, ReadyState, SendError};
-pub use session::{Event, Outcome, Session};
+pub use session::{Event, Heed, Outcome, Session};
 pub use violation::Violation;

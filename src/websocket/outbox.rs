@@ -26,6 +26,9 @@ pub enum SendError {
     /// RFC 6455 section 5.5.1: no frame after a Close.
     #[error("the connection is closing or closed")]
     NotOpen,
+    /// Section 5.4: no message inside a fragmented one, whose fragments are of one kind.
+    #[error("a fragmented message is open: end it with its last fragment, of the same kind, first")]
+    InFragments,
 }
 
 /// The sending half of a connection, shared within its worker.
@@ -41,6 +44,14 @@ pub struct Outbox {
     waker: RefCell<Option<Waker>>,
     /// Whether the connection's own task is running, which sees new frames without being woken.
     running: Cell<bool>,
+    /// The kind of the fragmented message that is open.
+    fragments: Cell<Option<Data>>,
+    /// The handler does not want to hear for now.
+    paused: Cell<bool>,
+    /// The handler has dropped the connection.
+    aborted: Cell<bool>,
+    /// Seconds that the stream stays open after the close handshake.
+    keep_open: Cell<u32>,
     /// The second of the alarm in the worker's wheel; 0 for none.
     pub(super) alarm: Cell<u32>,
 }
@@ -56,6 +67,10 @@ impl Outbox {
             sent_code: Cell::new(super::close::code::ABNORMAL),
             waker: RefCell::new(None),
             running: Cell::new(false),
+            fragments: Cell::new(None),
+            paused: Cell::new(false),
+            aborted: Cell::new(false),
+            keep_open: Cell::new(0),
             alarm: Cell::new(0),
         }
     }
@@ -77,18 +92,83 @@ impl Outbox {
 
     /// Queues a text message.
     pub fn send_text(&self, text: &str) -> Result<(), SendError> {
-        self.send(OpCode::Data(Data::Text), text.as_bytes())
+        self.send_message(Data::Text, text.as_bytes())
     }
 
     /// Queues a binary message.
     pub fn send_binary(&self, bytes: &[u8]) -> Result<(), SendError> {
-        self.send(OpCode::Data(Data::Binary), bytes)
+        self.send_message(Data::Binary, bytes)
+    }
+
+    fn send_message(&self, kind: Data, payload: &[u8]) -> Result<(), SendError> {
+        if self.fragments.get().is_some() {
+            return Err(SendError::InFragments);
+        }
+        self.send(OpCode::Data(kind), true, payload)
+    }
+
+    /// Queues a fragment of a message; `last` ends it. All are of one kind, and no other message comes between.
+    pub fn send_fragment(&self, kind: Data, payload: &[u8], last: bool) -> Result<(), SendError> {
+        let open = self.fragments.get();
+        if open.is_some_and(|open| open != kind) {
+            return Err(SendError::InFragments);
+        }
+        let opcode = open.map_or(kind, |_| Data::Continue);
+        self.send(OpCode::Data(opcode), last, payload)?;
+        self.fragments.set((!last).then_some(kind));
+        Ok(())
+    }
+
+    /// Queues bytes as they are, between two frames, even after a Close.
+    pub fn send_raw(&self, bytes: &[u8]) {
+        if self.state.get() != ReadyState::Closed {
+            self.bytes.borrow_mut().extend_from_slice(bytes);
+            self.wake();
+        }
+    }
+
+    /// A Close was sent as raw bytes: as far as the protocol goes, it is out.
+    pub fn close_was_sent(&self, code: u16) {
+        if self.state.get() == ReadyState::Open {
+            self.sent_code.set(code);
+            self.state.set(ReadyState::Closing);
+        }
+    }
+
+    /// Drops the connection without a Close, once what was queued before is with the stream, as far as it takes it.
+    pub fn abort(&self) {
+        self.aborted.set(true);
+        self.state.set(ReadyState::Closed);
+        self.wake();
+    }
+
+    pub(super) fn is_aborted(&self) -> bool {
+        self.aborted.get()
+    }
+
+    /// Stops reading the stream, or goes on with it.
+    pub fn pause(&self, paused: bool) {
+        self.paused.set(paused);
+        self.wake();
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.get()
+    }
+
+    /// Has the stream stay open for this many seconds after the close handshake.
+    pub fn keep_open(&self, seconds: u32) {
+        self.keep_open.set(seconds);
+    }
+
+    pub(super) fn kept_open(&self) -> u32 {
+        self.keep_open.get()
     }
 
     /// Queues the Close; from then on nothing else is taken. `None` has no code.
     pub fn close(&self, close: Option<&Close>) -> Result<(), SendError> {
         let payload = close.map(Close::encode).unwrap_or_default();
-        self.send(OpCode::Control(Control::Close), &payload)?;
+        self.send(OpCode::Control(Control::Close), true, &payload)?;
         self.sent_code
             .set(close.map_or(super::close::code::NO_STATUS, |close| close.code));
         self.state.set(ReadyState::Closing);
@@ -100,19 +180,21 @@ impl Outbox {
         self.sent_code.get()
     }
 
-    pub(super) fn ping(&self) -> Result<(), SendError> {
-        self.send(OpCode::Control(Control::Ping), &[])
+    /// Queues a Ping; its payload has at most 125 bytes.
+    pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.send(OpCode::Control(Control::Ping), true, payload)
     }
 
-    pub(super) fn pong(&self, payload: &[u8]) -> Result<(), SendError> {
-        self.send(OpCode::Control(Control::Pong), payload)
+    /// Queues a Pong; its payload has at most 125 bytes.
+    pub fn pong(&self, payload: &[u8]) -> Result<(), SendError> {
+        self.send(OpCode::Control(Control::Pong), true, payload)
     }
 
-    fn send(&self, opcode: OpCode, payload: &[u8]) -> Result<(), SendError> {
+    fn send(&self, opcode: OpCode, is_final: bool, payload: &[u8]) -> Result<(), SendError> {
         if self.state.get() != ReadyState::Open {
             return Err(SendError::NotOpen);
         }
-        frame::encode(&mut self.bytes.borrow_mut(), opcode, payload);
+        frame::encode(&mut self.bytes.borrow_mut(), opcode, is_final, payload);
         self.wake();
         Ok(())
     }

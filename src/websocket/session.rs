@@ -7,7 +7,7 @@ use super::close::Close;
 use super::message::Message;
 use super::outbox::Outbox;
 
-/// What a session is told, one at a time and in this order: opened, then messages, then at most one request to
+/// What a session is told, one at a time and in this order: opened, then what comes, then at most one request to
 /// close, then closed.
 #[derive(Debug)]
 pub enum Event<'b> {
@@ -15,7 +15,15 @@ pub enum Event<'b> {
     Opened,
     /// A complete message.
     Message(Message<'b>),
-    /// The peer's Close arrived, `None` without a code; only for a session that [answers](Session::answers_close).
+    /// A Ping's payload, for a session that heeds it.
+    Ping(Box<[u8]>),
+    /// A Pong's payload, for a session that heeds it.
+    Pong(Box<[u8]>),
+    /// A frame's bytes before anything else looks at them, for a session that heeds it; see [`frame::Raw`](super::frame::Raw).
+    Frame(Box<[u8]>),
+    /// What [`Session::poll_due`] announced.
+    Due,
+    /// The peer's Close arrived, `None` without a code; only for a session that heeds it.
     CloseRequested(Option<Close>),
     /// The end, once after `Opened`, whatever it was. What is sent now is dropped.
     Closed {
@@ -35,6 +43,8 @@ pub enum Outcome {
     Done,
     /// The answer to [`Event::CloseRequested`]; `None` is a Close without a code.
     Answer(Option<Close>),
+    /// The protocol is not to see the frame of [`Event::Frame`].
+    Hidden,
     /// The handler failed: the connection is closed with 1011.
     Failed,
 }
@@ -56,6 +66,22 @@ pub trait Session {
     /// Ends a handling that waits, at once: the peer is gone or time is up.
     fn cancel(&mut self);
 
-    /// Whether the session itself answers the peer's Close; otherwise its code is sent back.
-    fn answers_close(&self) -> bool;
+    /// Ready when the session has something to do of its own accord: it is then started with [`Event::Due`].
+    fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()>;
+
+    /// Whether the session wants to be told, and to answer by itself.
+    fn heeds(&self, what: Heed) -> bool;
+}
+
+/// What a connection sees to by itself unless its session does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heed {
+    /// The peer's Close; otherwise its code is sent back.
+    Close,
+    /// Pings; otherwise they are answered.
+    Ping,
+    /// Pongs; otherwise they only show that the peer lives.
+    Pong,
+    /// Frames, before the protocol does.
+    Frames,
 }

@@ -1,24 +1,42 @@
 //! The open connection: `ws`.
 
+use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
 
-use rhai::{Blob, Dynamic, Engine, EvalAltResult, ImmutableString};
+use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString};
 
-use super::{stop, throw};
+use super::request::Request;
+use super::time::duration;
+use super::{Allowed, Function, Package, form, json, throw};
 use crate::script::call::checked_close;
 use crate::script::fiber::Wait;
-use crate::script::meter;
-use crate::websocket::{Outbox, ReadyState, close};
+use crate::script::hooks::Hook;
+use crate::script::meter::{self, Stop};
+use crate::script::state::State;
+use crate::script::timers::Timers;
+use crate::script::{Limits, caller};
+use crate::websocket::frame::Data;
+use crate::websocket::{Outbox, ReadyState, SendError, close};
 
 /// What scripts know of a connection.
-#[derive(Debug)]
 pub struct Peer {
     pub(in crate::script) outbox: Rc<Outbox>,
-    place: Rc<Place>,
+    pub(in crate::script) place: Rc<Place>,
+    /// Its `this`.
+    pub(in crate::script) state: State,
+    /// What few connections have.
+    extra: Cell<Option<Box<Extra>>>,
+}
+
+#[derive(Debug, Default)]
+struct Extra {
+    timers: Timers,
+    request: Option<Rc<Request>>,
 }
 
 /// What many connections have in common, so that each of them holds a pointer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The path, decoded.
     pub path: String,
@@ -28,83 +46,531 @@ pub struct Place {
     pub send_queue: usize,
 }
 
+impl fmt::Debug for Peer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Peer").field(&self.outbox.id()).finish()
+    }
+}
+
 impl Peer {
-    /// The other end of this outbox.
-    pub fn new(outbox: Rc<Outbox>, place: Rc<Place>) -> Self {
-        Self { outbox, place }
+    /// The other end of this outbox with the state that the handshake left, and its request if the handler looks at that later.
+    pub fn new(
+        outbox: Rc<Outbox>,
+        place: Rc<Place>,
+        state: State,
+        request: Option<Rc<Request>>,
+    ) -> Self {
+        let extra = request.map(|request| {
+            Box::new(Extra {
+                request: Some(request),
+                ..Extra::default()
+            })
+        });
+        Self {
+            outbox,
+            place,
+            state,
+            extra: Cell::new(extra),
+        }
+    }
+
+    /// Nobody: for hooks that run before or without a connection.
+    pub fn nobody(id: u64, request: Option<Rc<Request>>) -> Self {
+        let place = Place {
+            send_queue: usize::MAX,
+            ..Place::default()
+        };
+        Self::new(
+            Rc::new(Outbox::new(id, Vec::new())),
+            Rc::new(place),
+            State::default(),
+            request,
+        )
     }
 
     pub(in crate::script) fn has_room(&self) -> bool {
         self.outbox.state() != ReadyState::Open || self.outbox.buffered() < self.place.send_queue
     }
+
+    pub(in crate::script) fn request(&self) -> Option<Rc<Request>> {
+        self.extra(|extra| extra.as_ref()?.request.clone())
+    }
+
+    fn extra<R>(&self, look: impl FnOnce(&mut Option<Box<Extra>>) -> R) -> R {
+        let mut extra = self.extra.take();
+        let result = look(&mut extra);
+        self.extra.set(extra);
+        result
+    }
+
+    /// Looks at the timers, if there are any.
+    pub(in crate::script) fn timers<R>(&self, look: impl FnOnce(&mut Timers) -> R) -> Option<R> {
+        self.extra(|extra| extra.as_mut().map(|extra| look(&mut extra.timers)))
+    }
+
+    /// Sets a timer. Throws `timer` for one too many and for a name that is too long, and `time` for a time that none may have.
+    pub(in crate::script) fn set_timer(
+        &self,
+        name: ImmutableString,
+        seconds: f64,
+        repeats: bool,
+    ) -> Result<(), Box<EvalAltResult>> {
+        let what = if repeats { "every" } else { "after" };
+        let delay = duration(what, seconds)?;
+        if repeats && seconds < SHORTEST {
+            return throw(
+                "time",
+                format!("every takes {SHORTEST} seconds or more, not {seconds}"),
+            );
+        }
+        if name.len() > NAME {
+            return throw(
+                "timer",
+                format!(
+                    "a timer's name has at most {NAME} bytes, this one {}",
+                    name.len()
+                ),
+            );
+        }
+        self.extra(|extra| {
+            let timers = &mut extra.get_or_insert_default().timers;
+            if timers.others(&name) >= TIMERS {
+                return throw(
+                    "timer",
+                    format!("there are {TIMERS} timers already: cancel one, or use a name again"),
+                );
+            }
+            timers.set(name, delay, repeats);
+            Ok(())
+        })
+    }
 }
+
+/// Bytes of a timer's name: it is kept beside the connection's `this`, whose bounds do not see it.
+const NAME: usize = 256;
+/// Seconds between two calls of `on_timer` at the least: a thousand a second.
+const SHORTEST: f64 = 0.001;
+/// Timers of one connection; each is looked at whenever one is due.
+const TIMERS: usize = 64;
+/// Bytes of a control frame's payload, RFC 6455 section 5.5.
+const MAX_CONTROL: usize = 125;
 
 /// `ws`.
 #[derive(Debug, Clone)]
 pub struct WebSocket(pub Rc<Peer>);
 
-/// Registers `ws`.
-pub fn register(engine: &mut Engine) {
-    engine
-        .register_type_with_name::<WebSocket>("WebSocket")
-        .register_fn("send", |ws: &mut WebSocket, text: ImmutableString| {
-            sent(&ws.0, ws.0.outbox.send_text(&text))
-        })
-        .register_fn("send", |ws: &mut WebSocket, bytes: Blob| {
-            sent(&ws.0, ws.0.outbox.send_binary(&bytes))
-        })
-        .register_fn(
-            "send",
-            |_: &mut WebSocket, other: Dynamic| -> Result<(), Box<EvalAltResult>> {
-                throw(
-                    "type",
-                    format!("send takes a string or a blob, not {}", other.type_name()),
-                )
+/// `ws`: everything a connection can be told and asked.
+pub const PACKAGE: Package = Package {
+    name: "ws",
+    about: "The open connection, an argument of every hook after the handshake. What `request` can be asked, `ws` can be asked too \
+            (`ws.query`, `ws.header(name)`, …). After a Close, and in `on_close`, sending does nothing: the other side may have closed at any \
+            moment.",
+    functions: &[
+        Function {
+            signatures: &["ws.send(text: string)", "ws.send(data: blob)"],
+            about: "Sends one message: text for a string, binary for a blob. It waits while too much is unsent, so that a script cannot \
+                    outrun its peer.",
+            throws: &[
+                ("type", "for anything but a string or a blob"),
+                (
+                    "fragment",
+                    "while a message of `send_fragment` is not ended",
+                ),
+            ],
+            allowed: Allowed::Open,
+            example: "ws.send(message); // => hello\nws.send(`${message}, again`); // => hello, again",
+            register: |engine, _| {
+                engine
+                    .register_type_with_name::<WebSocket>("WebSocket")
+                    .register_fn("send", |ws: &mut WebSocket, text: ImmutableString| {
+                        sent(&ws.0, ws.0.outbox.send_text(&text))
+                    })
+                    .register_fn("send", |ws: &mut WebSocket, data: Blob| {
+                        sent(&ws.0, ws.0.outbox.send_binary(&data))
+                    })
+                    .register_fn("send", |_: &mut WebSocket, other: Dynamic| {
+                        no_message::<()>("send", &other)
+                    });
             },
-        )
-        .register_fn("close", |ws: &mut WebSocket| {
-            close(ws, close::code::NORMAL.into(), "")
-        })
-        .register_fn("close", |ws: &mut WebSocket, code: i64| close(ws, code, ""))
-        .register_fn(
-            "close",
-            |ws: &mut WebSocket, code: i64, reason: ImmutableString| close(ws, code, &reason),
-        )
-        .register_get("id", |ws: &mut WebSocket| {
-            ImmutableString::from(ws.0.outbox.id().to_string())
-        })
-        .register_get("path", |ws: &mut WebSocket| {
-            ImmutableString::from(ws.0.place.path.as_str())
-        })
-        .register_get("protocol", |ws: &mut WebSocket| {
-            ImmutableString::from(ws.0.place.protocol.as_str())
-        })
-        .register_get("buffered_amount", |ws: &mut WebSocket| {
-            ws.0.outbox.buffered() as i64
-        })
-        .register_get("ready_state", |ws: &mut WebSocket| {
-            ImmutableString::from(match ws.0.outbox.state() {
-                ReadyState::Open => "open",
-                ReadyState::Closing => "closing",
-                ReadyState::Closed => "closed",
-            })
-        });
+        },
+        Function {
+            signatures: &["ws.send_json(value: any)"],
+            about: "Sends a value as JSON text: `ws.send(to_json(value))`.",
+            throws: &[("json", "for what JSON cannot say, see `to_json`")],
+            allowed: Allowed::Open,
+            example: "ws.send_json(#{answer: 42, to: [message, true, ()]}); // => {\"answer\":42,\"to\":[\"hello\",true,null]}",
+            register: |engine, settings| {
+                let limits = settings.limits;
+                engine.register_fn("send_json", move |ws: &mut WebSocket, value: Dynamic| {
+                    let text = json::to_json(&value, &limits)?;
+                    sent(&ws.0, ws.0.outbox.send_text(&text))
+                });
+            },
+        },
+        Function {
+            signatures: &[
+                "ws.send_fragment(text: string, last: bool)",
+                "ws.send_fragment(data: blob, last: bool)",
+            ],
+            about: "Sends one fragment of a message, which `last` ends. Pings, Pongs and a Close may be sent in between, other messages not.",
+            throws: &[(
+                "fragment",
+                "for a fragment of the other kind than the first",
+            )],
+            allowed: Allowed::Open,
+            example: "ws.send_fragment(\"hel\", false);\nws.send_fragment(\"lo\", true); // => hello",
+            register: |engine, _| {
+                engine
+                    .register_fn(
+                        "send_fragment",
+                        |ws: &mut WebSocket, text: ImmutableString, last: bool| {
+                            let sending =
+                                ws.0.outbox.send_fragment(Data::Text, text.as_bytes(), last);
+                            sent(&ws.0, sending)
+                        },
+                    )
+                    .register_fn(
+                        "send_fragment",
+                        |ws: &mut WebSocket, data: Blob, last: bool| {
+                            sent(&ws.0, ws.0.outbox.send_fragment(Data::Binary, &data, last))
+                        },
+                    );
+            },
+        },
+        Function {
+            signatures: &[
+                "ws.receive() -> string | blob | ()",
+                "ws.receive(seconds: float | int) -> string | blob | ()",
+            ],
+            about: "Waits for the next message and gives it: a string or a blob; `()` when the connection is at its end, or when the time is up \
+                    (`ws.ready_state` is `\"open\"` then). While a hook waits here, the other hooks of the connection go on. In \
+                    `passive_closing_handshake` and `on_close` there is no next message: it gives `()` at once.",
+            throws: &[
+                (
+                    "receive",
+                    "while another hook of this connection waits for a message",
+                ),
+                ("time", "for less than 0 or more than 86,400 seconds"),
+            ],
+            allowed: Allowed::Open,
+            example: "fn transfer_data(ws) {\n    let message = ws.receive();\n    while message != () {\n        ws.send(`got ${message}`); // => got hello\n        \
+                      message = ws.receive();\n    }\n}",
+            register: |engine, settings| {
+                let limits = settings.limits;
+                engine
+                    .register_fn("receive", move |ws: &mut WebSocket| {
+                        receive(ws, None, &limits)
+                    })
+                    .register_fn("receive", move |ws: &mut WebSocket, seconds: f64| {
+                        receive(ws, Some(seconds), &limits)
+                    })
+                    .register_fn("receive", move |ws: &mut WebSocket, seconds: i64| {
+                        receive(ws, Some(seconds as f64), &limits)
+                    });
+            },
+        },
+        Function {
+            signatures: &["ws.pause()", "ws.resume()"],
+            about: "Stops reading what the peer sends, or goes on: the network holds it back, and in the end the peer waits. What had arrived \
+                    before still comes. While it is paused, the peer's Close and end are not noticed.",
+            throws: &[],
+            allowed: Allowed::Open,
+            example: "ws.pause();\nsleep(0.1);\nws.resume();\nws.send(\"reading again\"); // => reading again",
+            register: |engine, _| {
+                engine
+                    .register_fn("pause", |ws: &mut WebSocket| ws.0.outbox.pause(true))
+                    .register_fn("resume", |ws: &mut WebSocket| ws.0.outbox.pause(false));
+            },
+        },
+        Function {
+            signatures: &[
+                "ws.ping()",
+                "ws.ping(payload: string)",
+                "ws.ping(payload: blob)",
+            ],
+            about: "Sends a Ping; the peer's Pong comes to `on_pong`.",
+            throws: &[("ping", "for more than 125 bytes")],
+            allowed: Allowed::Open,
+            example: "fn transfer_data(ws, message) {\n    ws.ping(message);\n}\n\nfn on_pong(ws, payload) {\n    \
+                      ws.send(`it lives: ${payload.as_string()}`); // => it lives: hello\n}",
+            register: |engine, _| {
+                engine
+                    .register_fn("ping", |ws: &mut WebSocket| ping(ws, &[]))
+                    .register_fn("ping", |ws: &mut WebSocket, payload: ImmutableString| {
+                        ping(ws, payload.as_bytes())
+                    })
+                    .register_fn("ping", |ws: &mut WebSocket, payload: Blob| {
+                        ping(ws, &payload)
+                    });
+            },
+        },
+        Function {
+            signatures: &[
+                "ws.pong()",
+                "ws.pong(payload: string)",
+                "ws.pong(payload: blob)",
+            ],
+            about: "Sends a Pong: the answer in `on_ping`, or one that nobody asked for.",
+            throws: &[("ping", "for more than 125 bytes")],
+            allowed: Allowed::Open,
+            example: "fn on_ping(ws, payload) {\n    ws.pong(payload);\n}\n\nfn transfer_data(ws, message) {\n    ws.pong(\"unasked\");\n}",
+            register: |engine, _| {
+                engine
+                    .register_fn("pong", |ws: &mut WebSocket| pong(ws, &[]))
+                    .register_fn("pong", |ws: &mut WebSocket, payload: ImmutableString| {
+                        pong(ws, payload.as_bytes())
+                    })
+                    .register_fn("pong", |ws: &mut WebSocket, payload: Blob| {
+                        pong(ws, &payload)
+                    });
+            },
+        },
+        Function {
+            signatures: &[
+                "ws.close()",
+                "ws.close(code: int)",
+                "ws.close(code: int, reason: string)",
+                "ws.close(no_code: ())",
+            ],
+            about: "Closes the connection: with 1000, with a code of yours (3000 to 4999 are free) and a reason, or with `()` without a code. \
+                    What was sent before arrives first. A second close does nothing.",
+            throws: &[(
+                "close",
+                "for a code that must not be sent, or a reason over 123 bytes of UTF-8",
+            )],
+            allowed: Allowed::Open,
+            example: "ws.send(\"bye\"); // => bye\nws.close(4000, \"that is all\"); // closes 4000",
+            register: |engine, _| {
+                engine
+                    .register_fn("close", |ws: &mut WebSocket| {
+                        close(ws, close::code::NORMAL.into(), "")
+                    })
+                    .register_fn("close", |ws: &mut WebSocket, code: i64| close(ws, code, ""))
+                    .register_fn(
+                        "close",
+                        |ws: &mut WebSocket, code: i64, reason: ImmutableString| {
+                            close(ws, code, &reason)
+                        },
+                    )
+                    .register_fn("close", |ws: &mut WebSocket, (): ()| {
+                        let _ = ws.0.outbox.close(None);
+                    });
+            },
+        },
+        Function {
+            signatures: &["ws.abort()"],
+            about: "Drops the connection without a Close, as a crashed server would: the client sees 1006. The hook goes on up to its next wait.",
+            throws: &[],
+            allowed: Allowed::Open,
+            example: "fn transfer_data(ws, message) {\n    if message == \"crash\" {\n        ws.abort();\n    }\n    ws.send(message); // => hello\n}",
+            register: |engine, _| {
+                engine.register_fn("abort", |ws: &mut WebSocket| ws.0.outbox.abort());
+            },
+        },
+        Function {
+            signatures: &[
+                "ws.after(seconds: float | int, name: string)",
+                "ws.every(seconds: float | int, name: string)",
+            ],
+            about: "Sets a timer: `on_timer(ws, name)` is called after that time, once or again and again until it is cancelled or the \
+                    connection ends. A timer of the same name is replaced. Timers are kept over reloads; times that come while another hook \
+                    runs wait for its end, and those missed are skipped.",
+            throws: &[
+                (
+                    "time",
+                    "for less than 0, for `every` less than 0.001, or more than 86,400 seconds",
+                ),
+                (
+                    "timer",
+                    "for a 65th timer, or in a handler without `on_timer`",
+                ),
+            ],
+            allowed: Allowed::Open,
+            example: "fn transfer_data(ws, message) {\n    ws.after(0.05, message);\n}\n\nfn on_timer(ws, name) {\n    \
+                      ws.send(`time for ${name}`); // => time for hello\n}",
+            register: |engine, _| {
+                engine
+                    .register_fn(
+                        "after",
+                        |ws: &mut WebSocket, seconds: f64, name: ImmutableString| {
+                            set_timer(ws, name, seconds, false)
+                        },
+                    )
+                    .register_fn(
+                        "after",
+                        |ws: &mut WebSocket, seconds: i64, name: ImmutableString| {
+                            set_timer(ws, name, seconds as f64, false)
+                        },
+                    )
+                    .register_fn(
+                        "every",
+                        |ws: &mut WebSocket, seconds: f64, name: ImmutableString| {
+                            set_timer(ws, name, seconds, true)
+                        },
+                    )
+                    .register_fn(
+                        "every",
+                        |ws: &mut WebSocket, seconds: i64, name: ImmutableString| {
+                            set_timer(ws, name, seconds as f64, true)
+                        },
+                    );
+            },
+        },
+        Function {
+            signatures: &["ws.cancel(name: string) -> bool"],
+            about: "Forgets a timer; `false` if there was none of that name.",
+            throws: &[],
+            allowed: Allowed::Open,
+            example: "fn transfer_data(ws, message) {\n    ws.every(60, \"minute\");\n    \
+                      ws.send(`${ws.cancel(\"minute\")} ${ws.cancel(\"minute\")}`); // => true false\n}\n\nfn on_timer(ws, name) {}",
+            register: |engine, _| {
+                engine.register_fn("cancel", |ws: &mut WebSocket, name: ImmutableString| {
+                    ws.0.timers(|timers| timers.cancel(&name)).unwrap_or(false)
+                });
+            },
+        },
+        Function {
+            signatures: &["ws.id -> string"],
+            about: "The connection's number, unique in the process, as the log names it.",
+            throws: &[],
+            allowed: Allowed::Open,
+            example: "ws.send(`${ws.id.len > 0}`); // => true",
+            register: |engine, _| {
+                engine.register_get("id", |ws: &mut WebSocket| {
+                    ImmutableString::from(ws.0.outbox.id().to_string())
+                });
+            },
+        },
+        Function {
+            signatures: &["ws.protocol -> string"],
+            about: "The subprotocol that was agreed on, `\"\"` if none.",
+            throws: &[],
+            allowed: Allowed::Open,
+            example: "fn do_extra_handshake(request) {\n    request.protocol = \"chat\";\n}\n\nfn transfer_data(ws, message) {\n    \
+                      ws.send(ws.protocol); // => chat\n}",
+            register: |engine, _| {
+                engine.register_get("protocol", |ws: &mut WebSocket| {
+                    ImmutableString::from(ws.0.place.protocol.as_str())
+                });
+            },
+        },
+        Function {
+            signatures: &["ws.extensions -> array"],
+            about: "The extensions that were agreed on. This version agrees on none.",
+            throws: &[],
+            allowed: Allowed::Open,
+            example: "ws.send(`${ws.extensions.len}`); // => 0",
+            register: |engine, _| {
+                engine.register_get("extensions", |_: &mut WebSocket| Array::new());
+            },
+        },
+        Function {
+            signatures: &["ws.ready_state -> string"],
+            about: "`\"open\"`; `\"closing\"` once our Close is sent; `\"closed\"` when the connection is gone.",
+            throws: &[],
+            allowed: Allowed::Open,
+            example: "ws.send(ws.ready_state); // => open\nws.close();",
+            register: |engine, _| {
+                engine.register_get("ready_state", |ws: &mut WebSocket| {
+                    ImmutableString::from(match ws.0.outbox.state() {
+                        ReadyState::Open => "open",
+                        ReadyState::Closing => "closing",
+                        ReadyState::Closed => "closed",
+                    })
+                });
+            },
+        },
+        Function {
+            signatures: &["ws.buffered_amount -> int"],
+            about: "Bytes that were sent and that the network has not taken yet.",
+            throws: &[],
+            allowed: Allowed::Open,
+            example: "ws.send(`${ws.buffered_amount >= 0}`); // => true",
+            register: |engine, _| {
+                engine.register_get("buffered_amount", |ws: &mut WebSocket| {
+                    ws.0.outbox.buffered() as i64
+                });
+            },
+        },
+    ],
+};
+
+fn sent(peer: &Peer, result: Result<(), SendError>) -> Result<(), Box<EvalAltResult>> {
+    match result {
+        Ok(()) if !peer.has_room() => {
+            meter::wait(Wait::Drained).map(drop)?;
+            Ok(())
+        }
+        Ok(()) | Err(SendError::NotOpen) => Ok(()),
+        Err(error @ SendError::InFragments) => throw("fragment", error.to_string()),
+    }
 }
 
-/// `ws.send(text | blob)`: one message. It waits while too much is unsent, so that a script cannot outrun its peer.
-/// After a Close it does nothing, as in browsers: the other side may have closed at any moment.
-fn sent(
-    peer: &Peer,
-    result: Result<(), crate::websocket::SendError>,
-) -> Result<(), Box<EvalAltResult>> {
-    if result.is_ok() && !peer.has_room() {
-        return meter::wait(Wait::Drained).or_else(stop);
+/// Throws `type` for what is no message.
+fn no_message<T>(function: &str, value: &Dynamic) -> Result<T, Box<EvalAltResult>> {
+    throw(
+        "type",
+        format!(
+            "{function} takes a string or a blob, not {}: send_json sends other values",
+            form::name_of(value)
+        ),
+    )
+}
+
+fn receive(
+    ws: &mut WebSocket,
+    seconds: Option<f64>,
+    limits: &Limits,
+) -> Result<Dynamic, Box<EvalAltResult>> {
+    let timeout = seconds
+        .map(|seconds| duration("receive", seconds))
+        .transpose()?;
+    let peer = &ws.0;
+    let hook = caller::hook();
+    let is_last = matches!(hook, Some(Hook::PassiveClosingHandshake | Hook::OnClose));
+    if peer.outbox.state() == ReadyState::Closed || is_last {
+        return Ok(Dynamic::UNIT);
+    }
+    if peer.state.is_held() {
+        return throw(
+            "receive",
+            "another hook of this connection waits for the next message already",
+        );
+    }
+    // It may be long until the hook ends, and that is when it is looked at otherwise.
+    if !peer
+        .state
+        .is_within(meter::operations(), meter::held(), limits)
+    {
+        return Err(Stop::State.into());
+    }
+    let is_loop = hook == Some(Hook::TransferLoop);
+    Ok(meter::wait(Wait::Receive { timeout, is_loop })?)
+}
+
+fn ping(ws: &mut WebSocket, payload: &[u8]) -> Result<(), Box<EvalAltResult>> {
+    check_control(payload)?;
+    sent(&ws.0, ws.0.outbox.ping(payload))
+}
+
+fn pong(ws: &mut WebSocket, payload: &[u8]) -> Result<(), Box<EvalAltResult>> {
+    check_control(payload)?;
+    sent(&ws.0, ws.0.outbox.pong(payload))
+}
+
+fn check_control(payload: &[u8]) -> Result<(), Box<EvalAltResult>> {
+    if payload.len() > MAX_CONTROL {
+        return throw(
+            "ping",
+            format!(
+                "a Ping or Pong carries at most {MAX_CONTROL} bytes, not {}",
+                payload.len()
+            ),
+        );
     }
     Ok(())
 }
 
-/// `ws.close()`, `ws.close(code)`, `ws.close(code, reason)`: throws `close` for a code that must not travel or a
-/// reason over 123 bytes. A second close does nothing.
 fn close(ws: &mut WebSocket, code: i64, reason: &str) -> Result<(), Box<EvalAltResult>> {
     match checked_close(code, reason) {
         Ok(close) => {
@@ -113,4 +579,40 @@ fn close(ws: &mut WebSocket, code: i64, reason: &str) -> Result<(), Box<EvalAltR
         }
         Err(message) => throw("close", message),
     }
+}
+
+fn set_timer(
+    ws: &mut WebSocket,
+    name: ImmutableString,
+    seconds: f64,
+    repeats: bool,
+) -> Result<(), Box<EvalAltResult>> {
+    if !caller::has(Hook::OnTimer) {
+        return throw(
+            "timer",
+            "the handler has no fn on_timer(ws, name) that the timer could call",
+        );
+    }
+    ws.0.set_timer(name, seconds, repeats)
+}
+
+/// Registers the handler's own timers, see `time`.
+pub fn register_intervals(engine: &mut Engine) {
+    let every = |seconds: f64, name: ImmutableString| match caller::service() {
+        Some(peer) => peer.set_timer(name, seconds, true),
+        None => throw(
+            "timer",
+            "every(seconds, name) belongs into on_load; a connection's timer is ws.every(seconds, name)",
+        ),
+    };
+    engine
+        .register_fn("every", every)
+        .register_fn("every", move |seconds: i64, name: ImmutableString| {
+            every(seconds as f64, name)
+        })
+        .register_fn("cancel", |name: ImmutableString| {
+            caller::service()
+                .and_then(|peer| peer.timers(|timers| timers.cancel(&name)))
+                .unwrap_or(false)
+        });
 }

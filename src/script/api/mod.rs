@@ -1,23 +1,87 @@
-//! What scripts may call, one file a subject.
+//! What scripts may call, one file a package.
+//!
+//! A package is a table: each row registers one function and documents it, so that the reference, the definition files
+//! of editors and the hints of errors are made from what is really there.
 
+pub mod bounded;
 pub mod connection;
+mod deflate;
+mod encoding;
+mod env;
+mod errors;
+pub mod form;
+pub mod json;
+mod log;
+mod pack;
+mod random;
+pub mod raw;
 pub mod request;
 mod time;
 
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Position};
 
+use super::Settings;
+use super::hooks::Hook;
+
+/// Every package, in the order of the reference.
+pub const PACKAGES: &[&Package] = &[
+    &request::PACKAGE,
+    &connection::PACKAGE,
+    &time::PACKAGE,
+    &encoding::PACKAGE,
+    &json::PACKAGE,
+    &log::PACKAGE,
+    &random::PACKAGE,
+    &env::PACKAGE,
+    &errors::PACKAGE,
+    &raw::PACKAGE,
+];
+
+/// Functions of one subject.
+pub struct Package {
+    /// A word.
+    pub name: &'static str,
+    /// A paragraph of the reference.
+    pub about: &'static str,
+    /// Its functions.
+    pub functions: &'static [Function],
+}
+
+/// A function, method or property.
+pub struct Function {
+    /// How it is called, one line a form: `sleep(seconds: float)`, `now() -> float`, `ws.send(text: string)`,
+    /// `request.path -> string` for a property, `request.protocol = string` for one that can be set.
+    pub signatures: &'static [&'static str],
+    /// What it does and gives, in sentences.
+    pub about: &'static str,
+    /// What it throws: the error's `kind`, and when.
+    pub throws: &'static [(&'static str, &'static str)],
+    /// Where it may be called.
+    pub allowed: Allowed,
+    /// Statements for a `transfer_data(ws, message)` that is sent `hello`, or, if it defines functions, a whole handler.
+    /// A test runs it and expects the messages that stand behind `// =>`, in order.
+    pub example: &'static str,
+    /// Makes it known to an engine.
+    pub register: fn(&mut Engine, &Settings),
+}
+
+/// The hooks that a function may be called in.
+#[derive(Debug, Clone, Copy)]
+pub enum Allowed {
+    /// Every hook.
+    Everywhere,
+    /// Every hook with `ws`.
+    Open,
+    /// These.
+    Only(&'static [Hook]),
+}
+
 /// Registers all of it.
-pub fn register(engine: &mut Engine) {
-    connection::register(engine);
-    request::register(engine);
-    time::register(engine);
-    engine.register_type_with_name::<HostError>("Error");
-    engine.register_get("kind", |error: &mut HostError| {
-        ImmutableString::from(error.kind)
-    });
-    engine.register_get("message", |error: &mut HostError| error.message.clone());
-    engine.register_fn("to_string", |error: &mut HostError| error.message.clone());
-    engine.register_fn("to_debug", |error: &mut HostError| error.message.clone());
+pub fn register(engine: &mut Engine, settings: &Settings) {
+    bounded::register(engine, settings);
+    for function in PACKAGES.iter().flat_map(|package| package.functions) {
+        (function.register)(engine, settings);
+    }
 }
 
 /// What a host function throws: scripts can catch it and look at its `kind` and `message`.
@@ -39,9 +103,4 @@ pub fn throw<T>(
         message: message.into(),
     };
     Err(EvalAltResult::ErrorRuntime(Dynamic::from(error), Position::NONE).into())
-}
-
-/// A host function that waited and must not come back to the script.
-pub fn stop<T>(stop: super::meter::Stop) -> Result<T, Box<EvalAltResult>> {
-    Err(EvalAltResult::ErrorTerminated(Dynamic::from(stop), Position::NONE).into())
 }

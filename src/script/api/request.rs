@@ -3,10 +3,17 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
-use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
+use percent_encoding::percent_decode_str;
+use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
-use super::throw;
+use super::connection::WebSocket;
+use super::raw::MAX_READ;
+use super::{Allowed, Function, Package, throw};
+use crate::config::limits::WEBSOCKET;
+use crate::script::hooks::Hook;
+use crate::script::meter::Stop;
 use crate::websocket::handshake::{is_field_value, is_token};
 
 /// A client's request as `do_extra_handshake` sees it.
@@ -16,8 +23,14 @@ pub struct Request {
     pub path: String,
     /// What `[name]` parts of the handler's path matched.
     pub params: Vec<(String, String)>,
-    /// What stands behind `?`, as it came.
-    pub query: String,
+    /// Path and query as they came.
+    pub target: String,
+    /// The method; only GET comes this far.
+    pub method: String,
+    /// The version without `HTTP/`.
+    pub http_version: &'static str,
+    /// Whether it came encrypted.
+    pub secure: bool,
     /// Names and values in order, as they came.
     pub headers: Vec<(String, String)>,
     /// The client's subprotocols, in its order of preference.
@@ -26,6 +39,10 @@ pub struct Request {
     pub remote_addr: SocketAddr,
     /// What the script answers.
     pub answer: RefCell<Answer>,
+    /// Bytes on their way while the script decides.
+    pub wire: RefCell<Wire>,
+    /// The request head, byte for byte, until the handshake is done.
+    pub raw_head: RefCell<Blob>,
 }
 
 /// What a script adds to the answer, or puts in its place.
@@ -33,10 +50,16 @@ pub struct Request {
 pub struct Answer {
     /// The subprotocol, one of those requested.
     pub protocol: Option<String>,
-    /// More headers of the 101.
+    /// More headers.
     pub headers: Vec<(String, String)>,
     /// Instead of the 101.
     pub rejection: Option<Rejection>,
+    /// Bytes of one message, if fewer than the server's bound.
+    pub max_message: Option<usize>,
+    /// No answer: the connection is dropped.
+    pub is_aborted: bool,
+    /// No answer: the script has written it.
+    pub is_written: bool,
 }
 
 /// A refusal by the script.
@@ -50,16 +73,50 @@ pub struct Rejection {
     pub body: String,
 }
 
+/// Bytes before and behind the handshake: whoever owns the stream moves them.
+#[derive(Debug, Default)]
+pub struct Wire {
+    /// To be written before the answer.
+    pub outgoing: Vec<u8>,
+    /// What came behind the request head.
+    pub incoming: Vec<u8>,
+    /// The client has ended.
+    pub is_ended: bool,
+}
+
+impl Wire {
+    /// Whether more may be read before somebody takes what there is.
+    pub fn has_room(&self) -> bool {
+        self.incoming.len() < MAX_READ
+    }
+}
+
 impl Request {
-    /// What the script has answered, once the hook is done.
-    pub(in crate::script) fn answer(&self) -> Answer {
-        self.answer.take()
+    /// The first value of a header.
+    pub fn header<'r>(&'r self, name: &'r str) -> Option<&'r str> {
+        self.values(name).next()
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    /// What stands behind `?`, as it came.
+    pub fn query(&self) -> &str {
+        self.target.split_once('?').map_or("", |(_, query)| query)
+    }
+
+    pub(super) fn write(&self, bytes: &[u8]) {
+        self.wire.borrow_mut().outgoing.extend_from_slice(bytes);
+    }
+
+    /// Takes as many bytes as there are, up to `count`.
+    pub(super) fn take(&self, count: usize) -> Blob {
+        let incoming = &mut self.wire.borrow_mut().incoming;
+        let count = count.min(incoming.len());
+        incoming.drain(..count).collect()
+    }
+
+    fn values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'r str> {
         self.headers
             .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
     }
 }
@@ -69,10 +126,11 @@ impl Request {
 pub struct Handle(pub Rc<Request>);
 
 /// Headers that the server writes itself, or that would break the framing of its answer.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 9] = [
     "connection",
     "upgrade",
     "content-length",
+    "content-type",
     "transfer-encoding",
     "sec-websocket-accept",
     "sec-websocket-protocol",
@@ -80,78 +138,448 @@ const RESERVED: [&str; 8] = [
     "sec-websocket-version",
 ];
 
-/// Registers `request`.
-pub fn register(engine: &mut Engine) {
+/// Only in the handshake.
+const HANDSHAKE: Allowed = Allowed::Only(&[Hook::DoExtraHandshake]);
+
+/// `request`: what the client asked for, and what it is answered.
+pub const PACKAGE: Package = Package {
+    name: "request",
+    about: "The client's request, the argument of `do_extra_handshake`. Its properties and `header(name)` can be asked of `ws` in every later \
+            hook, too. They are kept for connections whose handler's text names one when they open; a connection that was open before an edit \
+            named the first one throws `gone`.",
+    functions: &[
+        Function {
+            signatures: &["request.path -> string"],
+            about: "The path, decoded, without the query.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(`${ws.path.starts_with(\"/\")}`); // => true",
+            register: |engine, _| {
+                engine
+                    .register_type_with_name::<Handle>("Request")
+                    .register_get("path", |request: &mut Handle| {
+                        ImmutableString::from(&request.0.path)
+                    })
+                    .register_get("path", |ws: &mut WebSocket| {
+                        ImmutableString::from(ws.0.place.path.as_str())
+                    });
+            },
+        },
+        Function {
+            signatures: &["request.params -> map"],
+            about: "What the `[name]` parts of the handler's path matched: in `room/[id]_wsh.rhai`, `request.params.id`.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(`${ws.params.len()}`); // => 0",
+            register: |engine, _| {
+                member(engine, "params", |request| {
+                    Dynamic::from_map(map(request
+                        .params
+                        .iter()
+                        .map(|(name, value)| (name.as_str(), value.into()))))
+                });
+            },
+        },
+        Function {
+            signatures: &["request.query -> string"],
+            about: "What stands behind `?`, as it came; `\"\"` if there is nothing.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(ws.query); // => room=blue&user=ada%20l",
+            register: |engine, _| member(engine, "query", |request| request.query().into()),
+        },
+        Function {
+            signatures: &["request.query_params -> map"],
+            about: "The query's parameters, decoded: an array of values for each name.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(ws.query_params.user[0]); // => ada l\nws.send(`${ws.query_params.missing ?? \"none\"}`); // => none",
+            register: |engine, _| member(engine, "query_params", query_params),
+        },
+        Function {
+            signatures: &["request.target -> string"],
+            about: "Path and query as they came, not decoded.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(`${ws.target.ends_with(\"?room=blue&user=ada%20l\")}`); // => true",
+            register: |engine, _| {
+                member(engine, "target", |request| request.target.as_str().into())
+            },
+        },
+        Function {
+            signatures: &["request.method -> string"],
+            about: "`\"GET\"`: RFC 6455 knows no other.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(ws.method); // => GET",
+            register: |engine, _| {
+                member(engine, "method", |request| request.method.as_str().into())
+            },
+        },
+        Function {
+            signatures: &["request.http_version -> string"],
+            about: "`\"1.1\"`.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(ws.http_version); // => 1.1",
+            register: |engine, _| {
+                member(engine, "http_version", |request| {
+                    request.http_version.into()
+                })
+            },
+        },
+        Function {
+            signatures: &["request.secure -> bool"],
+            about: "Whether the connection is encrypted (`wss:`).",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(`${ws.secure}`); // => false",
+            register: |engine, _| member(engine, "secure", |request| request.secure.into()),
+        },
+        Function {
+            signatures: &["request.remote_addr -> string"],
+            about: "The client's IP address.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(`${ws.remote_addr == \"127.0.0.1\" || ws.remote_addr == \"::1\"}`); // => true",
+            register: |engine, _| {
+                member(engine, "remote_addr", |request| {
+                    request.remote_addr.ip().to_string().into()
+                });
+            },
+        },
+        Function {
+            signatures: &["request.remote_port -> int"],
+            about: "The client's port.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(`${ws.remote_port > 0}`); // => true",
+            register: |engine, _| {
+                member(engine, "remote_port", |request| {
+                    i64::from(request.remote_addr.port()).into()
+                });
+            },
+        },
+        Function {
+            signatures: &["request.origin -> string | ()"],
+            about: "The `Origin` header: the page that connects; `()` for a client that is no browser.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(ws.origin); // => http://localhost",
+            register: |engine, _| member(engine, "origin", |request| header(request, "origin")),
+        },
+        Function {
+            signatures: &["request.host -> string | ()"],
+            about: "The `Host` header.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(`${ws.host.contains(\":\")}`); // => true",
+            register: |engine, _| member(engine, "host", |request| header(request, "host")),
+        },
+        Function {
+            signatures: &["request.header(name: string) -> string | ()"],
+            about: "A header's first value, `()` if there is none; the name in any case.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(ws.header(\"COOKIE\")); // => session=42; theme=dark",
+            register: |engine, _| {
+                engine
+                    .register_fn("header", |request: &mut Handle, name: ImmutableString| {
+                        header(&request.0, &name)
+                    })
+                    .register_fn("header", |ws: &mut WebSocket, name: ImmutableString| {
+                        kept(ws).map(|request| header(&request, &name))
+                    });
+            },
+        },
+        Function {
+            signatures: &["request.headers -> map"],
+            about: "All headers: an array of values for each name, which is in lower case.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(ws.headers[\"upgrade\"][0]); // => websocket",
+            register: |engine, _| {
+                member(engine, "headers", |request| {
+                    let pairs = request.headers.iter();
+                    gather(pairs.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())))
+                });
+            },
+        },
+        Function {
+            signatures: &["request.header_list -> array"],
+            about: "All headers in their order, each `[name, value]` as it came.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(ws.header_list[0][0]); // => Host",
+            register: |engine, _| {
+                member(engine, "header_list", |request| {
+                    let pair = |(name, value): &(String, String)| {
+                        Dynamic::from_array(vec![name.into(), value.into()])
+                    };
+                    Dynamic::from_array(request.headers.iter().map(pair).collect())
+                });
+            },
+        },
+        Function {
+            signatures: &["request.cookies -> map"],
+            about: "The cookies of the `Cookie` header by name; the first of a name counts.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(ws.cookies.session); // => 42",
+            register: |engine, _| member(engine, "cookies", cookies),
+        },
+        Function {
+            signatures: &["request.requested_protocols -> array"],
+            about: "The subprotocols that the client offers, in its order of preference.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(`${ws.requested_protocols}`); // => [\"chat\", \"superchat\"]",
+            register: |engine, _| {
+                member(engine, "requested_protocols", |request| {
+                    let names = request.requested_protocols.iter();
+                    Dynamic::from_array(names.map(|name| name.into()).collect())
+                });
+            },
+        },
+        Function {
+            signatures: &["request.requested_extensions -> array"],
+            about: "The extensions that the client offers, each a map of `name` and `params`, in which a parameter without a value is `()`.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(`${ws.requested_extensions.len}`); // => 0",
+            register: |engine, _| {
+                member(engine, "requested_extensions", |request| {
+                    let offers = request
+                        .values("sec-websocket-extensions")
+                        .flat_map(|value| value.split(','))
+                        .filter(|offer| !offer.trim().is_empty());
+                    Dynamic::from_array(offers.map(extension).collect())
+                });
+            },
+        },
+        Function {
+            signatures: &["request.protocol = string", "request.protocol -> string"],
+            about: "Agrees on a subprotocol; without it there is none.",
+            throws: &[(
+                "protocol",
+                "for one that the client does not offer (RFC 6455 section 4.2.2)",
+            )],
+            allowed: HANDSHAKE,
+            example: "fn do_extra_handshake(request) {\n    if \"chat\" in request.requested_protocols {\n        request.protocol = \"chat\";\n    }\n}\n\n\
+                      fn transfer_data(ws, message) {\n    ws.send(ws.protocol); // => chat\n}",
+            register: |engine, _| {
+                engine
+                    .register_get("protocol", |request: &mut Handle| {
+                        let answer = request.0.answer.borrow();
+                        ImmutableString::from(answer.protocol.as_deref().unwrap_or_default())
+                    })
+                    .register_set("protocol", set_protocol);
+            },
+        },
+        Function {
+            signatures: &["request.add_header(name: string, value: string)"],
+            about: "Adds a header to the answer, also to a refusal. A name may be added several times.",
+            throws: &[(
+                "header",
+                "for what is no header, or one that the server writes itself",
+            )],
+            allowed: HANDSHAKE,
+            example: "fn do_extra_handshake(request) {\n    request.add_header(\"Set-Cookie\", \"seen=yes; HttpOnly\");\n}\n\n\
+                      fn transfer_data(ws, message) {\n    ws.send(message); // => hello\n}",
+            register: |engine, _| {
+                engine.register_fn("add_header", add_header);
+            },
+        },
+        Function {
+            signatures: &[
+                "request.reject(status: int)",
+                "request.reject(status: int, reason: string)",
+                "request.reject(status: int, reason: string, body: string)",
+            ],
+            about: "Refuses the connection with this status, the words behind it and a body. The hook goes on; the last refusal counts.",
+            throws: &[(
+                "reject",
+                "for a status outside 300 to 599, or a reason with control characters",
+            )],
+            allowed: HANDSHAKE,
+            example: "fn do_extra_handshake(request) {\n    if request.header(\"Authorization\") == () {\n        \
+                      request.add_header(\"WWW-Authenticate\", \"Basic realm=\\\"chat\\\"\");\n        \
+                      request.reject(401, \"Unauthorized\", \"who are you?\");\n    }\n}\n\nfn transfer_data(ws, message) {}\n// no upgrade",
+            register: |engine, _| {
+                engine
+                    .register_fn("reject", |request: &mut Handle, status: i64| {
+                        reject(request, status, "", "")
+                    })
+                    .register_fn(
+                        "reject",
+                        |request: &mut Handle, status: i64, reason: ImmutableString| {
+                            reject(request, status, &reason, "")
+                        },
+                    )
+                    .register_fn(
+                        "reject",
+                        |request: &mut Handle,
+                         status: i64,
+                         reason: ImmutableString,
+                         body: ImmutableString| {
+                            reject(request, status, &reason, &body)
+                        },
+                    );
+            },
+        },
+        Function {
+            signatures: &["request.abort()"],
+            about: "Drops the connection without an answer, and ends the hook.",
+            throws: &[],
+            allowed: HANDSHAKE,
+            example: "fn do_extra_handshake(request) {\n    request.abort();\n}\n\nfn transfer_data(ws, message) {}\n// no upgrade",
+            register: |engine, _| {
+                engine.register_fn("abort", |request: &mut Handle| {
+                    request.0.answer.borrow_mut().is_aborted = true;
+                    Err::<(), Box<EvalAltResult>>(Stop::Cancelled.into())
+                });
+            },
+        },
+        Function {
+            signatures: &["request.max_message(bytes: int)"],
+            about: "The longest message that this connection may send; over it, it is closed with 1009.",
+            throws: &[(
+                "limit",
+                "for less than 1 byte or more than the server allows, 16 MiB",
+            )],
+            allowed: HANDSHAKE,
+            example: "fn do_extra_handshake(request) {\n    request.max_message(4);\n}\n\nfn transfer_data(ws, message) {}\n// closes 1009",
+            register: |engine, _| {
+                engine.register_fn("max_message", |request: &mut Handle, bytes: i64| {
+                    let bounds = 1..=WEBSOCKET.message;
+                    match usize::try_from(bytes) {
+                        Ok(bytes) if bounds.contains(&bytes) => {
+                            request.0.answer.borrow_mut().max_message = Some(bytes);
+                            Ok(())
+                        }
+                        _ => throw(
+                            "limit",
+                            format!("max_message takes 1 to {} bytes, not {bytes}", bounds.end()),
+                        ),
+                    }
+                });
+            },
+        },
+        Function {
+            signatures: &["request.deflate(wanted: bool)"],
+            about: "`false` refuses compression for this connection. This version of the server offers none, so there is nothing else to set.",
+            throws: &[("unsupported", "for anything but `false`")],
+            allowed: HANDSHAKE,
+            example: "fn do_extra_handshake(request) {\n    request.deflate(false);\n}\n\nfn transfer_data(ws, message) {\n    \
+                      ws.send(message); // => hello\n}",
+            register: |engine, _| {
+                engine.register_fn("deflate", |_: &mut Handle, wanted: Dynamic| {
+                    if wanted.as_bool() == Ok(false) {
+                        return Ok(());
+                    }
+                    throw(
+                        "unsupported",
+                        "this version of the server does not compress messages",
+                    )
+                });
+            },
+        },
+    ],
+};
+
+/// Registers a property that `request` has, and that `ws` keeps.
+fn member(engine: &mut Engine, name: &str, look: fn(&Request) -> Dynamic) {
     engine
-        .register_type_with_name::<Handle>("Request")
-        .register_get("path", |request: &mut Handle| {
-            ImmutableString::from(&request.0.path)
-        })
-        .register_get("query", |request: &mut Handle| {
-            ImmutableString::from(&request.0.query)
-        })
-        .register_get("params", |request: &mut Handle| {
-            let params = &request.0.params;
-            params
-                .iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect::<Map>()
-        })
-        .register_get("origin", |request: &mut Handle| header(request, "origin"))
-        .register_get("remote_addr", |request: &mut Handle| {
-            ImmutableString::from(request.0.remote_addr.ip().to_string())
-        })
-        .register_get("requested_protocols", |request: &mut Handle| {
-            request
-                .0
-                .requested_protocols
-                .iter()
-                .map(|name| Dynamic::from(name.clone()))
-                .collect::<Array>()
-        })
-        .register_fn("header", |request: &mut Handle, name: ImmutableString| {
-            header(request, &name)
-        })
-        .register_get("protocol", |request: &mut Handle| {
-            ImmutableString::from(
-                request
-                    .0
-                    .answer
-                    .borrow()
-                    .protocol
-                    .clone()
-                    .unwrap_or_default(),
-            )
-        })
-        .register_set("protocol", set_protocol)
-        .register_fn("add_header", add_header)
-        .register_fn("reject", |request: &mut Handle, status: i64| {
-            reject(request, status, "", "")
-        })
-        .register_fn(
-            "reject",
-            |request: &mut Handle, status: i64, reason: ImmutableString| {
-                reject(request, status, &reason, "")
-            },
-        )
-        .register_fn(
-            "reject",
-            |request: &mut Handle, status: i64, reason: ImmutableString, body: ImmutableString| {
-                reject(request, status, &reason, &body)
-            },
-        );
+        .register_get(name, move |request: &mut Handle| look(&request.0))
+        .register_get(name, move |ws: &mut WebSocket| {
+            kept(ws).map(|request| look(&request))
+        });
 }
 
-/// `request.header(name)`: the first value of that name, `()` if there is none.
-fn header(request: &Handle, name: &str) -> Dynamic {
-    request
-        .0
-        .header(name)
-        .map_or(Dynamic::UNIT, |value| Dynamic::from(value.to_owned()))
+/// Whether a handler's text names anything that a request must be kept for.
+pub fn is_asked_for(text: &str) -> bool {
+    static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let members = PACKAGE
+            .functions
+            .iter()
+            .filter(|row| matches!(row.allowed, Allowed::Everywhere))
+            .flat_map(Function::written)
+            .map(|form| form.name);
+        // The path is known for every connection.
+        members.filter(|name| *name != "path").collect()
+    });
+    NAMES.iter().any(|name| text.contains(name))
 }
 
-/// `request.protocol = name`: agrees on a subprotocol. Throws `protocol` for one that the client did not offer
-/// (RFC 6455 section 4.2.2).
+fn kept(ws: &WebSocket) -> Result<Rc<Request>, Box<EvalAltResult>> {
+    match ws.0.request() {
+        Some(request) => Ok(request),
+        None => throw(
+            "gone",
+            "this connection's request was not kept, since the handler did not ask for it when it opened; it is for new ones",
+        ),
+    }
+}
+
+fn header(request: &Request, name: &str) -> Dynamic {
+    request.header(name).map_or(Dynamic::UNIT, Into::into)
+}
+
+fn map<'n>(pairs: impl Iterator<Item = (&'n str, Dynamic)>) -> Map {
+    pairs.map(|(name, value)| (name.into(), value)).collect()
+}
+
+/// An array of values for each name.
+fn gather(pairs: impl Iterator<Item = (String, String)>) -> Dynamic {
+    let mut gathered = Map::new();
+    for (name, value) in pairs {
+        let values = gathered
+            .entry(name.into())
+            .or_insert_with(|| Dynamic::from_array(Array::new()));
+        if let Some(mut values) = values.write_lock::<Array>() {
+            values.push(value.into());
+        }
+    }
+    Dynamic::from_map(gathered)
+}
+
+fn query_params(request: &Request) -> Dynamic {
+    let decode = |text: &str| {
+        let spaced = text.replace('+', " ");
+        percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+    };
+    let parts = request.query().split('&').filter(|part| !part.is_empty());
+    gather(parts.map(|part| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        (decode(name), decode(value))
+    }))
+}
+
+fn cookies(request: &Request) -> Dynamic {
+    let mut cookies = Map::new();
+    for cookie in request.values("cookie").flat_map(|line| line.split(';')) {
+        if let Some((name, value)) = cookie.split_once('=') {
+            let value = value.trim().trim_matches('"');
+            cookies
+                .entry(name.trim().into())
+                .or_insert_with(|| value.into());
+        }
+    }
+    Dynamic::from_map(cookies)
+}
+
+/// An offer of RFC 6455 section 9.1, as a map.
+fn extension(offer: &str) -> Dynamic {
+    let mut parts = offer.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let params = parts.map(|part| match part.split_once('=') {
+        Some((name, value)) => (name.trim(), value.trim().trim_matches('"').into()),
+        None => (part, Dynamic::UNIT),
+    });
+    let params = Dynamic::from_map(map(params));
+    Dynamic::from_map(map([("name", name.into()), ("params", params)].into_iter()))
+}
+
 fn set_protocol(request: &mut Handle, name: ImmutableString) -> Result<(), Box<EvalAltResult>> {
     let offered = &request.0.requested_protocols;
     if !offered.iter().any(|protocol| *protocol == *name) {
@@ -164,17 +592,15 @@ fn set_protocol(request: &mut Handle, name: ImmutableString) -> Result<(), Box<E
     Ok(())
 }
 
-/// `request.add_header(name, value)`: one more header of the 101. Throws `header` for what is no header.
 fn add_header(
     request: &mut Handle,
     name: ImmutableString,
     value: ImmutableString,
 ) -> Result<(), Box<EvalAltResult>> {
-    if !is_token(&name)
-        || RESERVED
-            .iter()
-            .any(|reserved| name.eq_ignore_ascii_case(reserved))
-    {
+    let is_reserved = RESERVED
+        .iter()
+        .any(|reserved| name.eq_ignore_ascii_case(reserved));
+    if !is_token(&name) || is_reserved {
         return throw(
             "header",
             format!("{:?} is not a header that a handler may add", name.as_str()),
@@ -186,16 +612,11 @@ fn add_header(
             format!("the value of {name} has a line break or another control character"),
         );
     }
-    request
-        .0
-        .answer
-        .borrow_mut()
-        .headers
-        .push((name.into(), value.into()));
+    let mut answer = request.0.answer.borrow_mut();
+    answer.headers.push((name.into(), value.into()));
     Ok(())
 }
 
-/// `request.reject(status[, reason[, body]])`: refuses the handshake. Throws `reject` for a status outside 300 to 599.
 fn reject(
     request: &mut Handle,
     status: i64,

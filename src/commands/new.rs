@@ -1,0 +1,221 @@
+//! `new`: a template under a name of one's own, and what to do with it.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use super::{look, print};
+use crate::config::{Handlers, Script};
+use crate::handlers::{LEAVINGS, Route, SUFFIX, decode_path};
+
+/// A handler to begin with.
+#[derive(Debug)]
+pub struct Template {
+    /// A word.
+    pub name: &'static str,
+    /// A line for the list.
+    pub about: &'static str,
+    /// What a server needs to be told to serve it.
+    flags: &'static str,
+    text: &'static str,
+}
+
+/// Every template: a file of the folder, and its row.
+pub const TEMPLATES: &[Template] = &[
+    Template {
+        name: "echo",
+        about: "answers every message with itself",
+        flags: "",
+        text: include_str!("templates/echo.rhai"),
+    },
+    Template {
+        name: "loop",
+        about: "one function for a whole conversation, as in pywebsocket",
+        flags: "",
+        text: include_str!("templates/loop.rhai"),
+    },
+    Template {
+        name: "timer",
+        about: "speaks by itself, every second",
+        flags: "",
+        text: include_str!("templates/timer.rhai"),
+    },
+    Template {
+        name: "auth",
+        about: "lets in who has a password",
+        flags: "",
+        text: include_str!("templates/auth.rhai"),
+    },
+    Template {
+        name: "json",
+        about: "requests and answers in JSON",
+        flags: "",
+        text: include_str!("templates/json.rhai"),
+    },
+    Template {
+        name: "state",
+        about: "remembers a name and a count for each connection",
+        flags: "",
+        text: include_str!("templates/state.rhai"),
+    },
+    Template {
+        name: "mock",
+        about: "slow answers, errors and lost connections, to test clients with",
+        flags: "",
+        text: include_str!("templates/mock.rhai"),
+    },
+    Template {
+        name: "subprotocol",
+        about: "agrees on a subprotocol",
+        flags: "",
+        text: include_str!("templates/subprotocol.rhai"),
+    },
+    Template {
+        name: "raw",
+        about: "wrong frames, to test clients with; needs --allow-raw",
+        flags: " --allow-raw",
+        text: include_str!("templates/raw.rhai"),
+    },
+];
+
+/// Writes a handler of this name into the folder, and never over another.
+pub fn new(root: &Path, name: &str, template: &Template) -> Result<ExitCode> {
+    let file = file_of(name)?;
+    let path = root.join(&file);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    }
+    let mut created = match File::create_new(&path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            bail!("{} exists: give another name", path.display())
+        }
+        created => created.with_context(|| format!("{} cannot be written", path.display()))?,
+    };
+    created.write_all(template.text.as_bytes())?;
+    print(&next_steps(root, &file, template)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the names of the templates.
+pub fn templates() -> Result<ExitCode> {
+    let width = TEMPLATES
+        .iter()
+        .map(|row| row.name.len())
+        .max()
+        .unwrap_or(0);
+    let list = TEMPLATES
+        .iter()
+        .map(|Template { name, about, .. }| format!("{name:width$}  {about}\n"));
+    print(&list.collect::<String>());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The file of a handler below its folder; `Err` for a name that no client could ask for, or that is not served.
+fn file_of(name: &str) -> Result<String> {
+    let stem = name.strip_suffix(SUFFIX).unwrap_or(name);
+    // As a client asks for it, where a percent sign that stands for itself is escaped.
+    decode_path(&format!("/{}", stem.replace('%', "%25")))
+        .with_context(|| format!("{name:?} is no name for a handler"))?;
+    if stem.split('/').any(str::is_empty) {
+        bail!("{name:?} is no name for a handler: write chat, or room/chat for one in a folder");
+    }
+    if stem.split('/').any(|part| part.starts_with(LEAVINGS)) {
+        bail!(
+            "{name:?} is no name for a handler: files and folders that begin with '.', '#' or '~' are not served"
+        );
+    }
+    Ok(format!("{stem}{SUFFIX}"))
+}
+
+/// What a path of a URL cannot hold as it is. Brackets stay: a reader is to replace them.
+const ESCAPED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}');
+
+/// How to serve the file and where it answers; also what keeps it from that, like another file of the same path.
+fn next_steps(root: &Path, file: &str, template: &Template) -> Result<String> {
+    let mut text = format!("wrote {}\n", root.join(file).display());
+    let handlers = Handlers {
+        root: root.to_owned(),
+        scan_dir: None,
+        map_file: None,
+        outside_root: false,
+    };
+    let (_, report) = look(handlers, Script::default())?;
+    for problem in report.problems.iter().map(|problem| &problem.message) {
+        if problem.contains(file) {
+            let _ = writeln!(text, "warning: {problem}");
+        }
+    }
+    let folder = if root == Path::new(".") {
+        String::new()
+    } else {
+        format!(" -w {}", root.display())
+    };
+    let route = Route::of_file(file)
+        .first()
+        .map(Route::to_string)
+        .unwrap_or_default();
+    let path = utf8_percent_encode(&route, ESCAPED);
+    let flags = template.flags;
+    let _ = write!(
+        text,
+        "\n  serve it:       wsh-server{folder}{flags}\n  connect to it:  ws://localhost:9998{path}\n  read about it:  wsh-server api\n\n\
+         Save the file while it is served, and open connections go on with what it says then.\n"
+    );
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_of;
+
+    #[test]
+    fn names_are_paths_without_tricks() {
+        for (name, file) in [
+            ("chat", "chat_wsh.rhai"),
+            ("chat_wsh.rhai", "chat_wsh.rhai"),
+            ("room/[id]", "room/[id]_wsh.rhai"),
+            ("a b/50%", "a b/50%_wsh.rhai"),
+            ("großer Raum", "großer Raum_wsh.rhai"),
+        ] {
+            assert_eq!(file_of(name).expect(name), file);
+        }
+        for name in [
+            "",
+            "_wsh.rhai",
+            "/",
+            "/chat",
+            "chat/",
+            "a//b",
+            ".",
+            "..",
+            "../chat",
+            "a/../b",
+            "a/./b",
+            ".chat",
+            "a/.b",
+            "#chat",
+            "~chat",
+            "a\\b",
+            "a\0b",
+            "a\nb",
+        ] {
+            assert!(file_of(name).is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Chance.
+
+use rhai::{Blob, EvalAltResult};
+use uuid::Uuid;
+
+use super::bounded::over;
+use super::{Allowed, Function, Package, throw};
+
+/// The functions of chance.
+pub const PACKAGE: Package = Package {
+    name: "random",
+    about: "`random` is quick and can be guessed: for games, samples and delays. What must be secret comes from `random_bytes` or `uuid`.",
+    functions: &[
+        Function {
+            signatures: &[
+                "random() -> float",
+                "random(below: int) -> int",
+                "random(from: int, below: int) -> int",
+            ],
+            about: "A number: from 0.0 to below 1.0, from 0 to below a number, or from one to below another.",
+            throws: &[("random", "if no number is below and not under the first")],
+            allowed: Allowed::Everywhere,
+            example: "let dice = random(1, 7);\n\
+                      ws.send(`${dice >= 1 && dice <= 6}`); // => true",
+            register: |engine, _| {
+                engine
+                    .register_fn("random", fastrand::f64)
+                    .register_fn("random", |below: i64| random(0, below))
+                    .register_fn("random", random);
+            },
+        },
+        Function {
+            signatures: &["random_bytes(count: int) -> blob"],
+            about: "So many bytes from the system's source of secrets: for keys and tokens.",
+            throws: &[
+                (
+                    "random",
+                    "for a negative number, and if the system has none to give",
+                ),
+                ("limit", "for more than 1 MiB"),
+            ],
+            allowed: Allowed::Everywhere,
+            example: "let token = base64_url(random_bytes(24));\n\
+                      ws.send(`${token.len}`); // => 32",
+            register: |engine, settings| {
+                let most = settings.limits.made;
+                engine.register_fn("random_bytes", move |count: i64| random_bytes(count, most));
+            },
+        },
+        Function {
+            signatures: &["uuid() -> string"],
+            about: "A name that nobody else has and nobody guesses: a UUID of version 4.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(`${uuid().len}`); // => 36",
+            register: |engine, _| {
+                engine.register_fn("uuid", || Uuid::new_v4().to_string());
+            },
+        },
+    ],
+};
+
+fn random(from: i64, below: i64) -> Result<i64, Box<EvalAltResult>> {
+    if from >= below {
+        return throw(
+            "random",
+            format!("no number is at least {from} and below {below}"),
+        );
+    }
+    Ok(fastrand::i64(from..below))
+}
+
+fn random_bytes(count: i64, most: usize) -> Result<Blob, Box<EvalAltResult>> {
+    let Ok(count) = usize::try_from(count) else {
+        return throw("random", format!("there are no {count} bytes"));
+    };
+    if count > most {
+        return over("random_bytes", most, "bytes");
+    }
+    let mut bytes = vec![0; count];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(error) => throw("random", format!("the system has no random bytes: {error}")),
+    }
+}

@@ -1,0 +1,243 @@
+//! Faults in print: the excerpt with a caret, whose hook met it over which message, the hint; and into the log with it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
+use rhai::{Dynamic, ImmutableString};
+
+use super::{Fault, Location, Severity};
+use crate::script::hooks::Hook;
+use crate::script::program::Source;
+
+/// A fault as text: message, `file:line:column`, the line with a caret, notes, the hint.
+pub fn render(fault: &Fault, notes: &[String]) -> String {
+    let level = match fault.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let place = match &fault.location {
+        Some(location) => excerpt(&fault.file, location, None),
+        None => Origin::path(&*fault.file).into(),
+    };
+    let call = fault.call.iter();
+    let call = call.map(|call| excerpt(&call.file, &call.location, Some("called here")));
+    let notes = notes.iter().map(|note| Level::NOTE.message(note));
+    let hint = fault.hint.iter().map(|hint| Level::HELP.message(hint));
+    let report = level
+        .primary_title(&*fault.message)
+        .element(place)
+        .elements(call)
+        .elements(notes.chain(hint));
+    Renderer::plain().render(&[report]).to_string()
+}
+
+/// A line with a word marked, as the fault's place or with a label as another.
+fn excerpt<'a>(file: &'a str, location: &'a Location, label: Option<&'a str>) -> Element<'a> {
+    let kind = match label {
+        None => AnnotationKind::Primary,
+        Some(_) => AnnotationKind::Context,
+    };
+    let marked = kind.span(location.span()).label(label);
+    Snippet::source(&*location.text)
+        .line_start(location.line)
+        .path(file)
+        .annotation(marked)
+        .into()
+}
+
+/// A fault that a hook met.
+#[derive(Debug, Clone)]
+pub struct Incident {
+    /// What is wrong.
+    pub fault: Fault,
+    /// Which hook it was.
+    pub hook: Hook,
+    /// The connection's number.
+    pub connection: u64,
+    /// The version of the handler.
+    pub version: u64,
+    /// What the hook was called about: a parameter's name and its value, shortened.
+    pub about: Option<String>,
+}
+
+impl fmt::Display for Incident {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            hook,
+            connection,
+            version,
+            ..
+        } = self;
+        let name = hook.name();
+        let mut whose = format!("in {name} of version {version}");
+        // `on_load` and `on_interval` have none.
+        if *connection != 0 {
+            let _ = write!(whose, ", for connection {connection}");
+        }
+        let notes: Vec<_> = [whose].into_iter().chain(self.about.clone()).collect();
+        out.write_str(&render(&self.fault, &notes))
+    }
+}
+
+/// Logs an incident of a handler; the hint is only worked out for a report that is printed.
+pub fn log(handler: &Source, mut incident: Incident, hint: impl FnOnce(&Fault) -> Option<String>) {
+    let location = incident.fault.location.as_ref();
+    let site = Site {
+        file: handler.file.clone(),
+        hook: incident.hook.name(),
+        line: location.map_or(0, |location| location.line),
+        column: location.map_or(0, |location| location.column),
+    };
+    if !FLOOD.with_borrow_mut(|flood| flood.admits(site)) {
+        return;
+    }
+    incident.fault.hint = hint(&incident.fault);
+    let (hook, connection, version) = (incident.hook.name(), incident.connection, incident.version);
+    let report = format_args!("\n{incident}\n");
+    tracing::error!(hook, connection, handler = handler.file, version, %report, "script fault");
+}
+
+/// Once a second: says how often faults were met that had been reported just before.
+pub fn tick() {
+    for (site, times) in FLOOD.with_borrow_mut(Flood::drain) {
+        let Site {
+            file,
+            hook,
+            line,
+            column,
+        } = site;
+        tracing::error!(
+            hook,
+            handler = file,
+            line,
+            column,
+            "script fault, repeated {times} times"
+        );
+    }
+}
+
+/// Reports of one place that are printed in full in a second. Clients that run into a fault in turn would fill the
+/// disk with them; a developer who tries twice sees both.
+const FULL: u32 = 3;
+
+thread_local! {
+    static FLOOD: RefCell<Flood> = const { RefCell::new(Flood(BTreeMap::new())) };
+}
+
+/// How often a fault was met at each place since the last tick.
+#[derive(Debug)]
+struct Flood(BTreeMap<Site, u32>);
+
+/// Where a hook failed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Site {
+    file: String,
+    hook: &'static str,
+    line: usize,
+    column: usize,
+}
+
+impl Flood {
+    fn admits(&mut self, site: Site) -> bool {
+        let times = self.0.entry(site).or_insert(0);
+        *times += 1;
+        *times <= FULL
+    }
+
+    /// Those that were met more often than was reported.
+    fn drain(&mut self) -> Vec<(Site, u32)> {
+        std::mem::take(&mut self.0)
+            .into_iter()
+            .filter(|(_, times)| *times > FULL)
+            .map(|(site, times)| (site, times - FULL))
+            .collect()
+    }
+}
+
+/// What a hook was called about, kept until it is known whether it is needed.
+#[derive(Debug)]
+pub enum Excerpt {
+    /// Nothing that could be shown.
+    None,
+    /// A message or a name.
+    Text(ImmutableString),
+    /// The first bytes, and how many there were.
+    Binary([u8; 16], usize),
+    /// A close code.
+    Number(i64),
+}
+
+/// Characters of a message that a report shows.
+const MESSAGE: usize = 120;
+
+impl Excerpt {
+    /// What a report would show of an argument.
+    pub fn of(value: &Dynamic) -> Self {
+        if let Ok(text) = value.as_immutable_string_ref() {
+            return Self::Text(text.clone());
+        }
+        if let Ok(blob) = value.as_blob_ref() {
+            let mut front = [0; 16];
+            let shown = blob.len().min(front.len());
+            front[..shown].copy_from_slice(&blob[..shown]);
+            return Self::Binary(front, blob.len());
+        }
+        value.as_int().map_or(Self::None, Self::Number)
+    }
+
+    /// Its bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::None | Self::Number(_) => 0,
+            Self::Text(text) => text.len(),
+            Self::Binary(_, length) => *length,
+        }
+    }
+
+    /// As a note: `message = "hello"`, by the name that the hook's documentation gives it.
+    pub fn note(&self, hook: Hook) -> Option<String> {
+        let name = hook.info().params.get(1)?;
+        match self {
+            Self::None => None,
+            Self::Text(text) => {
+                let front: String = text.chars().take(MESSAGE).collect();
+                let more = if front.len() < text.len() {
+                    format!("… ({} bytes)", text.len())
+                } else {
+                    String::new()
+                };
+                Some(format!("{name} = {front:?}{more}"))
+            }
+            Self::Binary(front, length) => {
+                let front = &front[..(*length).min(front.len())];
+                let more = if front.len() < *length { "… " } else { "" };
+                Some(format!("{name} = {front:02x?} {more}({length} bytes)"))
+            }
+            Self::Number(number) => Some(format!("{name} = {number}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_reported_in_full_at_first_and_then_counted() {
+        let mut flood = Flood(BTreeMap::new());
+        let site = |line| Site {
+            file: "a_wsh.rhai".into(),
+            hook: "on_open",
+            line,
+            column: 1,
+        };
+        let admitted = (0..10).filter(|_| flood.admits(site(1))).count();
+        assert_eq!(admitted, FULL as usize);
+        assert!(flood.admits(site(2)));
+        assert_eq!(flood.drain(), [(site(1), 10 - FULL)]);
+        assert!(flood.admits(site(1)));
+        assert!(flood.drain().is_empty());
+    }
+}

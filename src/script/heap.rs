@@ -1,0 +1,71 @@
+//! The allocator, with a count of the bytes that the current thread holds: what a script makes the process keep.
+//!
+//! Rhai bounds each value and not their number, nor what closures hold; and freeing nested data takes stack for every
+//! level. So a run is bounded by what it holds, of which every level takes a block.
+
+#![allow(
+    unsafe_code,
+    reason = "an allocator cannot be had without; each use says what it relies on"
+)]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
+use std::thread::LocalKey;
+
+use mimalloc::MiMalloc;
+
+/// What a block counts beside its bytes: freeing half a million small ones, which closures in closures can be, takes half a
+/// second in which nobody else's turn comes. So a budget of 64 MiB is at most a quarter of a million blocks.
+const BLOCK: usize = 256;
+
+thread_local! {
+    /// Bytes allocated and bytes freed on this thread. They have no destructors and allocate nothing themselves.
+    static ALLOCATED: Cell<usize> = const { Cell::new(0) };
+    static FREED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// mimalloc, counting.
+#[derive(Debug)]
+pub struct Heap;
+
+/// Bytes that this thread has allocated and not freed, and [`BLOCK`] for each block of them; memory that other threads freed or gave it makes it inexact.
+pub fn held() -> isize {
+    ALLOCATED.get().wrapping_sub(FREED.get()) as isize
+}
+
+/// Bytes that this thread has ever allocated, as a measure of work done; it wraps around.
+pub fn allocated() -> usize {
+    ALLOCATED.get()
+}
+
+fn count(counter: &'static LocalKey<Cell<usize>>, bytes: usize) {
+    counter.set(counter.get().wrapping_add(bytes));
+}
+
+// SAFETY: every call is passed on to mimalloc as it came, and its answer back; counting touches neither.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(&ALLOCATED, layout.size() + BLOCK);
+        // SAFETY: the caller's promise is mimalloc's precondition.
+        unsafe { MiMalloc.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(&ALLOCATED, layout.size() + BLOCK);
+        // SAFETY: as above.
+        unsafe { MiMalloc.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(&FREED, layout.size() + BLOCK);
+        // SAFETY: as above.
+        unsafe { MiMalloc.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(&ALLOCATED, size);
+        count(&FREED, layout.size());
+        // SAFETY: as above.
+        unsafe { MiMalloc.realloc(pointer, layout, size) }
+    }
+}

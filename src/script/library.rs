@@ -1,0 +1,287 @@
+//! Handlers with their modules: the texts of a folder to sources that serve, or to what is wrong with them.
+//!
+//! Workers never look at the folder: a source carries everything that it imports, found and tried here. So the path of
+//! an import must be known before anything runs, and what imports each other is found without running in circles.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use rhai::{AST, ASTNode, Expr, Position, Stmt};
+
+use super::Settings;
+use super::fault::Fault;
+use super::hooks::{HOOKS, Hook};
+use super::meter;
+use super::modules::{Compiler, ModuleText, SUFFIX};
+use super::program::{Program, Source};
+
+/// The modules of a folder, by name.
+#[derive(Debug, Default)]
+pub struct Library {
+    texts: HashMap<String, Result<String, String>>,
+    /// Modules whose imports have been found, each behind those: until one of them changes.
+    linked: HashMap<String, Vec<Arc<ModuleText>>>,
+    versions: u64,
+}
+
+impl Library {
+    /// A module's file has this text, or cannot be read for this reason, or is not there.
+    pub fn set(&mut self, name: &str, text: Option<Result<String, String>>) {
+        self.linked
+            .retain(|_, modules| modules.iter().all(|module| module.name() != name));
+        match text {
+            Some(text) => self.texts.insert(name.to_owned(), text),
+            None => self.texts.remove(name),
+        };
+    }
+
+    /// Why there is no such module.
+    fn missing(&self, name: &str) -> String {
+        let last = |path: &str| path.rsplit('/').next().map(str::to_owned);
+        let mut alike: Vec<_> = self
+            .texts
+            .keys()
+            .filter(|known| last(known) == last(name))
+            .collect();
+        alike.sort();
+        let hint = match alike.first() {
+            Some(known) => format!("; there is {known:?}: paths begin at the handler folder"),
+            None => String::new(),
+        };
+        format!("no module {name:?}: the handler folder has no file {name}{SUFFIX}{hint}")
+    }
+}
+
+/// A handler that serves.
+#[derive(Debug)]
+pub struct Tried {
+    /// Its file with all its modules.
+    pub source: Arc<Source>,
+    /// The hooks that it defines.
+    pub hooks: Vec<Hook>,
+    /// What is probably not meant.
+    pub warnings: Vec<Fault>,
+}
+
+/// What came of trying a handler.
+#[derive(Debug)]
+pub struct Checked {
+    /// What serves, or the fault that keeps it from serving.
+    pub result: Result<Tried, Fault>,
+    /// The modules that it asked for, also those that are not there: when one changes, it must be tried again.
+    pub asked: BTreeSet<String>,
+}
+
+/// Compiles and tries handlers off the workers, as they will.
+#[derive(Debug)]
+pub struct Checker<'l> {
+    compiler: Compiler,
+    library: &'l mut Library,
+    /// The imports of the modules seen so far, so that one that does not compile is parsed once for all who ask for it.
+    imports: HashMap<String, Result<Vec<Import>, Fault>>,
+}
+
+/// An import statement.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Import {
+    position: Position,
+    name: String,
+}
+
+/// A file whose imports are being followed.
+#[derive(Clone, Copy)]
+struct Importer<'a> {
+    file: &'a str,
+    text: &'a str,
+    imports: &'a [Import],
+}
+
+impl Importer<'_> {
+    fn fault(&self, import: &Import, message: String) -> Fault {
+        Fault::new(self.file, self.text, import.position, message)
+    }
+}
+
+impl<'l> Checker<'l> {
+    /// A checker for as long as the library does not change.
+    pub fn new(settings: &Settings, library: &'l mut Library) -> Self {
+        Self {
+            compiler: Compiler::new(settings),
+            library,
+            imports: HashMap::new(),
+        }
+    }
+
+    /// Compiles and tries a handler of this text, or reports why there is none.
+    pub fn check(&mut self, file: &str, text: &Result<String, String>, version: u64) -> Checked {
+        meter::start(Hook::TransferData.budget(&self.compiler.limits));
+        let mut asked = BTreeSet::new();
+        let result = match text {
+            Ok(text) => self.try_handler(file, text, version, &mut asked),
+            Err(why) => Err(Fault::new(file, "", Position::NONE, why)),
+        };
+        Checked { result, asked }
+    }
+
+    fn try_handler(
+        &mut self,
+        file: &str,
+        text: &str,
+        version: u64,
+        asked: &mut BTreeSet<String>,
+    ) -> Result<Tried, Fault> {
+        let ast = self.compiler.parse(file, text)?;
+        let importer = Importer {
+            file,
+            text,
+            imports: &imports(file, text, &ast)?,
+        };
+        let modules = self.link(importer, &mut Vec::new(), asked)?;
+        let source = Arc::new(Source {
+            file: file.to_owned(),
+            text: text.to_owned(),
+            version,
+            modules,
+        });
+        let program = Program::new(&self.compiler, &source, ast)?;
+        let hooks = HOOKS.iter().map(|info| info.hook);
+        Ok(Tried {
+            source,
+            hooks: hooks.filter(|hook| program.has(*hook)).collect(),
+            warnings: program.warnings(self.compiler.allow_raw),
+        })
+    }
+
+    /// Everything that a file imports, directly or not, each behind what it imports itself. `chain` leads from the
+    /// handler to this file.
+    fn link(
+        &mut self,
+        importer: Importer,
+        chain: &mut Vec<String>,
+        asked: &mut BTreeSet<String>,
+    ) -> Result<Vec<Arc<ModuleText>>, Fault> {
+        let mut linked: Vec<Arc<ModuleText>> = Vec::new();
+        let limit = self.compiler.limits.modules;
+        for import in importer.imports {
+            asked.insert(import.name.clone());
+            if let Some(begin) = chain.iter().position(|name| *name == import.name) {
+                let circle = chain[begin..].join(" imports ");
+                let message = format!("an import cycle: {circle} imports {}", import.name);
+                return Err(importer.fault(import, message));
+            }
+            let too_many = || {
+                importer.fault(
+                    import,
+                    format!("a handler imports at most {limit} modules, with theirs"),
+                )
+            };
+            if chain.len() == limit {
+                return Err(too_many());
+            }
+            for module in self.module(importer, import, chain, asked)? {
+                asked.insert(module.name().to_owned());
+                if !linked.contains(&module) {
+                    linked.push(module);
+                }
+            }
+            if linked.len() > limit {
+                return Err(too_many());
+            }
+        }
+        Ok(linked)
+    }
+
+    /// A module behind everything that it imports.
+    fn module(
+        &mut self,
+        importer: Importer,
+        import: &Import,
+        chain: &mut Vec<String>,
+        asked: &mut BTreeSet<String>,
+    ) -> Result<Vec<Arc<ModuleText>>, Fault> {
+        let name = &import.name;
+        if let Some(linked) = self.library.linked.get(name) {
+            return Ok(linked.clone());
+        }
+        let text = match self.library.texts.get(name) {
+            Some(Ok(text)) => text.clone(),
+            Some(Err(why)) => {
+                let message = format!("the module {name:?} cannot be read: {why}");
+                return Err(importer.fault(import, message));
+            }
+            None => return Err(importer.fault(import, self.library.missing(name))),
+        };
+        let file = format!("{name}{SUFFIX}");
+        let parsed = self.imports.entry(name.clone()).or_insert_with(|| {
+            let ast = self.compiler.parse(&file, &text)?;
+            imports(&file, &text, &ast)
+        });
+        let imports = parsed.clone()?;
+        chain.push(name.clone());
+        let importer = Importer {
+            file: &file,
+            text: &text,
+            imports: &imports,
+        };
+        let mut linked = self.link(importer, chain, asked)?;
+        chain.pop();
+        self.library.versions += 1;
+        linked.push(Arc::new(ModuleText {
+            version: self.library.versions,
+            imports: imports.into_iter().map(|import| import.name).collect(),
+            file,
+            text,
+        }));
+        self.library.linked.insert(name.clone(), linked.clone());
+        Ok(linked)
+    }
+}
+
+/// The imports of a file, in order.
+fn imports(file: &str, text: &str, ast: &AST) -> Result<Vec<Import>, Fault> {
+    let mut imports = Vec::new();
+    ast.walk(&mut |path| {
+        if let Some(ASTNode::Stmt(Stmt::Import(import, position))) = path.last() {
+            imports.push(match &import.0 {
+                Expr::StringConstant(name, position) => (*position, Some(name.to_string())),
+                _ => (*position, None),
+            });
+        }
+        true
+    });
+    // Functions come in no order of their own, and the first fault is the one that is told.
+    imports.sort();
+    let checked = imports.into_iter().map(|(position, name)| {
+        let name = match name {
+            Some(name) => check_name(&name).map(|()| name),
+            None => Err(
+                "an import's path must be a plain string: modules are loaded before anything runs"
+                    .into(),
+            ),
+        };
+        name.map(|name| Import { position, name })
+            .map_err(|message| Fault::new(file, text, position, message))
+    });
+    checked.collect()
+}
+
+/// What is wrong with a module's name in an import, in a sentence.
+fn check_name(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let wrong = if name.starts_with('/') {
+        "begins with /: paths begin at the handler folder"
+    } else if name.split('/').any(|part| matches!(part, "." | "..")) {
+        "has a . or .. in it: paths begin at the handler folder, and do not leave it"
+    } else if name.split('/').any(str::is_empty) {
+        "has an empty part"
+    } else if !name.chars().all(|c| plain(c) || c == '/') {
+        "may have only letters, digits, _, - and . between its slashes"
+    } else if name.ends_with(SUFFIX) {
+        "ends in .rhai: leave that out"
+    } else if name.ends_with("_wsh") {
+        "is a handler: move what both need to a module, and import that"
+    } else {
+        return Ok(());
+    };
+    Err(format!("the path {name:?} {wrong}"))
+}
