@@ -99,6 +99,8 @@ async fn long_options_with_dashes_and_with_underscores() {
         "--websock-handlers-map-file=aliases",
         "--document-root=www",
         "--allow-handlers-outside-root-dir",
+        "--allow-raw",
+        "--allow-env=HOME",
         "--workers=1",
         "--log-level=debug",
     ];
@@ -268,6 +270,8 @@ async fn help_and_version() {
         "--websock-handlers-map-file",
         "--document-root",
         "--allow-handlers-outside-root-dir",
+        "--allow-raw",
+        "--allow-env",
         "--workers",
         "--log-level",
     ];

@@ -1,13 +1,22 @@
 //! The handlers that ship: each does what its opening comment says.
 
-use super::support::{Head, Raw, Server, Wire, connect};
+use super::support::{Head, Raw, Request, Server, Wire, connect};
 
 const HANDLERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/handlers");
+/// pywebsocket's examples; `handlers` has them below `/examples`.
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/handlers/examples");
 
 /// The folder itself, as the README's first command serves it.
 async fn serve() -> Server {
     let builder = Server::builder().bare();
     builder.args(["-p", "0", "-w", HANDLERS]).start().await
+}
+
+/// The examples as pywebsocket serves its own.
+async fn serve_examples() -> Server {
+    let map = format!("{EXAMPLES}/handler_map.txt");
+    let builder = Server::builder().bare().args(["-p", "0", "-w", EXAMPLES]);
+    builder.args(["-m", &map, "--allow-raw"]).start().await
 }
 
 #[tokio::test]
@@ -21,27 +30,45 @@ async fn all_compile_without_a_remark() {
 #[tokio::test]
 async fn the_ready_list_names_each_one() {
     let server = serve().await;
-    for name in [
+    let shipped = [
+        "basic_auth",
         "chat_name",
         "close",
         "cookie",
         "echo",
         "handshake_protocol",
         "origin_check",
-    ] {
-        let file = format!("{name}_wsh.rhai");
-        let line = server
-            .printed([&format!("/{name} "), &*file, "transfer_data"])
-            .await;
-        assert!(line.starts_with("  /"), "{line}");
+    ];
+    let examples = [
+        "abort",
+        "abort_handshake",
+        "bench",
+        "benchmark_helper",
+        "close",
+        "cookie",
+        "echo",
+        "echo_noext",
+        "hsts",
+        "internal_error",
+        "origin_check",
+    ];
+    // So many of them and no more, or this file lacks a test.
+    for (folder, names) in [("", &shipped[..]), ("examples/", &examples)] {
+        for name in names {
+            let (path, file) = (
+                format!("  /{folder}{name} "),
+                format!(" {folder}{name}_wsh.rhai"),
+            );
+            let line = server.printed([&*path, &*file, "transfer_data"]).await;
+            assert!(line.starts_with(&path), "{line}");
+        }
+        let files = std::fs::read_dir(format!("{HANDLERS}/{folder}")).expect("the folder");
+        let handlers = files.filter(|file| {
+            let name = file.as_ref().expect("an entry").file_name();
+            name.to_string_lossy().ends_with("_wsh.rhai")
+        });
+        assert_eq!(handlers.count(), names.len(), "{folder}");
     }
-    // The six of them and no seventh, or this file lacks its test.
-    let files = std::fs::read_dir(HANDLERS).expect("the shipped folder");
-    let handlers = files.filter(|file| {
-        let name = file.as_ref().expect("an entry").file_name();
-        name.to_string_lossy().ends_with("_wsh.rhai")
-    });
-    assert_eq!(handlers.count(), 6);
 }
 
 #[tokio::test]
@@ -206,6 +233,214 @@ async fn handshake_protocol_picks_the_best_of_the_offer() {
     assert_eq!(offer_of(&mut raw, "soap").await.status, 400);
     let mut raw = Raw::connect(&server).await;
     assert_eq!(raw.handshake("/handshake_protocol", &[]).await.status, 400);
+}
+
+#[tokio::test]
+async fn basic_auth_asks_for_a_name_and_a_password() {
+    let server = serve().await;
+    for credentials in [
+        None,
+        Some("Basic YWRhOmhvcHBlcg=="),
+        Some("Basic bm9ib2R5Og=="),
+        Some("Basic YWRh"),
+        Some("Basic ?"),
+        Some("Bearer YWRhOmxvdmVsYWNl"),
+    ] {
+        let mut raw = Raw::connect(&server).await;
+        let headers = credentials.map(|credentials| ("Authorization", credentials));
+        let head = raw.handshake("/basic_auth", headers.as_slice()).await;
+        assert_eq!(head.status, 401, "{credentials:?}");
+        let realm = Some("Basic realm=\"wsh-server\"");
+        assert_eq!(head.header("WWW-Authenticate"), realm);
+        assert_eq!(raw.body(&head).await, b"Say who you are.\n");
+    }
+    for scheme in ["Basic", "basic"] {
+        let mut raw = Raw::connect(&server).await;
+        let ada = format!("{scheme} YWRhOmxvdmVsYWNl");
+        let head = raw
+            .handshake("/basic_auth", &[("Authorization", &ada)])
+            .await;
+        head.expect_upgrade();
+        raw.send(Wire::text("hello").bytes()).await;
+        raw.expect_text("ada says: hello").await;
+    }
+}
+
+/// The alias of `handler_map.txt`, too.
+#[tokio::test]
+async fn pywebsockets_echo() {
+    let server = serve_examples().await;
+    for path in ["/echo", "/", "/echo_noext"] {
+        let mut raw = Raw::connect(&server).await;
+        let offer = [("Sec-WebSocket-Extensions", "permessage-deflate")];
+        let head = raw.handshake(path, &offer).await;
+        head.expect_upgrade();
+        assert_eq!(head.header("Sec-WebSocket-Extensions"), None);
+        raw.echoes(2).await;
+        for data in [&[][..], &[0, 255], b"Goodbye"] {
+            raw.send(Wire::binary(data).bytes()).await;
+            raw.expect_frame(2, data).await;
+        }
+        raw.send(Wire::text("Goodbye").bytes()).await;
+        raw.expect_text("Goodbye").await;
+        raw.answer_close(1000).await;
+        raw.expect_eof().await;
+
+        let mut raw = Raw::open(&server, path).await;
+        raw.send(Wire::close(1001, "").bytes()).await;
+        raw.expect_close(1001).await;
+        raw.expect_eof().await;
+    }
+}
+
+#[tokio::test]
+async fn pywebsockets_close() {
+    let server = serve_examples().await;
+    for (message, close) in [
+        ("1000 ", &b"\x88\x02\x03\xe8"[..]),
+        ("3000 see you", b"\x88\x09\x0b\xb8see you"),
+        // What must not be sent, and what is no code and reason, are mistakes.
+        ("1005 no status", b"\x88\x02\x03\xf3"),
+        ("3000", b"\x88\x02\x03\xf3"),
+    ] {
+        let mut raw = Raw::open(&server, "/close").await;
+        raw.send(Wire::text(message).bytes()).await;
+        raw.expect_bytes(close).await;
+        raw.send(Wire::close(1000, "").bytes()).await;
+        raw.expect_eof().await;
+    }
+    for close in [Wire::close(4001, "mine"), Wire::empty_close()] {
+        let mut raw = Raw::open(&server, "/close").await;
+        raw.send(close.bytes()).await;
+        raw.expect_bytes(close.unmasked().bytes()).await;
+        raw.expect_eof().await;
+    }
+}
+
+#[tokio::test]
+async fn pywebsockets_aborts() {
+    let server = serve_examples().await;
+    Raw::open(&server, "/abort").await.expect_eof().await;
+
+    let mut raw = Raw::connect(&server).await;
+    raw.send(Request::upgrade("/abort_handshake").bytes()).await;
+    raw.expect_eof().await;
+}
+
+#[tokio::test]
+async fn pywebsockets_internal_error() {
+    let server = serve_examples().await;
+    let mut raw = Raw::open(&server, "/internal_error").await;
+    raw.answer_close(1011).await;
+    raw.expect_eof().await;
+    server.fault("on_open").await;
+    server.until_logged(&["Intentional"]).await;
+}
+
+#[tokio::test]
+async fn pywebsockets_origin_check() {
+    let server = serve_examples().await;
+    let origin = ("Origin", "http://example.com");
+    for headers in [&[][..], &[("Origin", "http://example.org")]] {
+        let mut raw = Raw::connect(&server).await;
+        assert_eq!(raw.handshake("/origin_check", headers).await.status, 403);
+    }
+    let mut raw = Raw::connect(&server).await;
+    let head = raw.handshake("/origin_check?a=1", &[origin]).await;
+    head.expect_upgrade();
+    raw.expect_bytes("origin_check_wsh.rhai is called for /origin_check?a=1, None")
+        .await;
+    raw.answer_close(1000).await;
+    raw.expect_eof().await;
+
+    // Without the flag the bytes stay here.
+    let server = Server::builder().bare().args(["-p", "0", "-w", EXAMPLES]);
+    let server = server.start().await;
+    let mut raw = Raw::connect(&server).await;
+    raw.handshake("/origin_check", &[origin])
+        .await
+        .expect_upgrade();
+    raw.expect_close(1011).await;
+    server.until_logged(&["--allow-raw"]).await;
+}
+
+#[tokio::test]
+async fn pywebsockets_headers() {
+    let server = serve_examples().await;
+    let mut raw = Raw::connect(&server).await;
+    let head = raw.handshake("/hsts", &[]).await;
+    head.expect_upgrade();
+    let header = head.header("Strict-Transport-Security");
+    assert_eq!(header, Some("max-age=86400"));
+    raw.expect_text("Hello").await;
+    raw.answer_close(1000).await;
+
+    for (path, expected) in [
+        ("/cookie", &[][..]),
+        ("/cookie?set", &["foo=bar; Max-Age=86400"]),
+        (
+            "/cookie?set_httponly",
+            &["httpOnlyFoo=bar; Max-Age=86400; httpOnly"],
+        ),
+        (
+            "/cookie?clear",
+            &["foo=0; Max-Age=0", "httpOnlyFoo=0; Max-Age=0"],
+        ),
+    ] {
+        let mut raw = Raw::connect(&server).await;
+        let head = raw.handshake(path, &[]).await;
+        head.expect_upgrade();
+        assert_eq!(cookies_of(&head), expected, "{path}");
+        raw.answer_close(1000).await;
+        raw.expect_eof().await;
+    }
+}
+
+#[tokio::test]
+async fn pywebsockets_bench() {
+    let server = serve_examples().await;
+    for (order, count) in [("0.001 3 text", 3), ("0 100 text", 100), ("1 0 text", 0)] {
+        let mut raw = Raw::open(&server, "/bench").await;
+        raw.send(Wire::text(order).bytes()).await;
+        for _ in 0..count {
+            raw.expect_text("text").await;
+        }
+        raw.answer_close(1000).await;
+        raw.expect_eof().await;
+    }
+    let mut raw = Raw::open(&server, "/bench").await;
+    raw.send(Wire::text("10 times text please").bytes()).await;
+    raw.expect_close(1011).await;
+    server.until_logged(&["WAIT COUNT TEXT"]).await;
+}
+
+#[tokio::test]
+async fn pywebsockets_benchmark_helper() {
+    let server = serve_examples().await;
+    let mut raw = Raw::open(&server, "/benchmark_helper").await;
+    for size in [0, 1, 10_240_000] {
+        raw.send(Wire::text(format!("receive {size}")).bytes())
+            .await;
+        raw.expect_frame(2, vec![b'a'; size]).await;
+        for verifies in [0, 1] {
+            raw.send(Wire::text(format!("send {verifies}")).bytes())
+                .await;
+            raw.send(Wire::binary(vec![b'a'; size]).bytes()).await;
+            raw.expect_text(&size.to_string()).await;
+        }
+    }
+    raw.send(Wire::text("send 0").bytes()).await;
+    raw.send(Wire::binary("abc").bytes()).await;
+    raw.expect_text("3").await;
+    raw.send(Wire::text("send 1").bytes()).await;
+    raw.send(Wire::binary("abc").bytes()).await;
+    raw.expect_close(1011).await;
+
+    for command in ["receive", "receive many", "fetch 1", ""] {
+        let mut raw = Raw::open(&server, "/benchmark_helper").await;
+        raw.send(Wire::text(command).bytes()).await;
+        raw.expect_close(1011).await;
+    }
 }
 
 async fn offer_of(raw: &mut Raw, offer: &str) -> Head {

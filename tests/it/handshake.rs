@@ -1002,7 +1002,7 @@ async fn h31_half_requests_that_are_reset_leave_nothing() {
     let half = upgrade().bytes();
     let half = &half[..half.len() / 2];
     let mut echo = Raw::open(&server, "/echo").await;
-    let before = (server.descriptors(), server.memory().now);
+    let before = (server.sockets(), server.memory().now);
     for _ in 0..20 {
         let mut batch = Vec::new();
         for _ in 0..100 {
@@ -1013,7 +1013,7 @@ async fn h31_half_requests_that_are_reset_leave_nothing() {
         batch.into_iter().for_each(Raw::reset);
     }
     within("the descriptors to be closed", async {
-        while server.descriptors() > before.0 {
+        while server.sockets() > before.0 {
             echo.send(Wire::text("still there").bytes()).await;
             echo.expect_text("still there").await;
         }

@@ -3,14 +3,24 @@
 
 mod support;
 
+mod capabilities;
 mod cli;
 mod close;
+mod commands;
 mod echo;
 mod examples;
+mod faults;
 mod frames;
 mod handlers;
 mod handshake;
+mod hooks;
+mod hostile;
+mod modules;
 mod oracle;
+mod packages;
 mod page;
+mod porting;
+mod reference;
 mod reload;
 mod runtime;
+mod wpt;

@@ -11,7 +11,9 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsh_server::config::limits;
-use wsh_server::websocket::{Close, Connection, Event, Message, Outbox, Outcome, Session, Shared};
+use wsh_server::websocket::{
+    Close, Connection, Event, Heed, Message, Outbox, Outcome, Session, Shared,
+};
 
 use crate::support::Wire;
 
@@ -263,7 +265,11 @@ impl Session for Echo {
             Event::Message(Message::Binary(data)) => {
                 outbox.send_binary(&data).expect("it is open");
             }
-            Event::CloseRequested(_) => unreachable!("it does not answer a Close"),
+            Event::Ping(_)
+            | Event::Pong(_)
+            | Event::Frame(_)
+            | Event::Due
+            | Event::CloseRequested(_) => unreachable!("it heeds nothing of the kind"),
             Event::Closed {
                 code, was_clean, ..
             } => self.ends.borrow_mut().push((code, was_clean)),
@@ -277,7 +283,11 @@ impl Session for Echo {
 
     fn cancel(&mut self) {}
 
-    fn answers_close(&self) -> bool {
+    fn poll_due(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
+    fn heeds(&self, _: Heed) -> bool {
         false
     }
 }

@@ -23,7 +23,6 @@ const LEFT_OUT: &[(&str, &str)] = &[
         "W15",
         "needs a file system without events; to the server it is W16 for every file",
     ),
-    ("W20", "handlers import no modules yet"),
 ];
 
 #[test]
@@ -553,6 +552,40 @@ async fn w19_a_slow_compile_holds_up_nobody() {
     client.echoes(50).await;
     server.write("echo_wsh.rhai", answering("new"));
     client.until_answer("new").await;
+}
+
+#[tokio::test]
+async fn w20_a_shared_module_edited_is_one_publication() {
+    const HANDLERS: usize = 10;
+    let module = |version: u32| format!("fn version() {{ \"{version}\" }}\n");
+    let user = "import \"lib/shared\" as common;\n\
+                fn transfer_data(ws, message) {\n    \
+                ws.send(common::version());\n}\n";
+    // One worker, so that one publication is one moment.
+    let mut builder = Server::builder()
+        .workers(1)
+        .file("lib/shared.rhai", module(0))
+        .file("beside_wsh.rhai", ECHO);
+    for number in 0..HANDLERS {
+        builder = builder.file(&format!("user{number}_wsh.rhai"), user);
+    }
+    let server = builder.start().await;
+    let mut clients = Vec::new();
+    for number in 0..HANDLERS {
+        clients.push(connect(server.url(&format!("/user{number}"))).await);
+    }
+    for version in 1..=5 {
+        server.write("lib/shared.rhai", module(version));
+        let first = version as usize % HANDLERS;
+        clients[first].until_answer(&version.to_string()).await;
+        for client in &mut clients {
+            client.send_text("?").await;
+            assert_eq!(client.next_text().await, version.to_string());
+        }
+    }
+    settle(&server, "").await;
+    assert_eq!(server.count(["handler reloaded", "user3_wsh.rhai"]), 5);
+    assert_eq!(server.count(["handler reloaded", "beside_wsh.rhai"]), 0);
 }
 
 #[tokio::test]

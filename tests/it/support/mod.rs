@@ -24,7 +24,7 @@ pub use frame::{Frame, Length, Wire};
 pub use probe::answering;
 pub use raw::{Head, Raw};
 pub use request::Request;
-pub use server::Server;
+pub use server::{Builder, Finished, Server};
 
 /// The three-line handler that most tests serve.
 pub const ECHO: &str = "fn transfer_data(ws, message) {\n    ws.send(message);\n}\n";

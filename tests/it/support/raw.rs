@@ -51,6 +51,12 @@ impl Raw {
         self.head().await
     }
 
+    /// This end's port, by which the server knows the connection.
+    pub fn port(&self) -> u16 {
+        let address = self.stream.get_ref().local_addr();
+        address.expect("a connected socket").port()
+    }
+
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let writing = self.stream.get_mut().write_all(bytes.as_ref());
         within("room to send", writing).await.expect("send");
@@ -175,6 +181,19 @@ impl Raw {
     /// A Close without code and reason.
     pub async fn expect_empty_close(&mut self) {
         self.expect_frame(8, []).await;
+    }
+
+    /// Exactly these bytes next, whatever they mean.
+    pub async fn expect_bytes(&mut self, bytes: impl AsRef<[u8]>) {
+        let found = self.exactly(bytes.as_ref().len()).await;
+        assert_eq!(Shown(&found), Shown(bytes.as_ref()));
+    }
+
+    /// A text that is JSON.
+    pub async fn json(&mut self) -> serde_json::Value {
+        let frame = self.frame().await;
+        assert!(frame.fin && frame.opcode == 1, "JSON expected: {frame:?}");
+        serde_json::from_slice(&frame.payload).expect("JSON")
     }
 
     /// FIN, with nothing before it; a reset is a failure.

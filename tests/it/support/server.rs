@@ -34,6 +34,7 @@ impl Server {
             workers: 2,
             bare: false,
             args: Vec::new(),
+            env: Vec::new(),
         }
     }
 
@@ -66,10 +67,12 @@ impl Server {
         }
     }
 
-    /// How many files and sockets it has open.
-    pub fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
-            .expect("/proc")
+    /// How many sockets it has open. Its files are none of a test's business: the watcher opens some after the ready line.
+    pub fn sockets(&self) -> usize {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("/proc");
+        let targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        targets
+            .filter(|target| target.to_string_lossy().starts_with("socket:"))
             .count()
     }
 
@@ -201,6 +204,7 @@ pub struct Builder {
     workers: usize,
     bare: bool,
     args: Vec<OsString>,
+    env: Vec<(&'static str, &'static str)>,
 }
 
 impl Builder {
@@ -228,6 +232,12 @@ impl Builder {
 
     pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// One more variable of its environment.
+    pub fn env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.env.push((name, value));
         self
     }
 
@@ -285,6 +295,7 @@ impl Builder {
             .current_dir(self.dir.path())
             .env_remove("RUST_LOG")
             .env("NO_COLOR", "1")
+            .envs(self.env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -1,0 +1,782 @@
+//! What people read when a script is wrong: every kind of fault once, word for word as in `tests/golden/faults`.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test it faults` writes the files anew; the difference is for the review.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::support::{ECHO, Raw, Server, Wire, within};
+
+/// Scripts with something that `check` reports.
+const CHECKED: &[(&str, &str)] = &[
+    (
+        "both_ways",
+        "fn transfer_data(ws) {\n    ws.receive();\n}\n\nfn transfer_data(ws, message) {\n    ws.send(message);\n}\n",
+    ),
+    (
+        "frames_without_the_flag",
+        "fn transfer_data(ws, message) {}\n\nfn on_frame(ws, frame) {}\n",
+    ),
+    (
+        "semicolon",
+        "fn transfer_data(ws, message) {\n    let name = message\n    ws.send(name);\n}\n",
+    ),
+    (
+        "brace",
+        "fn transfer_data(ws, message) {\n    if message == \"a\" {\n        ws.send(message);\n}\n",
+    ),
+    (
+        "bracket",
+        "fn transfer_data(ws, message) {\n    ws.send(message.to_upper(;\n}\n",
+    ),
+    (
+        "too_many_braces",
+        "fn transfer_data(ws, message) {\n    ws.send(message); }\n}\n",
+    ),
+    (
+        "open_text",
+        "fn transfer_data(ws, message) {\n    ws.send(\"hello);\n}\n",
+    ),
+    (
+        "single_quotes",
+        "fn transfer_data(ws, message) {\n    ws.send('hello');\n}\n",
+    ),
+    (
+        "escape",
+        "fn transfer_data(ws, message) {\n    ws.send(\"100\\%\");\n}\n",
+    ),
+    (
+        "letters",
+        "fn transfer_data(ws, message) {\n    let größe = message.len;\n}\n",
+    ),
+    (
+        "misspelt_variable",
+        "fn transfer_data(ws, message) {\n    ws.send(mesage);\n}\n",
+    ),
+    (
+        "misspelt_in_a_template",
+        "fn transfer_data(ws, message) {\n    let user = #{ name: \"Ada\" };\n    ws.send(`${message} for ${usr.name}!`);\n}\n",
+    ),
+    (
+        "word_of_python",
+        "fn transfer_data(ws, message) {\n    if message == None { ws.close(); }\n}\n",
+    ),
+    (
+        "word_of_javascript",
+        "fn transfer_data(ws, message) {\n    var name = message;\n}\n",
+    ),
+    (
+        "and",
+        "fn transfer_data(ws, message) {\n    if message == \"a\" and ws.id == \"1\" { ws.close(); }\n}\n",
+    ),
+    (
+        "increment",
+        "fn transfer_data(ws, message) {\n    let n = 1;\n    n++;\n}\n",
+    ),
+    (
+        "c_loop",
+        "fn transfer_data(ws, message) {\n    for (i = 0; i < 3; i += 1) { ws.send(message); }\n}\n",
+    ),
+    (
+        "assignment",
+        "fn transfer_data(ws, message) {\n    name = message;\n}\n",
+    ),
+    (
+        "map_literal",
+        "fn transfer_data(ws, message) {\n    ws.send({name: message});\n}\n",
+    ),
+    (
+        "constant_in_a_function",
+        "const GREETING = \"hello\";\nfn transfer_data(ws, message) {\n    ws.send(GREETING);\n}\n",
+    ),
+    (
+        "variable_of_the_top_level",
+        "let count = 0;\nfn transfer_data(ws, message) {\n    count += 1;\n}\n",
+    ),
+    (
+        "ws_in_a_helper",
+        "fn transfer_data(ws, message) {\n    reply(message);\n}\nfn reply(text) {\n    ws.send(text);\n}\n",
+    ),
+    (
+        "ws_at_the_top",
+        "ws.send(\"hello\");\nfn transfer_data(ws, message) { }\n",
+    ),
+    (
+        "function_without_parentheses",
+        "fn transfer_data(ws, message) {\n    print message;\n}\n",
+    ),
+    (
+        "own_name_that_is_foreign",
+        "fn transfer_data(ws, message) {\n    let object = #{ name: message }\n    object.name = \"x\";\n}\n",
+    ),
+    (
+        "function_inside",
+        "fn transfer_data(ws, message) {\n    fn double(x) { x * 2 }\n}\n",
+    ),
+    (
+        "constant_changed",
+        "fn transfer_data(ws, message) {\n    const N = 1;\n    N += 1;\n}\n",
+    ),
+    (
+        "unknown_module",
+        "fn transfer_data(ws, message) {\n    chat::join(ws);\n}\n",
+    ),
+    (
+        "eval",
+        "fn transfer_data(ws, message) {\n    eval(message);\n}\n",
+    ),
+    (
+        "top_level_run",
+        "const LIMITS = [1, 2][7];\nfn transfer_data(ws, message) { }\n",
+    ),
+    ("no_hook", "fn on_open(ws) { }\n"),
+    (
+        "nearly_a_hook",
+        "fn on_opne(ws) { }\nfn transfer_data(ws, message) { }\n",
+    ),
+    (
+        "wrong_parameters",
+        "fn transfer_data(ws, message) { }\nfn on_close(ws) { }\n",
+    ),
+    (
+        "name_of_the_browser",
+        "fn onMessage(ws, message) { }\nfn transfer_data(ws, message) { }\n",
+    ),
+    (
+        "name_of_pywebsocket",
+        "fn web_socket_transfer_data(request) { }\n",
+    ),
+    (
+        "name_of_pywebsocket_too",
+        "fn web_socket_do_extra_handshake(request) { }\nfn transfer_data(ws, message) { }\n",
+    ),
+    (
+        "constant_of_a_closure",
+        "let count = 0;\nconst inc = || { count += 1; count };\nfn transfer_data(ws, message) { }\n",
+    ),
+    (
+        "arrow",
+        "fn transfer_data(ws, message) {\n    let doubled = [1].map(n => n * 2);\n}\n",
+    ),
+    (
+        "foreach",
+        "fn transfer_data(ws, message) {\n    foreach item in [1, 2] { ws.send(item); }\n}\n",
+    ),
+    (
+        "raise",
+        "fn transfer_data(ws, message) {\n    raise \"x\";\n}\n",
+    ),
+    (
+        "bytes_literal",
+        "fn transfer_data(ws, message) {\n    ws.send(b\"xx\");\n}\n",
+    ),
+    (
+        "format_literal",
+        "fn transfer_data(ws, message) {\n    ws.send(f'hi {message}');\n}\n",
+    ),
+    (
+        "json_literal",
+        "fn transfer_data(ws, message) {\n    let user = {\"name\": 1};\n}\n",
+    ),
+    (
+        "type_written",
+        "fn transfer_data(ws, message) {\n    let n: int = 1;\n}\n",
+    ),
+    (
+        "assignment_in_a_condition",
+        "fn transfer_data(ws, message) {\n    let x = 1;\n    if (x = 1) { ws.close(); }\n}\n",
+    ),
+    (
+        "delete",
+        "fn transfer_data(ws, message) {\n    let o = #{ a: 1 };\n    delete o.a;\n}\n",
+    ),
+    (
+        "slice",
+        "fn transfer_data(ws, message) {\n    ws.send(message[1:]);\n}\n",
+    ),
+    ("pass", "fn transfer_data(ws, message) {\n    pass\n}\n"),
+    (
+        "finally",
+        "fn transfer_data(ws, message) {\n    try { ws.close(); } catch (e) { } finally { }\n}\n",
+    ),
+    (
+        "c_loop_with_let",
+        "fn transfer_data(ws, message) {\n    for (let i = 0; i < 3; i++) { ws.send(message); }\n}\n",
+    ),
+    (
+        "or_for_a_default",
+        "fn transfer_data(ws, message) {\n    let name = ws.query_params.name || \"nobody\";\n}\n",
+    ),
+];
+
+/// Scripts that fail when they run, and what makes them.
+const RUN: &[(&str, By, &str)] = &[
+    (
+        "unknown_function",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    greet(ws);\n}\n",
+    ),
+    (
+        "misspelt_function",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    slepe(1.0);\n}\n",
+    ),
+    (
+        "misspelt_method",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.clsoe(1000);\n}\n",
+    ),
+    (
+        "misspelt_property",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.send(ws.pth);\n}\n",
+    ),
+    (
+        "name_of_javascript",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    if message.startsWith(\"a\") { ws.close(); }\n}\n",
+    ),
+    (
+        "read_only",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.path = \"/other\";\n}\n",
+    ),
+    (
+        "wrong_value",
+        By::Handshake,
+        "fn do_extra_handshake(request) {\n    request.protocol = 1;\n}\nfn transfer_data(ws, message) { }\n",
+    ),
+    (
+        "function_as_property",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    let upper = message.to_upper;\n}\n",
+    ),
+    (
+        "wrong_types",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    sleep(message);\n}\n",
+    ),
+    (
+        "wrong_count",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    reply(ws);\n}\nfn reply(ws, text) {\n    ws.send(text);\n}\n",
+    ),
+    (
+        "wrong_object",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.send(`${message.to_int() + 1}`);\n}\n",
+    ),
+    (
+        "nothing",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    let user = #{ name: \"Ada\" };\n    ws.send(user.nmae.to_upper());\n}\n",
+    ),
+    (
+        "operator",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.send(`${message - 1}`);\n}\n",
+    ),
+    (
+        "condition",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    if message { ws.close(); }\n}\n",
+    ),
+    (
+        "loop_over_a_map",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    let users = #{ ada: 1 };\n    for user in users { ws.send(user); }\n}\n",
+    ),
+    (
+        "in",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    if message in ws { ws.close(); }\n}\n",
+    ),
+    (
+        "out_of_bounds",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    let parts = message.split(\",\");\n    ws.send(parts[7]);\n}\n",
+    ),
+    (
+        "no_index",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.send(ws[0]);\n}\n",
+    ),
+    (
+        "closure",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    [1, 2].map(|a, b, c| a);\n}\n",
+    ),
+    (
+        "variable_called",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    let double = |x| x * 2;\n    ws.send(`${double(2)}`);\n}\n",
+    ),
+    (
+        "this_in_a_function",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    count();\n}\nfn count() {\n    this.count = 1;\n}\n",
+    ),
+    (
+        "this_in_a_closure",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    this.factor = 2;\n    [1, 2].map(|x| x * this.factor);\n}\n",
+    ),
+    (
+        "misspelt_constant",
+        TEXT,
+        "const GREETING = \"hello\";\nfn transfer_data(ws, message) {\n    ws.send(global::GRETING);\n}\n",
+    ),
+    (
+        "constant_method",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    const ALL = [1];\n    ALL.push(2);\n}\n",
+    ),
+    (
+        "division",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    let n = message.len - 5;\n    ws.send(`${1 / n}`);\n}\n",
+    ),
+    (
+        "no_number",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.send(`${parse_int(message)}`);\n}\n",
+    ),
+    (
+        "name_of_a_peer",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    let name = \"f\";\n    for turn in 0..12 { name += name; }\n    \
+         Fn(name).call(1);\n}\n",
+    ),
+    (
+        "no_name_of_a_peer",
+        By::Text("\n\u{1b}[31m forged"),
+        "fn transfer_data(ws, message) {\n    Fn(message).call(1);\n}\n",
+    ),
+    (
+        "in_a_module",
+        TEXT,
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::half(message));\n}\n",
+    ),
+    (
+        "misspelt_in_a_module",
+        TEXT,
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::hlaf(message));\n}\n",
+    ),
+    (
+        "wrong_count_in_a_module",
+        TEXT,
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::half(message, 2));\n}\n",
+    ),
+    (
+        "private_in_a_module",
+        TEXT,
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::cut(message));\n}\n",
+    ),
+    (
+        "closure_to_a_module",
+        TEXT,
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::changed(message, |a, b| a));\n}\n",
+    ),
+    (
+        "too_deep",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    down(0);\n}\nfn down(n) {\n    down(n + 1)\n}\n",
+    ),
+    (
+        "too_large",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    loop { message += message; }\n}\n",
+    ),
+    (
+        "thrown",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    throw #{ code: 7, text: `no\n${message}` };\n}\n",
+    ),
+    (
+        "of_the_host",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.close(1005);\n}\n",
+    ),
+    (
+        "state",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    let deep = [];\n    for level in 0..200 { deep = [deep]; }\n    \
+                     this.deep = deep;\n    for turn in 0..10_000 { this.turn = turn; }\n}\n",
+    ),
+    (
+        "long_message",
+        By::Text(
+            "0123456789\n\u{1b}[31m\u{202e}0123456789012345678901234567890123456789012345678901234567890123456789\
+                               01234567890123456789012345678901234567890",
+        ),
+        "fn transfer_data(ws, message) {\n    throw message;\n}\n",
+    ),
+    (
+        "binary_message",
+        By::Binary(b"\x00\xff0123456789abcdefghij"),
+        "fn transfer_data(ws, message) {\n    throw \"text only\";\n}\n",
+    ),
+    (
+        "far_to_the_right",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    let text = \"one two three four five six seven eight nine ten eleven twelve thirteen fourteen \
+         fifteen sixteen seventeen\"; ws.send(text.sub_str(7)); let more = \"one two three four five six seven eight nine ten \
+         eleven twelve thirteen fourteen fifteen sixteen\";\n}\n",
+    ),
+    (
+        "handshake",
+        By::Handshake,
+        "fn do_extra_handshake(request) {\n    request.reject(\"no\");\n}\nfn transfer_data(ws, message) { }\n",
+    ),
+    (
+        "closing",
+        By::Close,
+        "fn passive_closing_handshake(ws, code, reason) {\n    \"bye\"\n}\nfn transfer_data(ws, message) { }\n",
+    ),
+    (
+        "changed_in_place",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.send(message.trim());\n}\n",
+    ),
+    (
+        "property_for_a_hook",
+        TEXT,
+        "fn on_open(ws) {\n    ws.onmessage = |m| { ws.send(m); };\n}\nfn transfer_data(ws, message) { }\n",
+    ),
+    (
+        "unknown_property_set",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.user = message;\n}\n",
+    ),
+    (
+        "in_use",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    let all = [1, 2];\n    all.map(|x| all.push(x));\n}\n",
+    ),
+    (
+        "stream_of_pywebsocket",
+        TEXT,
+        "fn transfer_data(request) {\n    let line = request.ws_stream.receive_message();\n}\n",
+    ),
+    (
+        "timer_of_a_function",
+        TEXT,
+        "fn on_timer(ws, name) { }\nfn later(ws) { }\nfn transfer_data(ws, message) {\n    ws.after(1, later);\n}\n",
+    ),
+    (
+        "for_each",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    [1, 2].forEach(|x| ws.send(`${x}`));\n}\n",
+    ),
+    (
+        "join",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.send([\"a\", \"b\"].join(\",\"));\n}\n",
+    ),
+    (
+        "encode",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.send(message.encode());\n}\n",
+    ),
+    (
+        "decode",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.send(to_blob(message).decode());\n}\n",
+    ),
+    (
+        "append",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    let list = [1];\n    list.append(5);\n}\n",
+    ),
+    (
+        "int_of",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    let n = int(\"5\");\n}\n",
+    ),
+    (
+        "str_of",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.send(str(5));\n}\n",
+    ),
+    (
+        "request_of_ws",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.send(ws.request.path);\n}\n",
+    ),
+    (
+        "export_of_a_module",
+        TEXT,
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::NOPE);\n}\n",
+    ),
+    (
+        "message_of_a_thrown_text",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    try { throw \"no\"; } catch (e) { ws.send(e.message); }\n}\n",
+    ),
+    (
+        "type_of_an_argument",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    ws.send(1);\n}\n",
+    ),
+    (
+        "set_timeout",
+        TEXT,
+        "fn transfer_data(ws, message) {\n    setTimeout(|| ws.close(), 1000);\n}\n",
+    ),
+];
+
+/// What some of them import.
+const MODULE: (&str, &str) = (
+    "lib/texts.rhai",
+    "fn half(text) {\n    text.sub_string(text.len / 2.0)\n}\nprivate fn cut(text) {\n    text\n}\nfn changed(text, change) {\n    change.call(text)\n}\n",
+);
+
+/// What a client does to a script.
+#[derive(Clone, Copy)]
+enum By {
+    Text(&'static str),
+    Binary(&'static [u8]),
+    Close,
+    Handshake,
+}
+
+const TEXT: By = By::Text("hello");
+
+#[tokio::test]
+async fn checked() {
+    let files: Vec<_> = CHECKED
+        .iter()
+        .map(|(name, code)| (format!("{name}_wsh.rhai"), *code))
+        .collect();
+    let files: Vec<_> = files.iter().map(|(name, code)| (&**name, *code)).collect();
+    let finished = Server::builder()
+        .bare()
+        .files(&files)
+        .arg("check")
+        .run()
+        .await;
+    let printed = &finished.stdout;
+    let count = format!("{0} handlers, {0} problems", CHECKED.len());
+    assert!(printed.ends_with(&count), "{printed}");
+    let sections: Vec<_> = printed.split("\n\n").collect();
+    for (name, _) in CHECKED {
+        let about = format!("--> {name}_wsh.rhai");
+        let found = sections.iter().find(|section| section.contains(&about));
+        golden(
+            name,
+            found.unwrap_or_else(|| panic!("{name} is missing:\n{printed}")),
+        );
+    }
+}
+
+#[tokio::test]
+async fn logged() {
+    let files: Vec<_> = RUN
+        .iter()
+        .map(|(name, _, code)| (format!("{name}_wsh.rhai"), *code))
+        .collect();
+    let files: Vec<_> = files.iter().map(|(name, code)| (&**name, *code)).collect();
+    let builder = Server::builder().workers(1).files(&[MODULE]);
+    let mut server = builder.files(&files).start().await;
+    for (name, by, _) in RUN {
+        run(&server, &format!("/{name}"), *by).await;
+    }
+    assert!(server.stop().await.success());
+    let log = server.logged();
+    for (name, ..) in RUN {
+        let handler = format!("handler=\"{name}_wsh.rhai\"");
+        let event = log.split("\n\n").find(|event| event.contains(&handler));
+        let event = event.unwrap_or_else(|| panic!("{name} is missing:\n{log}"));
+        let from = event.find(" ERROR ").expect("a level") + 1;
+        golden(name, &without_numbers(&event[from..]));
+    }
+}
+
+async fn run(server: &Server, path: &str, by: By) {
+    let mut raw = Raw::connect(server).await;
+    let head = raw.handshake(path, &[]).await;
+    let wire = match by {
+        By::Handshake => return assert_eq!(head.status, 500, "{path}"),
+        By::Text(text) => Wire::text(text),
+        By::Binary(bytes) => Wire::binary(bytes),
+        By::Close => Wire::close(1000, ""),
+    };
+    assert_eq!(head.status, 101, "{path}");
+    raw.send(wire.bytes()).await;
+    raw.expect_close(1011).await;
+}
+
+/// The report without what depends on the other cases: which connection it was, and how many files were read before.
+fn without_numbers(report: &str) -> String {
+    ["connection=", "version=", "connection ", "version "]
+        .iter()
+        .fold(report.to_owned(), |report, label| {
+            let mut parts = report.split(label);
+            let first = parts.next().unwrap_or_default().to_owned();
+            parts.fold(first, |done, part| {
+                let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+                format!(
+                    "{done}{label}{}{rest}",
+                    if rest.len() < part.len() { "#" } else { "" }
+                )
+            })
+        })
+}
+
+fn folder() -> PathBuf {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/faults").into()
+}
+
+fn is_update() -> bool {
+    std::env::var_os("UPDATE_GOLDEN").is_some()
+}
+
+fn golden(name: &str, text: &str) {
+    let file = folder().join(format!("{name}.txt"));
+    let text = format!("{}\n", text.trim_end());
+    if is_update() {
+        std::fs::create_dir_all(folder()).expect("the golden folder");
+        std::fs::write(&file, &text).expect("write a golden file");
+    }
+    let wanted = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(text, wanted, "{name} is not as in {}", file.display());
+}
+
+#[test]
+fn every_golden_file_has_its_case() {
+    if is_update() {
+        return;
+    }
+    let checked = CHECKED.iter().map(|(name, _)| *name);
+    let run = RUN.iter().map(|(name, ..)| *name);
+    let cases: BTreeSet<_> = checked
+        .chain(run)
+        .map(|name| format!("{name}.txt"))
+        .collect();
+    assert_eq!(
+        cases.len(),
+        CHECKED.len() + RUN.len(),
+        "a name is used twice"
+    );
+    let files = std::fs::read_dir(folder()).expect("the golden folder");
+    let files = files.map(|file| {
+        file.expect("an entry")
+            .file_name()
+            .to_string_lossy()
+            .into_owned()
+    });
+    assert_eq!(files.collect::<BTreeSet<_>>(), cases);
+}
+
+#[tokio::test]
+async fn check_prints_json() {
+    let check = |files: &[(&str, &str)]| {
+        let builder = Server::builder().bare().files(files);
+        builder.args(["check", "--format", "json"]).run()
+    };
+    let good = check(&[("echo_wsh.rhai", ECHO)]).await;
+    assert_eq!(good.status.code(), Some(0));
+    let printed: Value = serde_json::from_str(&good.stdout).expect("JSON");
+    assert_eq!(printed, json!({ "handlers": 1, "problems": [] }));
+
+    let bad = check(&[
+        ("echo_wsh.rhai", ECHO),
+        (
+            "a/typo_wsh.rhai",
+            "fn transfer_data(ws, message) {\n    ws.send(\"äöü\", mesage);\n}\n",
+        ),
+        (
+            "b_wsh.rhai",
+            "fn on_close(ws) { }\nfn transfer_data(ws, message) { }\n",
+        ),
+        ("c_wsh.rhai", "fn on_open(ws) { }\n"),
+    ])
+    .await;
+    assert_eq!(bad.status.code(), Some(1));
+    assert_eq!(bad.stdout.lines().count(), 1, "{}", bad.stdout);
+    let printed: Value = serde_json::from_str(&bad.stdout).expect("JSON");
+    let problems = json!([
+        {
+            "file": "a/typo_wsh.rhai", "line": 2, "column": 20, "severity": "error",
+            "message": "there is no variable `mesage`", "hint": "did you mean `message`?",
+        },
+        {
+            "file": "c_wsh.rhai", "line": null, "column": null, "severity": "error",
+            "message": "no fn transfer_data(ws, message): a handler needs it to answer messages", "hint": null,
+        },
+        {
+            "file": "b_wsh.rhai", "line": 1, "column": 4, "severity": "warning",
+            "message": "`fn on_close(ws)` is never called",
+            "hint": "the hook is `fn on_close(ws, code, reason, was_clean)`",
+        },
+    ]);
+    assert_eq!(printed, json!({ "handlers": 4, "problems": problems }));
+}
+
+/// A map file's lines are shown like a script's.
+#[tokio::test]
+async fn a_map_files_lines_have_excerpts() {
+    let finished = Server::builder()
+        .bare()
+        .file("echo_wsh.rhai", ECHO)
+        .file("aliases", "# a comment\n/one /echo\n/two /nowhere\nthree\n")
+        .args(["check", "-m", "aliases"])
+        .run()
+        .await;
+    assert_eq!(finished.status.code(), Some(1));
+    for place in [
+        "--> aliases:3:1",
+        "3 | /two /nowhere",
+        "--> aliases:4:1",
+        "4 | three",
+    ] {
+        assert!(
+            finished.stdout.contains(place),
+            "{place}: {}",
+            finished.stdout
+        );
+    }
+}
+
+/// Many clients that run into one fault are counted, and none is forgotten.
+#[tokio::test]
+async fn a_flood_of_one_fault_is_summed_up() {
+    const CLIENTS: usize = 40;
+    let code = "fn transfer_data(ws, message) {\n    throw message;\n}\n";
+    let server = Server::builder()
+        .workers(1)
+        .file("bad_wsh.rhai", code)
+        .start()
+        .await;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(Raw::open(&server, "/bad").await);
+    }
+    for client in &mut clients {
+        client.send(Wire::text("go").bytes()).await;
+    }
+    within("every fault to be told of", async {
+        let mut repeated = 0;
+        while server.count("script fault hook=") + repeated < CLIENTS {
+            let line = server
+                .log(["script fault, repeated ", "handler=\"bad_wsh.rhai\""])
+                .await;
+            let number = line
+                .split("repeated ")
+                .nth(1)
+                .and_then(|rest| rest.split(' ').next());
+            repeated += number
+                .expect("a number")
+                .parse::<usize>()
+                .expect("a number");
+        }
+    })
+    .await;
+    assert!(
+        server.count("script fault hook=") < CLIENTS / 2,
+        "{}",
+        server.logged()
+    );
+}

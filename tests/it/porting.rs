@@ -1,0 +1,135 @@
+//! `docs/from-pywebsocket.md`: its handlers do what their Python originals do, and what it calls missing is missing.
+
+use super::support::{Raw, Server, Wire, connect};
+
+const PAGE: &str = include_str!("../../docs/from-pywebsocket.md");
+
+/// The page's Rhai blocks as files: each begins with a comment that names it.
+fn handlers() -> Vec<(&'static str, &'static str)> {
+    let blocks = PAGE.split("```rhai\n").skip(1);
+    let handlers = blocks.map(|block| {
+        let (text, _) = block.split_once("```").expect("the end of the block");
+        let first = text.lines().next().unwrap_or_default();
+        let name = first.strip_prefix("// ").expect("a comment with the name");
+        (name, text)
+    });
+    handlers.collect()
+}
+
+/// A server of them that has nothing to remark.
+async fn serve() -> Server {
+    let server = Server::start(&handlers()).await;
+    server.printed(["/sum ", "transfer_data"]).await;
+    server.printed(["/survey ", "transfer_data"]).await;
+    assert_eq!(server.logged(), "");
+    server
+}
+
+#[tokio::test]
+async fn sum_adds_for_each_connection_and_reverses_what_is_binary() {
+    let server = serve().await;
+    let mut one = connect(server.url("/sum")).await;
+    let mut two = connect(server.url("/sum")).await;
+    for (client, message, total) in [
+        (&mut one, "[1, 2]", r#"{"total":3}"#),
+        (&mut two, "[40]", r#"{"total":40}"#),
+    ] {
+        client.send_text(message).await;
+        assert_eq!(client.next_text().await, total);
+    }
+    one.send_text("[]").await;
+    assert_eq!(one.next_text().await, r#"{"total":3}"#);
+    one.send_binary([1, 2, 3]).await;
+    assert_eq!(one.next_binary().await, [3, 2, 1]);
+
+    one.send_text("no JSON").await;
+    assert_eq!(one.next_close().await, (1011, String::new()));
+    server.fault("transfer_data").await;
+    two.send_text("[2]").await;
+    assert_eq!(two.next_text().await, r#"{"total":42}"#);
+}
+
+/// What a page of the right origin asks for.
+const PAGE_HEADERS: [(&str, &str); 2] = [
+    ("Origin", "http://localhost"),
+    ("Sec-WebSocket-Protocol", "chat, survey"),
+];
+
+#[tokio::test]
+async fn survey_asks_in_turn_and_closes() {
+    let server = serve().await;
+    let mut raw = Raw::connect(&server).await;
+    let head = raw.handshake("/survey?pause=0.05", &PAGE_HEADERS).await;
+    head.expect_upgrade();
+    assert_eq!(head.header("Sec-WebSocket-Protocol"), Some("survey"));
+    assert_eq!(head.header("X-Questions"), Some("2"));
+    raw.expect_text("What is your name?").await;
+    raw.send(Wire::text("Ada").bytes()).await;
+    raw.expect_text("Which colour do you like?").await;
+    raw.send(Wire::text("blue").bytes()).await;
+    raw.expect_text("Ada likes blue.").await;
+    raw.answer_close(1000).await;
+    raw.expect_eof().await;
+}
+
+#[tokio::test]
+async fn survey_turns_foreign_pages_away() {
+    let server = serve().await;
+    for headers in [&[][..], &[("Origin", "http://example.com")]] {
+        let mut raw = Raw::connect(&server).await;
+        let head = raw.handshake("/survey", headers).await;
+        assert_eq!(head.status, 403, "{head:?}");
+    }
+}
+
+#[tokio::test]
+async fn survey_answers_a_close_in_its_own_words() {
+    let server = serve().await;
+    let mut raw = Raw::connect(&server).await;
+    raw.handshake("/survey", &PAGE_HEADERS)
+        .await
+        .expect_upgrade();
+    raw.expect_text("What is your name?").await;
+    raw.send(Wire::close(4000, "no time").bytes()).await;
+    assert_eq!(raw.expect_close(4000).await, "come back soon");
+    raw.expect_eof().await;
+
+    let mut raw = Raw::connect(&server).await;
+    raw.handshake("/survey", &PAGE_HEADERS)
+        .await
+        .expect_upgrade();
+    raw.expect_text("What is your name?").await;
+    raw.send(Wire::empty_close().bytes()).await;
+    raw.expect_empty_close().await;
+    raw.expect_eof().await;
+}
+
+/// The flags table: a flag that is there is one of `--help`, and one that is "not yet" is not.
+#[tokio::test]
+async fn the_flags_are_what_the_table_says() {
+    let help = Server::builder().bare().arg("--help").run().await.stdout;
+    let (_, table) = PAGE.split_once("\n## Flags\n").expect("the flags");
+    let rows = table.lines().filter(|line| line.starts_with("| "));
+    let mut checked = 0;
+    for row in rows {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let (theirs, ours) = (cells[1], cells[2]);
+        let (named, is_there) = match ours {
+            "the same" => (theirs, true),
+            "not yet" | "–" => (theirs, false),
+            ours => (ours, true),
+        };
+        for flag in flags(named) {
+            let found = help.split([' ', ',', '\n']).any(|word| word == flag);
+            assert_eq!(found, is_there, "{flag}: {row}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "{checked} flags checked");
+}
+
+/// The long flags that a cell names.
+fn flags(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split(['`', ' ', ','])
+        .filter(|word| word.starts_with("--"))
+}
