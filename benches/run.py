@@ -35,8 +35,8 @@ SERVER_CORE, LOAD_CORE = "0", "1"
 FOREIGN_SHARE = 0.05
 REPEATS = 2
 
-# Seconds after which a run of the load generator is given up; the longest, reload with 10,000 connections, takes half.
-RUN_TIMEOUT = 120
+# Seconds after which a run of the load generator is given up; the longest, each hostile script by itself, takes half.
+RUN_TIMEOUT = 1500
 
 HANDLERS = {
     "echo_wsh.rhai": "fn transfer_data(ws, message) {\n    ws.send(message);\n}\n",
@@ -115,7 +115,7 @@ COMPARED = [
 ]
 
 # What only wsh-server is asked.
-OWN = ["latency", "reload", "startup"]
+OWN = ["latency", "hostile", "reload", "startup"]
 
 
 def main():
@@ -458,6 +458,11 @@ def cpu_seconds(pid):
     return 0.0
 
 
+def peak_memory(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
 def own_runs(name, ours, load, options):
     """The runs of a scenario that only our server takes part in, as (label, action)."""
 
@@ -466,13 +471,20 @@ def own_runs(name, ours, load, options):
             watch = ForeignLoad(pid)
             more = ["--handlers", handlers] if with_handlers else []
             result = generate(load, [*arguments, "--url", f"ws://127.0.0.1:{port}/echo", *more])
-            return {**result, "foreign_cpu": watch.share()}
+            return {**result, "peak_bytes": peak_memory(pid), "foreign_cpu": watch.share()}
 
     def start_up(arguments, core):
         watch = ForeignLoad()
         return {**generate(load, arguments, core), "foreign_cpu": watch.share()}
 
-    if name == "latency":
+    if name == "hostile":
+        # Without the flag some of the scripts would fail before they do their worst.
+        ours = dataclasses.replace(ours, command=[*ours.command, "--allow-raw"])
+        beside = ["hostile", "--seconds", str(max(20.0, options.seconds))]
+        yield "all of them", lambda: undisturbed(lambda: against_server(beside, with_handlers=True), options)
+        apart = ["hostile", "--seconds", "0.6", "--apart"]
+        yield "each by itself", lambda: against_server(apart, with_handlers=True)
+    elif name == "latency":
         for spinners in (1, 2, 8):
             arguments = ["latency", "--spinners", str(spinners), "--seconds", str(max(3.0, options.seconds))]
             yield f"{spinners} spinning", lambda: undisturbed(lambda: against_server(arguments), options)
@@ -550,6 +562,9 @@ def print_own(name, runs):
             endings = ", ".join(f"{count} × {ending}" for ending, count in result["spinner_endings"].items())
             figures = [alone["p50"], alone["p99"], *(beside[key] for key in ("p50", "p90", "p99", "p999", "max"))]
             rows.append([str(result["spinners"]), *map(number, figures), endings])
+    elif name == "hostile":
+        print_hostile(mine)
+        return
     elif name == "reload":
         print("### From saving a handler to the first reply of the new code, ms\n")
         header = ["other connections", "saved", "min", "median", "max"]
@@ -564,6 +579,27 @@ def print_own(name, runs):
             rows.append([run["case"], *spread(run["result"]["ready_ms"])])
     print_table(header, rows)
     print_disturbed(mine)
+
+
+def print_hostile(runs):
+    print("### Round trips in µs beside hostile scripts, 1,000 messages a second\n")
+    figures = ["p50", "p90", "p99", "p999", "max"]
+    header = ["beside", "p50", "p90", "p99", "p99.9", "max"]
+    rows = []
+    for run in runs:
+        result, beside = run["result"], run["result"]["beside"]
+        if "us" in beside:
+            rows.append(["nothing", *(number(result["alone_us"][key]) for key in figures)])
+            what = f"{result['scripts']} scripts, {result['clients']} at a time, {beside['provoked']['visits']:,} times"
+            rows.append([what, *(number(beside["us"][key]) for key in figures)])
+            print(f"The server's memory was at most {number(result['peak_bytes'] / 2**20)} MiB.\n")
+        else:
+            for worst in beside["worst"]:
+                rows.append([f"`{worst['script']}`", *(number(worst["us"][key]) for key in figures)])
+            count = beside["over_10_ms"]
+            print(f"By themselves, {count} of {result['scripts']} have a 99th percentile of 10 ms or more.\n")
+    print_table(header, rows)
+    print_disturbed(runs)
 
 
 def spread(times):

@@ -38,7 +38,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<Value> {
     let mut fleet = Fleet::open(&options.url, options.connections)?;
     fleet.speak_once("warm")?;
-    let alone = round_trips(&mut fleet, options)?;
+    let alone = round_trips(&mut fleet, options.rate, options.seconds)?;
 
     let spin_target = options.url.with_path(&options.spin_path);
     let stop = AtomicBool::new(false);
@@ -48,7 +48,7 @@ pub fn run(options: &Options) -> Result<Value> {
             .collect();
         // All spinners are at it before the first message counts.
         thread::sleep(Duration::from_millis(200));
-        let beside = round_trips(&mut fleet, options);
+        let beside = round_trips(&mut fleet, options.rate, options.seconds);
         stop.store(true, Ordering::Relaxed);
         let mut endings = BTreeMap::<String, u64>::new();
         for spinner in spinners {
@@ -74,14 +74,15 @@ pub fn run(options: &Options) -> Result<Value> {
     }))
 }
 
-fn round_trips(fleet: &mut Fleet, options: &Options) -> Result<Histogram> {
+/// Sends `rate` messages a second, each on the next connection, and times the replies.
+pub fn round_trips(fleet: &mut Fleet, rate: u32, seconds: f64) -> Result<Histogram> {
     let mut frame = Vec::new();
     wire::push_frame(&mut frame, wire::TEXT, &[b'x'; 64]);
     let mut round_trips = Histogram::new();
     let mut sent: Vec<VecDeque<Instant>> = vec![VecDeque::new(); fleet.len()];
-    let interval = Duration::from_secs(1) / options.rate;
+    let interval = Duration::from_secs(1) / rate;
     let begin = Instant::now();
-    let end = begin + Duration::from_secs_f64(options.seconds);
+    let end = begin + Duration::from_secs_f64(seconds);
     let mut due = begin;
     let mut turn = 0;
     loop {

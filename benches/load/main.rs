@@ -8,12 +8,17 @@ mod client;
 mod connect;
 mod echo;
 mod fleet;
+mod hostile;
 mod idle;
 mod latency;
 mod measure;
+mod provoke;
 mod reload;
 mod startup;
 mod wire;
+
+#[path = "../../tests/hostile/scripts.rs"]
+mod scripts;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -39,6 +44,10 @@ enum Scenario {
     Connect(connect::Options),
     /// Round trips at a modest rate beside handlers that never return
     Latency(latency::Options),
+    /// Round trips beside every hostile script
+    Hostile(hostile::Options),
+    /// Clients of hostile scripts, and nothing measured
+    Provoke(provoke::Options),
     /// Time from saving a handler to the first reply of the new code
     Reload(reload::Options),
     /// Time from the start of the server to its ready line
@@ -56,6 +65,8 @@ fn main() -> Result<()> {
         Scenario::Idle(options) => idle::run(&options)?,
         Scenario::Connect(options) => connect::run(&options)?,
         Scenario::Latency(options) => latency::run(&options)?,
+        Scenario::Hostile(options) => hostile::run(&options)?,
+        Scenario::Provoke(options) => provoke::run(&options)?,
         Scenario::Reload(options) => reload::run(&options)?,
         Scenario::Startup(options) => startup::run(&options)?,
     };

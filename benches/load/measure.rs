@@ -45,7 +45,8 @@ impl Histogram {
         })
     }
 
-    fn quantile(&self, quantile: f64) -> f64 {
+    /// One of them.
+    pub fn quantile(&self, quantile: f64) -> f64 {
         let rank = (self.total as f64 * quantile).ceil() as u64;
         let mut seen = 0;
         for (index, count) in self.counts.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! WebSocket bytes as a client writes and reads them: a target's address in, handshake and masked frames out; the
 //! server's bytes in, whole frames out. Nothing here touches a socket.
 
+use std::fmt::{self, Display, Formatter};
 use std::net::SocketAddr;
 use std::str::FromStr;
 
@@ -42,6 +43,12 @@ impl Target {
              Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\nOrigin: http://{address}\r\n\r\n"
         )
         .into_bytes()
+    }
+}
+
+impl Display for Target {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "ws://{}{}", self.address, self.path)
     }
 }
 
