@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::config::{Config, limits};
+use crate::config::Config;
 use crate::handlers::{Generation, Reconciler, Report};
+use crate::http;
 use crate::script;
 use crate::server::{Listeners, Order, Worker, bind};
 
@@ -85,16 +86,23 @@ impl App {
             generation,
             config,
         } = self;
-        let root = config
+        let document_root = config
             .document_root
             .as_ref()
             .map(|root| root.canonicalize())
             .transpose()?;
+        let site = http::Settings {
+            document_root,
+            limits: config.limits,
+            admission: config.admission.clone(),
+            proxy: config.proxy.clone(),
+            deflate: config.deflate,
+        };
         let workers = (0..config.workers)
             .map(|number| {
                 Worker::start(
                     Arc::clone(&generation),
-                    root.clone(),
+                    &site,
                     &config.script,
                     (number, config.workers),
                 )
@@ -121,7 +129,7 @@ impl App {
             _ = stop() => {}
         }
         tokio::select! {
-            () = drain(&workers) => Ok(ExitCode::SUCCESS),
+            () = drain(&workers, config.drain) => Ok(ExitCode::SUCCESS),
             code = stop() => Ok(code),
         }
     }
@@ -194,7 +202,7 @@ fn announce(report: &Report, first: bool) {
     }
 }
 
-async fn drain(workers: &[Worker]) {
+async fn drain(workers: &[Worker], time: Duration) {
     let open = || workers.iter().map(Worker::connections).sum::<usize>();
     tracing::info!(
         connections = open(),
@@ -208,10 +216,7 @@ async fn drain(workers: &[Worker]) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    if tokio::time::timeout(limits::DRAIN, all_closed)
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(time, all_closed).await.is_err() {
         tracing::warn!(
             connections = open(),
             "the time for draining is up; the rest are dropped"

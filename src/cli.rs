@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::commands::{Format, TEMPLATES, Template};
-use crate::config::{Config, Handlers, Listen, Script};
+use crate::config::{Admission, Config, Deflate, Handlers, Limits, Listen, Proxy, Script, limits};
 
 /// A WebSocket server whose handlers are small Rhai scripts in a folder
 ///
@@ -237,11 +237,21 @@ impl From<Serve> for Config {
             listen: Listen {
                 host: serve.server_host,
                 port: serve.port,
+                tls: false,
+                tls_port: None,
+                unix: Vec::new(),
+                backlog: limits::BACKLOG,
             },
             handlers: serve.folder.into(),
             document_root: serve.document_root,
             script: serve.power.into(),
             workers: serve.workers.map_or_else(cores, usize::from),
+            tls: None,
+            admission: Admission::default(),
+            proxy: Proxy::default(),
+            deflate: Deflate::default(),
+            limits: Limits::default(),
+            drain: limits::DRAIN,
         }
     }
 }

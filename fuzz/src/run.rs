@@ -176,7 +176,8 @@ fn request() -> Request {
             ("Cookie".into(), "a=1; b=2".into()),
         ],
         requested_protocols: vec!["chat".into()],
-        remote_addr: ([127, 0, 0, 1], 7).into(),
+        remote_addr: Some(([127, 0, 0, 1], 7).into()),
+        client_subject: None,
         answer: RefCell::default(),
         wire: RefCell::new(Wire {
             incoming: vec![1, 2, 3],

@@ -27,6 +27,10 @@ pub struct Websocket {
     pub close: u32,
     /// Seconds to read on after our last byte, so that the peer gets it before a reset.
     pub linger: u32,
+    /// Pings and Pongs a second, in the long run. Over it: 1008. 0 is no bound.
+    pub control_rate: u32,
+    /// Pings and Pongs at once beyond that.
+    pub control_burst: u32,
 }
 
 /// A connection's bounds.
@@ -50,6 +54,9 @@ pub const WEBSOCKET: Websocket = Websocket {
     close: 5,
     // 2 s, as web servers linger.
     linger: 2,
+    // 50 a second, 100 at once: no client has a use for more, and each is an answer to write.
+    control_rate: 50,
+    control_burst: 100,
 };
 
 /// The bounds of scripts, each with its unit.
@@ -133,6 +140,22 @@ pub const SCRIPT: Script = Script {
 
 /// Bytes of a line that a script logs: what a human reads, and what log collectors take for one line.
 pub const LOG_LINE: usize = 8 * 1024;
+
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Connections {
+    /// In total; `None` follows from the open-file limit. Over it: 503.
+    pub total: Option<usize>,
+    /// From one address, which is not asked of loopback; 0 is no bound. Over it: 503.
+    pub by_address: usize,
+}
+
+/// How many connections there may be.
+pub const CONNECTIONS: Connections = Connections {
+    total: None,
+    // 512: a large office behind one address.
+    by_address: 512,
+};
 
 /// A request head's bounds.
 #[derive(Debug, Clone, Copy)]

@@ -4,6 +4,7 @@ pub mod limits;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything that a run of the server depends on.
 #[derive(Debug, Clone)]
@@ -18,6 +19,124 @@ pub struct Config {
     pub script: Script,
     /// Worker threads.
     pub workers: usize,
+    /// Certificates, if TLS is spoken on any port.
+    pub tls: Option<Tls>,
+    /// Who may connect.
+    pub admission: Admission,
+    /// What stands between the clients and the server.
+    pub proxy: Proxy,
+    /// Compression of messages.
+    pub deflate: Deflate,
+    /// The bounds of connections.
+    pub limits: Limits,
+    /// How long a shutdown may take.
+    pub drain: Duration,
+}
+
+/// The bounds of connections, before and after their handshake.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How many at once.
+    pub connections: limits::Connections,
+    /// The first request of each.
+    pub head: limits::Head,
+    /// What follows an upgrade.
+    pub websocket: limits::Websocket,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: limits::CONNECTIONS,
+            head: limits::HEAD,
+            websocket: limits::WEBSOCKET,
+        }
+    }
+}
+
+/// TLS, on the plain port's place or beside it.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Where certificate and key come from.
+    pub identity: Identity,
+    /// Whether clients show certificates.
+    pub clients: ClientCertificates,
+    /// How long a TLS handshake may take.
+    pub handshake: Duration,
+}
+
+/// A server's certificate chain and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// PEM files, read again when they change.
+    Files {
+        /// The certificate chain, the server's own first.
+        certificate: PathBuf,
+        /// Its private key.
+        private_key: PathBuf,
+    },
+    /// A certificate for localhost from an authority that is made once and kept in the user's data folder.
+    Development,
+}
+
+/// What is asked of clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// Nothing.
+    Ignored,
+    /// A certificate by one of the authorities in this PEM file, or none.
+    Optional(PathBuf),
+    /// A certificate by one of the authorities in this PEM file.
+    Required(PathBuf),
+}
+
+/// Who may connect. Patterns are checked when the configuration is made.
+#[derive(Debug, Clone, Default)]
+pub struct Admission {
+    /// Origins that are let in, instead of the default: patterns such as `https://*.example.com`, or `same`, `null`, `*`.
+    pub origins: Vec<String>,
+    /// Hosts that are answered, instead of the default: names, `*.example.com`, or `*`.
+    pub hosts: Vec<String>,
+    /// `USER:PASSWORD` of whoever may connect; `None` asks nobody.
+    pub credentials: Option<Vec<String>>,
+}
+
+/// What stands between the clients and the server.
+#[derive(Debug, Clone, Default)]
+pub struct Proxy {
+    /// Addresses, as `10.0.0.0/8`, whose word about the client is taken; `unix` is every peer of a Unix-domain socket.
+    pub trusted: Vec<String>,
+    /// Whether each connection from them begins with a PROXY protocol header, version 1 or 2.
+    pub protocol: bool,
+}
+
+/// permessage-deflate, RFC 7692.
+#[derive(Debug, Clone, Copy)]
+pub struct Deflate {
+    /// Whether it is agreed to at all.
+    pub enabled: bool,
+    /// Bytes from which a message is compressed.
+    pub threshold: usize,
+    /// 1, quick, to 9, small.
+    pub level: u32,
+    /// Whether the server keeps its window between messages where the client allows it.
+    pub server_context: bool,
+    /// Whether the client may keep its window between messages.
+    pub client_context: bool,
+}
+
+impl Default for Deflate {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            // 1 KiB: below it a frame saves less than the time costs.
+            threshold: 1024,
+            level: 3,
+            // A kept window is memory for as long as its connection lives.
+            server_context: false,
+            client_context: false,
+        }
+    }
 }
 
 /// What scripts may do and use up.
@@ -48,6 +167,14 @@ pub struct Listen {
     pub host: Option<String>,
     /// The port; 0 takes a free one.
     pub port: u16,
+    /// Whether that port speaks TLS.
+    pub tls: bool,
+    /// A port that speaks TLS beside it.
+    pub tls_port: Option<u16>,
+    /// Unix-domain sockets, never encrypted.
+    pub unix: Vec<PathBuf>,
+    /// Connections that wait to be accepted.
+    pub backlog: i32,
 }
 
 /// The handler folder.

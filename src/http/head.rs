@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::respond::Refusal;
-use crate::config::limits::HEAD;
+use crate::config::limits;
 use crate::websocket::handshake::{has_token, is_key, is_token, tokens};
 
 /// A head that httparse took, with the bytes behind it.
@@ -18,17 +18,17 @@ pub struct Head {
 }
 
 /// Where the head ends, given that the last `new` bytes have just come; `None` asks for more.
-pub fn end(bytes: &[u8], new: usize) -> Result<Option<usize>, Refusal> {
+pub fn end(bytes: &[u8], new: usize, limits: &limits::Head) -> Result<Option<usize>, Refusal> {
     let seen = bytes.len() - new;
     let line_end = bytes.iter().position(|byte| *byte == b'\n');
     // What is no request at all is refused by its first line: other protocols never send an empty one.
     if seen == 0 || line_end.is_some_and(|at| at >= seen) {
         check_request_line(&bytes[..line_end.map_or(bytes.len(), |at| at + 1)])?;
     }
-    if line_end.unwrap_or(bytes.len()) > HEAD.line {
+    if line_end.unwrap_or(bytes.len()) > limits.line {
         return Err(Refusal::new(
             414,
-            format!("the request line has more than {} bytes", HEAD.line),
+            format!("the request line has more than {} bytes", limits.line),
         ));
     }
     let from = seen.saturating_sub(3);
@@ -37,8 +37,8 @@ pub fn end(bytes: &[u8], new: usize) -> Result<Option<usize>, Refusal> {
         .position(|window| window == b"\r\n\r\n")
     {
         let length = from + at + 4;
-        return if length > HEAD.bytes {
-            Err(too_large())
+        return if length > limits.bytes {
+            Err(too_large(limits.bytes))
         } else {
             Ok(Some(length))
         };
@@ -46,8 +46,8 @@ pub fn end(bytes: &[u8], new: usize) -> Result<Option<usize>, Refusal> {
     if bytes[from..].windows(2).any(is_bare_line_feed) {
         return Err(Refusal::new(400, "a line does not end with CR LF"));
     }
-    if bytes.len() > HEAD.bytes {
-        Err(too_large())
+    if bytes.len() > limits.bytes {
+        Err(too_large(limits.bytes))
     } else {
         Ok(None)
     }
@@ -57,8 +57,8 @@ fn is_bare_line_feed(pair: &[u8]) -> bool {
     pair[1] == b'\n' && pair[0] != b'\r'
 }
 
-fn too_large() -> Refusal {
-    Refusal::new(431, format!("the head has more than {} bytes", HEAD.bytes))
+fn too_large(limit: usize) -> Refusal {
+    Refusal::new(431, format!("the head has more than {limit} bytes"))
 }
 
 /// Refuses a first line, whole or in part, that cannot become a request's.
@@ -91,15 +91,15 @@ fn check_request_line(line: &[u8]) -> Result<(), Refusal> {
 
 impl Head {
     /// Takes the fields apart. `length` is where the head ends.
-    pub fn parse(bytes: Vec<u8>, length: usize) -> Result<Self, Refusal> {
-        let mut fields = [httparse::EMPTY_HEADER; HEAD.headers];
+    pub fn parse(bytes: Vec<u8>, length: usize, limits: &limits::Head) -> Result<Self, Refusal> {
+        let mut fields = vec![httparse::EMPTY_HEADER; limits.headers];
         let mut request = httparse::Request::new(&mut fields);
         match request.parse(&bytes[..length]) {
             Ok(httparse::Status::Complete(_)) => {}
             Err(httparse::Error::TooManyHeaders) => {
                 return Err(Refusal::new(
                     431,
-                    format!("the head has more than {} lines", HEAD.headers),
+                    format!("the head has more than {} lines", limits.headers),
                 ));
             }
             Ok(httparse::Status::Partial) | Err(_) => {
@@ -124,11 +124,11 @@ impl Head {
             .collect();
         if fields
             .iter()
-            .any(|(name, value)| value.end - name.start > HEAD.line)
+            .any(|(name, value)| value.end - name.start > limits.line)
         {
             return Err(Refusal::new(
                 431,
-                format!("a header line has more than {} bytes", HEAD.line),
+                format!("a header line has more than {} bytes", limits.line),
             ));
         }
         Ok(Self {

@@ -3,13 +3,13 @@
 //! A connection's first head decides everything: after a refusal nothing more is read as HTTP, and ordinary requests
 //! are answered one a connection, so that no proxy can be led to see a request where we see none.
 
+mod client;
 mod files;
 mod head;
 mod respond;
 mod upgrade;
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,10 +17,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use crate::config::limits;
+use crate::config::{Admission, Deflate, Limits, Proxy, limits};
 use crate::handlers::{Found, Generation, decode_path};
 use crate::script::Runtime;
 use crate::websocket::Shared;
+pub use client::Client;
 use head::Head;
 use respond::Refusal;
 
@@ -32,22 +33,38 @@ pub struct Site {
     pub runtime: Rc<Runtime>,
     /// The worker's connections.
     pub shared: Rc<Shared>,
+    /// What holds for all workers.
+    pub settings: Settings,
+}
+
+/// What a site is told by the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
     /// The folder of ordinary files, resolved.
     pub document_root: Option<PathBuf>,
+    /// The bounds of requests and connections.
+    pub limits: Limits,
+    /// Who may connect.
+    pub admission: Admission,
+    /// Whose word about clients is taken.
+    pub proxy: Proxy,
+    /// What is agreed to of compression.
+    pub deflate: Deflate,
 }
 
 /// Numbers connections, the same way on all workers.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
 /// Answers one connection from its first byte on. `permit` is dropped when it ends.
-pub async fn serve<S, P>(site: Rc<Site>, mut stream: S, remote: SocketAddr, permit: P)
+pub async fn serve<S, P>(site: Rc<Site>, mut stream: S, client: Client, permit: P)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     P: Unpin + 'static,
 {
+    let time = site.settings.limits.head.time;
     let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     let reading = tokio::select! {
-        reading = tokio::time::timeout(limits::HEAD.time, read_head(&mut stream)) => reading,
+        reading = tokio::time::timeout(time, read_head(&mut stream, &site.settings.limits.head)) => reading,
         // Browsers open connections that they may never use.
         () = site.shared.drained() => return,
     };
@@ -55,11 +72,11 @@ where
         Ok(Ok(Some(head))) => head,
         Ok(Ok(None)) => return,
         Ok(Err(refusal)) => {
-            tracing::debug!(connection = id, %remote, status = refusal.status, "request refused: {}", refusal.body);
+            tracing::debug!(connection = id, %client, status = refusal.status, "request refused: {}", refusal.body);
             return refusal.send(stream, false).await;
         }
         Err(_) => {
-            tracing::debug!(connection = id, %remote, "no request within {:?}", limits::HEAD.time);
+            tracing::debug!(connection = id, %client, "no request within {time:?}");
             return Refusal::new(408, "the request did not arrive in time")
                 .send(stream, false)
                 .await;
@@ -68,25 +85,27 @@ where
     let without_body = head.method() == "HEAD";
     let refusal = match decide(&site, &head) {
         Ok(Decision::Upgrade(entry, path)) => {
-            match upgrade::upgrade(&site, stream, head, entry, path, remote, id, permit).await {
+            match upgrade::upgrade(&site, stream, head, entry, path, client.clone(), id, permit)
+                .await
+            {
                 Ok(()) => return,
-                Err((stream, refusal)) => return refuse(refusal, stream, id, remote, false).await,
+                Err((stream, refusal)) => return refuse(refusal, stream, id, &client, false).await,
             }
         }
         Ok(Decision::File(document)) => return files::serve(stream, head, document).await,
         Err(refusal) => refusal,
     };
-    refuse(refusal, stream, id, remote, without_body).await;
+    refuse(refusal, stream, id, &client, without_body).await;
 }
 
 async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     refusal: Refusal,
     stream: S,
     id: u64,
-    remote: SocketAddr,
+    client: &Client,
     without_body: bool,
 ) {
-    tracing::debug!(connection = id, %remote, status = refusal.status, "request refused: {}", refusal.body.trim_end());
+    tracing::debug!(connection = id, %client, status = refusal.status, "request refused: {}", refusal.body.trim_end());
     refusal.send(stream, without_body).await;
 }
 
@@ -125,7 +144,7 @@ fn decide(site: &Site, head: &Head) -> Result<Decision, Refusal> {
     if found.is_some() {
         return Err(head.refuse_plain());
     }
-    match &site.document_root {
+    match &site.settings.document_root {
         Some(root) => files::find(head, &path, root).map(Decision::File),
         None => Err(Refusal::new(404, "nothing has this path")),
     }
@@ -140,14 +159,17 @@ fn refuse_while_draining(site: &Site) -> Result<(), Refusal> {
 }
 
 /// Reads up to the end of a request head; `None` if the peer left before.
-async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Option<Head>, Refusal> {
+async fn read_head<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    limits: &limits::Head,
+) -> Result<Option<Head>, Refusal> {
     let mut bytes = Vec::with_capacity(1024);
     loop {
         match stream.read_buf(&mut bytes).await {
             Ok(0) | Err(_) => return Ok(None),
             Ok(count) => {
-                if let Some(length) = head::end(&bytes, count)? {
-                    return Head::parse(bytes, length).map(Some);
+                if let Some(length) = head::end(&bytes, count, limits)? {
+                    return Head::parse(bytes, length, limits).map(Some);
                 }
             }
         }

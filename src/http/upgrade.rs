@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::head::Head;
 use super::respond::Refusal;
-use super::{Site, refuse_while_draining};
+use super::{Client, Site, refuse_while_draining};
 use crate::config::limits::HEAD;
 use crate::script::{
     self, Answer, Handler, Hook, Peer, Place, Refused, Rejection, Request, ScriptSession, Source,
@@ -39,7 +38,7 @@ pub async fn upgrade<S, P>(
     head: Head,
     target: Target,
     path: String,
-    remote: SocketAddr,
+    client: Client,
     id: u64,
     permit: P,
 ) -> Result<(), (S, Refusal)>
@@ -58,7 +57,7 @@ where
     // A handler without a program fails in its hook, as it would later.
     let asks = handler.has(Hook::DoExtraHandshake) || !handler.is_loaded();
     if asks || handler.keeps_requests() {
-        let known = match request_of(&head, target.params, path.clone(), remote, wire) {
+        let known = match request_of(&head, target.params, path.clone(), &client, wire) {
             Ok(request) => Rc::new(request),
             Err(refusal) => return Err((stream, refusal)),
         };
@@ -74,7 +73,7 @@ where
             Err(refused) => {
                 send_written(&mut stream, &wire).await;
                 let Some(refusal) = refusal(refused) else {
-                    tracing::debug!(connection = id, %remote, "handshake dropped");
+                    tracing::debug!(connection = id, %client, "handshake dropped");
                     return Ok(());
                 };
                 return Err((stream, refusal));
@@ -112,7 +111,7 @@ where
         send_queue: limits.send_queue,
     });
     let peer = Peer::new(Rc::clone(&outbox), place, state, request);
-    tracing::debug!(connection = id, %remote, handler = handler.file(), "connection opened");
+    tracing::debug!(connection = id, %client, handler = handler.file(), "connection opened");
     let session = ScriptSession::new(Rc::clone(&site.runtime), handler, Rc::new(peer), permit);
     let max_message = answer.max_message.unwrap_or(limits.message);
     let shared = Rc::clone(&site.shared);
@@ -128,7 +127,7 @@ fn request_of(
     head: &Head,
     params: Vec<(String, String)>,
     path: String,
-    remote_addr: SocketAddr,
+    client: &Client,
     wire: Wire,
 ) -> Result<Request, Refusal> {
     Ok(Request {
@@ -137,13 +136,14 @@ fn request_of(
         target: head.target().to_owned(),
         method: head.method().to_owned(),
         http_version: "1.1",
-        secure: false,
+        secure: client.secure,
         headers: head
             .fields()
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
         requested_protocols: head.protocols()?,
-        remote_addr,
+        remote_addr: client.address,
+        client_subject: client.subject.clone(),
         answer: RefCell::default(),
         wire: RefCell::new(wire),
         raw_head: RefCell::new(head.raw().to_vec()),

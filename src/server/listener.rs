@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::Worker;
 use crate::config::Listen;
-use crate::config::limits::BACKLOG;
+use crate::http::Client;
 
 /// How long accepting pauses when the system has no descriptor or memory for another connection.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -47,7 +47,7 @@ pub fn bind(listen: &Listen) -> io::Result<Listeners> {
     let attempts = if listen.port == 0 { ATTEMPTS } else { 1 };
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for _ in 0..attempts {
-        match bind_all(&addresses, all) {
+        match bind_all(&addresses, all, listen.backlog) {
             Ok(sockets) => return Ok(Listeners { sockets }),
             Err(error) => last = error,
         }
@@ -55,14 +55,18 @@ pub fn bind(listen: &Listen) -> io::Result<Listeners> {
     Err(last)
 }
 
-fn bind_all(addresses: &[SocketAddr], all: bool) -> io::Result<Vec<std::net::TcpListener>> {
+fn bind_all(
+    addresses: &[SocketAddr],
+    all: bool,
+    backlog: i32,
+) -> io::Result<Vec<std::net::TcpListener>> {
     let mut sockets: Vec<std::net::TcpListener> = Vec::new();
     for address in addresses {
         let mut address = *address;
         if let Some(first) = sockets.first() {
             address.set_port(first.local_addr()?.port());
         }
-        match bind_one(address) {
+        match bind_one(address, backlog) {
             Ok(socket) => sockets.push(socket),
             Err(error)
                 if !all
@@ -79,7 +83,7 @@ fn bind_all(addresses: &[SocketAddr], all: bool) -> io::Result<Vec<std::net::Tcp
     }
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+fn bind_one(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -90,7 +94,7 @@ fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
@@ -147,7 +151,11 @@ fn poll_accept(
 fn hand_over(stream: TcpStream, remote: SocketAddr, workers: &[Worker]) {
     let _ = stream.set_nodelay(true);
     if let Some(worker) = workers.iter().min_by_key(|worker| worker.connections()) {
-        worker.take(stream, remote);
+        let client = Client {
+            address: Some(remote),
+            ..Client::default()
+        };
+        worker.take(stream, client);
     }
 }
 

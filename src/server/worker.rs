@@ -2,8 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,9 +12,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::config::limits;
 use crate::handlers::Generation;
-use crate::http::{self, Site};
+use crate::http::{self, Client, Site};
 use crate::script::{self, Hook, Runtime, Services, Settings, Source};
 use crate::websocket::{Close, Shared, close};
 
@@ -23,7 +21,7 @@ use crate::websocket::{Close, Shared, close};
 #[derive(Debug)]
 pub enum Order {
     /// Serve this connection.
-    Connection(TcpStream, SocketAddr, Permit),
+    Connection(TcpStream, Client, Permit),
     /// These handlers serve from now on.
     Generation(Arc<Generation>),
     /// Close every connection; take no more.
@@ -51,11 +49,11 @@ impl Worker {
     /// Starts the thread: number so and so of so many.
     pub fn start(
         generation: Arc<Generation>,
-        document_root: Option<PathBuf>,
+        site: &http::Settings,
         settings: &Settings,
         (number, workers): (usize, usize),
     ) -> std::io::Result<Self> {
-        let mut settings = settings.clone();
+        let (site, mut settings) = (site.clone(), settings.clone());
         let limits = &mut settings.limits;
         limits.fibers = limits.fibers.div_ceil(workers);
         limits.receiving = limits.receiving.div_ceil(workers);
@@ -69,7 +67,7 @@ impl Worker {
             .spawn(move || {
                 LocalSet::new().block_on(
                     &runtime,
-                    run(inbox, generation, document_root, settings, number == 0),
+                    run(inbox, generation, site, settings, number == 0),
                 );
             })?;
         Ok(Self {
@@ -84,11 +82,11 @@ impl Worker {
     }
 
     /// Gives it a connection.
-    pub fn take(&self, stream: TcpStream, remote: SocketAddr) {
+    pub fn take(&self, stream: TcpStream, client: Client) {
         self.connections.fetch_add(1, Ordering::Relaxed);
         self.tell(Order::Connection(
             stream,
-            remote,
+            client,
             Permit(Arc::clone(&self.connections)),
         ));
     }
@@ -103,17 +101,17 @@ impl Worker {
 async fn run(
     mut orders: UnboundedReceiver<Order>,
     generation: Arc<Generation>,
-    document_root: Option<PathBuf>,
+    site: http::Settings,
     settings: Settings,
     is_first: bool,
 ) {
     let runtime = Rc::new(Runtime::new(&settings));
-    let shared = Rc::new(Shared::new(limits::WEBSOCKET));
+    let shared = Rc::new(Shared::new(site.limits.websocket));
     let site = Rc::new(Site {
         generation: RefCell::new(generation),
         runtime,
         shared,
-        document_root,
+        settings: site,
     });
     // What runs once in the process runs on the first worker.
     let mut services = is_first.then(Services::default);
@@ -150,11 +148,11 @@ fn services_of(generation: &Generation) -> HashMap<String, Arc<Source>> {
 
 fn obey(site: &Rc<Site>, order: Order, services: &mut Option<Services>) {
     match order {
-        Order::Connection(stream, remote, permit) => {
+        Order::Connection(stream, client, permit) => {
             let Ok(stream) = tokio::net::TcpStream::from_std(stream) else {
                 return;
             };
-            tokio::task::spawn_local(http::serve(Rc::clone(site), stream, remote, permit));
+            tokio::task::spawn_local(http::serve(Rc::clone(site), stream, client, permit));
         }
         Order::Generation(generation) => {
             for source in generation

@@ -36,7 +36,9 @@ pub struct Request {
     /// The client's subprotocols, in its order of preference.
     pub requested_protocols: Vec<String>,
     /// The other end of the connection.
-    pub remote_addr: SocketAddr,
+    pub remote_addr: Option<SocketAddr>,
+    /// The subject of the certificate that the client has shown.
+    pub client_subject: Option<String>,
     /// What the script answers.
     pub answer: RefCell<Answer>,
     /// Bytes on their way while the script decides.
@@ -244,7 +246,10 @@ pub const PACKAGE: Package = Package {
             example: "ws.send(`${ws.remote_addr == \"127.0.0.1\" || ws.remote_addr == \"::1\"}`); // => true",
             register: |engine, _| {
                 member(engine, "remote_addr", |request| {
-                    request.remote_addr.ip().to_string().into()
+                    request
+                        .remote_addr
+                        .map_or(String::new(), |address| address.ip().to_string())
+                        .into()
                 });
             },
         },
@@ -256,7 +261,7 @@ pub const PACKAGE: Package = Package {
             example: "ws.send(`${ws.remote_port > 0}`); // => true",
             register: |engine, _| {
                 member(engine, "remote_port", |request| {
-                    i64::from(request.remote_addr.port()).into()
+                    i64::from(request.remote_addr.map_or(0, |address| address.port())).into()
                 });
             },
         },

@@ -1,0 +1,24 @@
+//! Who is at the other end of a stream, as far as the stream itself tells.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// The peer of a connection.
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    /// Its address; peers of a Unix-domain socket have none.
+    pub address: Option<SocketAddr>,
+    /// Whether the stream is encrypted.
+    pub secure: bool,
+    /// The subject of the certificate that it has shown.
+    pub subject: Option<String>,
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => address.fmt(out),
+            None => out.write_str("unix"),
+        }
+    }
+}
