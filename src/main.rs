@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use anyhow::Result;
+use clap::CommandFactory;
 use wsh_server::cli::{Cli, Task};
 use wsh_server::{commands, observe, script};
 
@@ -10,26 +11,24 @@ use wsh_server::{commands, observe, script};
 static ALLOCATOR: script::Heap = script::Heap;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    if let Err(error) = observe::init(&cli.log_level) {
-        eprintln!(
-            "error: --log-level {:?}: {error}; try info, or info,wsh_server::http=debug",
-            cli.log_level
-        );
-        return ExitCode::from(2);
-    }
-    let done = match cli.task() {
+    run().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+fn run() -> Result<ExitCode> {
+    let (cli, given) = Cli::read()?;
+    observe::init(&cli.log.log_level, cli.log.log_file.as_deref())?;
+    match cli.task(given)? {
         Task::Serve(config) => commands::serve(*config),
         Task::Check(handlers, script, format) => commands::check(handlers, script, format),
         Task::Routes(handlers, script) => commands::routes(handlers, script),
         Task::New(root, name, template) => commands::new(&root, &name, template),
         Task::Templates => commands::templates(),
+        Task::Config(effective) => commands::config(&effective),
         Task::Api(definitions) => commands::api(definitions.as_deref()),
         Task::Completions(shell) => commands::completions(Cli::command(), shell),
         Task::Man(command) => commands::man(Cli::command(), command.as_deref()),
-    };
-    done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::from(2)
-    })
+    }
 }

@@ -3,6 +3,7 @@
 mod api;
 mod check;
 mod completions;
+mod config;
 mod man;
 mod new;
 mod routes;
@@ -15,6 +16,7 @@ use anyhow::{Context, Result};
 pub use api::api;
 pub use check::{Format, check};
 pub use completions::completions;
+pub use config::{Effective, config};
 pub use man::man;
 pub use new::{TEMPLATES, Template, new, templates};
 pub use routes::routes;

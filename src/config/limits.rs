@@ -15,7 +15,9 @@ pub struct Websocket {
     pub read_ahead: usize,
     /// Bytes waiting to be sent from which `send` waits and the socket is not read.
     pub send_queue: usize,
-    /// Seconds for an unfinished frame or message. Over it: 1008.
+    /// Seconds without a byte inside a frame. Over it: 1008.
+    pub stall: u32,
+    /// Seconds for a message, from its first byte to its last. Over it: 1008.
     pub assembly: u32,
     /// Seconds without a byte accepted by the peer while bytes wait: the connection is dropped.
     pub send: u32,
@@ -45,7 +47,9 @@ pub const WEBSOCKET: Websocket = Websocket {
     // 256 KiB: a round trip's worth at 100 Mbit/s and 20 ms.
     send_queue: 256 * 1024,
     // 30 s each: slower than any honest network, quicker than a human's patience.
-    assembly: 30,
+    stall: 30,
+    // 2 minutes: the largest message at 1.1 Mbit/s.
+    assembly: 120,
     send: 30,
     // Proxies cut connections that are silent for 30 to 60 s; dead ones are found after 40 s.
     ping: 20,
@@ -186,6 +190,9 @@ pub const FILE_TIME: Duration = Duration::from_secs(120);
 
 /// Connections that wait to be accepted: a burst of reconnecting clients.
 pub const BACKLOG: i32 = 1024;
+
+/// How long a TLS handshake may take.
+pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long a shutdown may take.
 pub const DRAIN: Duration = Duration::from_secs(5);

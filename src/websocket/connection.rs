@@ -592,7 +592,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 }
                 self.heard = self.heard.max((now + 1).saturating_sub(limits.ping));
             }
-            Phase::Running if self.begun != 0 && now >= self.begun + limits.assembly => {
+            Phase::Running if self.begun != 0 && now >= self.assembly_deadline() => {
                 self.fail(Violation::Stalled)
             }
             Phase::Running if now >= self.heard + limits.ping + limits.pong => {
@@ -612,6 +612,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             Phase::Lingering if late => self.lost = true,
             _ => {}
         }
+    }
+
+    /// Until when the unfinished message must go on, and be whole.
+    fn assembly_deadline(&self) -> u32 {
+        let limits = &self.shared.limits;
+        (self.heard + limits.stall).min(self.begun + limits.assembly)
     }
 
     fn cancel(&mut self) {
@@ -641,7 +647,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             if self.begun == 0 {
                 0
             } else {
-                self.begun + limits.assembly
+                self.assembly_deadline()
             },
         ] {
             if second != 0 {

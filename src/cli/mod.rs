@@ -1,14 +1,22 @@
-//! Flags and subcommands: what was written on the command line, and what it asks for.
+//! Flags and subcommands: what was written on the command line, in the environment and in the configuration file, and
+//! what it asks for.
 
-use std::path::PathBuf;
+pub mod file;
+mod predecessor;
+mod serve;
+pub mod value;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Result;
 use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::commands::{Format, TEMPLATES, Template};
-use crate::config::{Admission, Config, Deflate, Handlers, Limits, Listen, Proxy, Script, limits};
+use crate::commands::{Effective, Format, TEMPLATES, Template};
+use crate::config::{Config, Handlers, Script};
+use serve::Serve;
 
 /// A WebSocket server whose handlers are small Rhai scripts in a folder
 ///
@@ -20,7 +28,28 @@ pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    serve: Serve,
+    serve: Box<Serve>,
+    /// Configuration file, TOML: its keys are the long flags, and flags and environment go before it
+    #[arg(long, value_name = "FILE", env = "WSH_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    /// What is logged, and where.
+    #[command(flatten)]
+    pub log: Log,
+}
+
+/// What is logged, and where.
+#[derive(Debug, Args)]
+pub struct Log {
+    /// File to which log lines are added [default: standard error]
+    #[arg(
+        short = 'l',
+        long,
+        alias = "log_file",
+        value_name = "FILE",
+        env = "WSH_LOG_FILE",
+        global = true
+    )]
+    pub log_file: Option<PathBuf>,
     /// What to log: a level (error, warn, info, debug, trace), or TARGET=LEVEL items with commas
     #[arg(
         long,
@@ -47,6 +76,8 @@ enum Command {
     Routes(Look),
     /// Write a new handler, to begin with
     New(New),
+    /// Print the configuration that a server with these flags would have, and where each value comes from
+    Config(Box<Serve>),
     /// Print the reference of everything that a handler may define and call
     Api {
         /// Write definition files for editors' Rhai language servers into this folder instead
@@ -63,38 +94,6 @@ enum Command {
         /// The command whose page it is [default: the server itself]
         command: Option<String>,
     },
-}
-
-#[derive(Debug, Args)]
-struct Serve {
-    /// Port to listen on; 0 takes a free one
-    #[arg(short, long, default_value_t = 9998, env = "WSH_PORT")]
-    port: u16,
-    /// Host name or address to listen on [default: loopback, IPv4 and IPv6]
-    #[arg(
-        short = 'H',
-        long,
-        alias = "server_host",
-        value_name = "HOST",
-        env = "WSH_SERVER_HOST"
-    )]
-    server_host: Option<String>,
-    #[command(flatten)]
-    folder: Folder,
-    #[command(flatten)]
-    power: Power,
-    /// Folder of ordinary files to serve; none without it
-    #[arg(
-        short,
-        long,
-        alias = "document_root",
-        value_name = "DIR",
-        env = "WSH_DOCUMENT_ROOT"
-    )]
-    document_root: Option<PathBuf>,
-    /// Worker threads [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), env = "WSH_WORKERS")]
-    workers: Option<u16>,
 }
 
 /// What is served, for commands that look at it: compiled with the same power as the server gives.
@@ -202,6 +201,8 @@ pub enum Task {
     New(PathBuf, String, &'static Template),
     /// Print the names of the templates.
     Templates,
+    /// Print a configuration.
+    Config(Effective),
     /// Print the reference, or write definition files into a folder.
     Api(Option<PathBuf>),
     /// Print a shell's completions.
@@ -211,9 +212,29 @@ pub enum Task {
 }
 
 impl Cli {
-    /// What is asked for, with the flags as configuration.
-    pub fn task(self) -> Task {
-        match self.command {
+    /// Reads the command line, the environment and the configuration file; ends the process when the command line is
+    /// wrong, or asks for help.
+    pub fn read() -> Result<(Self, Given)> {
+        let command = Self::command();
+        let written = command.clone().get_matches();
+        let mut given = Given::default();
+        let config = innermost(&written).get_one::<PathBuf>("config").cloned();
+        let matches = match config {
+            None => written,
+            Some(path) => {
+                given.file = file::read(&path, &command)?;
+                given.path = Some(path);
+                file::with_defaults(command, &given.file).get_matches()
+            }
+        };
+        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        given.matches = matches;
+        Ok((cli, given))
+    }
+
+    /// What is asked for, with what was given as configuration.
+    pub fn task(self, given: Given) -> Result<Task> {
+        Ok(match self.command {
             Some(Command::Check { look, format }) => {
                 Task::Check(look.folder.into(), look.power.into(), format)
             }
@@ -225,35 +246,39 @@ impl Cli {
             Some(Command::Api { definitions }) => Task::Api(definitions),
             Some(Command::Completions { shell }) => Task::Completions(shell),
             Some(Command::Man { command }) => Task::Man(command),
-            None => Task::Serve(Box::new(self.serve.into())),
-        }
+            Some(Command::Config(serve)) => {
+                serve.config()?;
+                Task::Config(Effective::new(&Self::command(), &given))
+            }
+            None => Task::Serve(Box::new(self.serve.config()?)),
+        })
     }
 }
 
-impl From<Serve> for Config {
-    fn from(serve: Serve) -> Self {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            listen: Listen {
-                host: serve.server_host,
-                port: serve.port,
-                tls: false,
-                tls_port: None,
-                unix: Vec::new(),
-                backlog: limits::BACKLOG,
-            },
-            handlers: serve.folder.into(),
-            document_root: serve.document_root,
-            script: serve.power.into(),
-            workers: serve.workers.map_or_else(cores, usize::from),
-            tls: None,
-            admission: Admission::default(),
-            proxy: Proxy::default(),
-            deflate: Deflate::default(),
-            limits: Limits::default(),
-            drain: limits::DRAIN,
-        }
+/// What was written where.
+#[derive(Debug, Default)]
+pub struct Given {
+    matches: ArgMatches,
+    path: Option<PathBuf>,
+    file: file::Values,
+}
+
+impl Given {
+    /// The flags of the subcommand, or of the server.
+    pub fn matches(&self) -> &ArgMatches {
+        innermost(&self.matches)
     }
+
+    /// The configuration file, and its values.
+    pub fn file(&self) -> Option<(&Path, &file::Values)> {
+        Some((self.path.as_deref()?, &self.file))
+    }
+}
+
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    matches
+        .subcommand()
+        .map_or(matches, |(_, matches)| innermost(matches))
 }
 
 impl From<Folder> for Handlers {

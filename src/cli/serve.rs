@@ -1,0 +1,401 @@
+//! The flags of a server, in the groups of the help, and the configuration that they make.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use super::predecessor::Predecessor;
+use super::value::{Seconds, Size, Time};
+use super::{Folder, Power};
+use crate::config::{
+    Admission, ClientCertificates, Config, Deflate, Identity, Limits, Listen, Proxy, Tls, limits,
+};
+
+/// Everything that a server can be told.
+#[derive(Debug, Args)]
+pub struct Serve {
+    #[command(flatten)]
+    listening: Listening,
+    #[command(flatten)]
+    folder: Folder,
+    #[command(flatten)]
+    power: Power,
+    #[command(flatten)]
+    encryption: Encryption,
+    #[command(flatten)]
+    entry: Entry,
+    #[command(flatten)]
+    behind: Behind,
+    #[command(flatten)]
+    compression: Compression,
+    #[command(flatten)]
+    bounds: Bounds,
+    #[command(flatten)]
+    predecessor: Predecessor,
+}
+
+#[derive(Debug, Args)]
+struct Listening {
+    /// Port to listen on; 0 takes a free one
+    #[arg(short, long, default_value_t = 9998, env = "WSH_PORT")]
+    port: u16,
+    /// Host name or address to listen on [default: loopback, IPv4 and IPv6]
+    #[arg(
+        short = 'H',
+        long,
+        alias = "server_host",
+        value_name = "HOST",
+        env = "WSH_SERVER_HOST"
+    )]
+    server_host: Option<String>,
+    /// Unix-domain socket to listen on, beside the port; may be given several times
+    #[arg(long, value_name = "PATH", env = "WSH_UNIX_SOCKET")]
+    unix_socket: Vec<PathBuf>,
+    /// Connections that may wait to be accepted
+    #[arg(short, long, default_value_t = limits::BACKLOG, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=65_535), env = "WSH_QUEUE")]
+    queue: i32,
+    /// Folder of ordinary files to serve; none without it
+    #[arg(
+        short,
+        long,
+        alias = "document_root",
+        value_name = "DIR",
+        env = "WSH_DOCUMENT_ROOT"
+    )]
+    document_root: Option<PathBuf>,
+    /// Worker threads [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), env = "WSH_WORKERS")]
+    workers: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS")]
+struct Encryption {
+    /// Speak TLS on the port: wss and https
+    #[arg(short, long, env = "WSH_TLS", value_parser = BoolishValueParser::new())]
+    tls: bool,
+    /// Port that speaks TLS, beside the one that does not
+    #[arg(long, value_name = "PORT", env = "WSH_TLS_PORT")]
+    tls_port: Option<u16>,
+    /// PEM file of the private key
+    #[arg(
+        short = 'k',
+        long,
+        alias = "private_key",
+        value_name = "FILE",
+        env = "WSH_PRIVATE_KEY"
+    )]
+    private_key: Option<PathBuf>,
+    /// PEM file of the certificate and those that vouch for it
+    #[arg(short, long, value_name = "FILE", env = "WSH_CERTIFICATE")]
+    certificate: Option<PathBuf>,
+    /// Make a certificate for localhost once, and say how to trust it: for development
+    #[arg(long, env = "WSH_TLS_DEV", value_parser = BoolishValueParser::new())]
+    tls_dev: bool,
+    /// Ask clients for a certificate, and let in only those that show one
+    #[arg(long, env = "WSH_TLS_CLIENT_AUTH", value_parser = BoolishValueParser::new())]
+    tls_client_auth: bool,
+    /// With --tls-client-auth: let clients in that show none
+    #[arg(long, env = "WSH_TLS_CLIENT_CERT_OPTIONAL", value_parser = BoolishValueParser::new())]
+    tls_client_cert_optional: bool,
+    /// PEM file of the authorities that vouch for clients
+    #[arg(long, value_name = "FILE", env = "WSH_TLS_CLIENT_CA")]
+    tls_client_ca: Option<PathBuf>,
+    /// Time for a TLS handshake
+    #[arg(long, value_name = "TIME", default_value_t = Time(limits::TLS_HANDSHAKE), env = "WSH_TLS_HANDSHAKE_TIMEOUT")]
+    tls_handshake_timeout: Time,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Who may connect")]
+struct Entry {
+    /// Origin of pages that may connect, such as https://*.example.com; or same, null, *; may be given several times
+    /// [default: loopback origins and null]
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        env = "WSH_ALLOW_ORIGIN",
+        value_delimiter = ','
+    )]
+    allow_origin: Vec<String>,
+    /// Host that requests may name, such as *.example.com; or *; may be given several times [default: loopback names]
+    #[arg(
+        long,
+        value_name = "HOST",
+        env = "WSH_ALLOW_HOST",
+        value_delimiter = ','
+    )]
+    allow_host: Vec<String>,
+    /// Ask everybody for a user and a password
+    #[arg(long, alias = "basic_auth", env = "WSH_BASIC_AUTH", value_parser = BoolishValueParser::new())]
+    basic_auth: bool,
+    /// File of users and passwords, a line USER:PASSWORD each
+    #[arg(long, value_name = "FILE", env = "WSH_BASIC_AUTH_FILE")]
+    basic_auth_file: Option<PathBuf>,
+    /// A user and a password; better in the environment than on the command line, which every process can read
+    #[arg(
+        long,
+        alias = "basic_auth_credential",
+        value_name = "USER:PASSWORD",
+        env = "WSH_BASIC_AUTH_CREDENTIAL",
+        hide_env_values = true
+    )]
+    basic_auth_credential: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Behind a proxy")]
+struct Behind {
+    /// Addresses of proxies whose word about clients is taken, such as 10.0.0.0/8; or unix; may be given several times
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "WSH_TRUSTED_PROXY",
+        value_delimiter = ','
+    )]
+    trusted_proxy: Vec<String>,
+    /// Connections from trusted proxies begin with a PROXY protocol header, version 1 or 2
+    #[arg(long, env = "WSH_PROXY_PROTOCOL", value_parser = BoolishValueParser::new())]
+    proxy_protocol: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Compression")]
+struct Compression {
+    /// Whether permessage-deflate is agreed to
+    #[arg(long, value_name = "BOOL", default_value_t = Deflate::default().enabled, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), env = "WSH_COMPRESSION")]
+    compression: bool,
+    /// Size from which a message is compressed
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Deflate::default().threshold), env = "WSH_COMPRESSION_THRESHOLD")]
+    compression_threshold: Size,
+    /// From 1, quick, to 9, small
+    #[arg(long, value_name = "LEVEL", default_value_t = Deflate::default().level, value_parser = clap::value_parser!(u32).range(1..=9), env = "WSH_COMPRESSION_LEVEL")]
+    compression_level: u32,
+    /// Keep the server's window between messages: smaller messages, 300 KiB more a connection
+    #[arg(long, env = "WSH_COMPRESSION_SERVER_CONTEXT", value_parser = BoolishValueParser::new())]
+    compression_server_context: bool,
+    /// Let clients keep their window between messages: 40 KiB more a connection
+    #[arg(long, env = "WSH_COMPRESSION_CLIENT_CONTEXT", value_parser = BoolishValueParser::new())]
+    compression_client_context: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+struct Bounds {
+    /// Connections at once [default: four fifths of the open-file limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), env = "WSH_MAX_CONNECTIONS")]
+    max_connections: Option<u32>,
+    /// Connections at once from one address, which is not asked of loopback; 0 is no bound
+    #[arg(long, value_name = "N", default_value_t = limits::CONNECTIONS.by_address as u32, env = "WSH_MAX_CONNECTIONS_PER_ADDRESS")]
+    max_connections_per_address: u32,
+    /// Time for a request's head to arrive
+    #[arg(long, value_name = "TIME", default_value_t = Time(limits::HEAD.time), env = "WSH_HEADER_TIMEOUT")]
+    header_timeout: Time,
+    /// Size of a request's head
+    #[arg(long, value_name = "SIZE", default_value_t = Size(limits::HEAD.bytes), env = "WSH_MAX_HEADER_SIZE")]
+    max_header_size: Size,
+    /// Size of a request's target, and of one header line
+    #[arg(long, value_name = "SIZE", default_value_t = Size(limits::HEAD.line), env = "WSH_MAX_HEADER_LINE")]
+    max_header_line: Size,
+    /// Header lines of a request
+    #[arg(long, value_name = "N", default_value_t = limits::HEAD.headers as u16, value_parser = clap::value_parser!(u16).range(1..), env = "WSH_MAX_HEADERS")]
+    max_headers: u16,
+    /// Size of a message, uncompressed and all fragments together
+    #[arg(long, value_name = "SIZE", default_value_t = Size(limits::WEBSOCKET.message), env = "WSH_MAX_MESSAGE")]
+    max_message: Size,
+    /// Fragments of a message, from which they must have 64 bytes on average
+    #[arg(long, value_name = "N", default_value_t = limits::WEBSOCKET.fragments, env = "WSH_MAX_FRAGMENTS")]
+    max_fragments: u32,
+    /// Time without a byte inside a frame
+    #[arg(long, value_name = "TIME", default_value_t = Seconds(limits::WEBSOCKET.stall), env = "WSH_FRAME_TIMEOUT")]
+    frame_timeout: Seconds,
+    /// Time for a message, from its first byte to its last
+    #[arg(long, value_name = "TIME", default_value_t = Seconds(limits::WEBSOCKET.assembly), env = "WSH_MESSAGE_TIMEOUT")]
+    message_timeout: Seconds,
+    /// Unsent bytes from which send waits
+    #[arg(long, value_name = "SIZE", default_value_t = Size(limits::WEBSOCKET.send_queue), env = "WSH_SEND_QUEUE")]
+    send_queue: Size,
+    /// Time for which a client may take nothing while something waits for it
+    #[arg(long, value_name = "TIME", default_value_t = Seconds(limits::WEBSOCKET.send), env = "WSH_SEND_TIMEOUT")]
+    send_timeout: Seconds,
+    /// Silence after which a client is sent a Ping
+    #[arg(long, value_name = "TIME", default_value_t = Seconds(limits::WEBSOCKET.ping), env = "WSH_PING_INTERVAL")]
+    ping_interval: Seconds,
+    /// Silence after that Ping, after which the client is taken for dead
+    #[arg(long, value_name = "TIME", default_value_t = Seconds(limits::WEBSOCKET.pong), env = "WSH_PONG_TIMEOUT")]
+    pong_timeout: Seconds,
+    /// Pings and Pongs that a client may send a second, in the long run; 0 is no bound
+    #[arg(long, value_name = "N", default_value_t = limits::WEBSOCKET.control_rate, value_parser = clap::value_parser!(u32).range(..=1_000_000), env = "WSH_CONTROL_RATE")]
+    control_rate: u32,
+    /// Pings and Pongs at once beyond that
+    #[arg(long, value_name = "N", default_value_t = limits::WEBSOCKET.control_burst, value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "WSH_CONTROL_BURST")]
+    control_burst: u32,
+    /// Time for a client's Close after ours
+    #[arg(long, value_name = "TIME", default_value_t = Seconds(limits::WEBSOCKET.close), env = "WSH_CLOSE_TIMEOUT")]
+    close_timeout: Seconds,
+    /// Time for a shutdown
+    #[arg(long, value_name = "TIME", default_value_t = Time(limits::DRAIN), env = "WSH_DRAIN_TIMEOUT")]
+    drain_timeout: Time,
+}
+
+impl Serve {
+    /// The configuration, checked as far as it can be without binding anything.
+    pub fn config(self) -> Result<Config> {
+        for warning in self.predecessor.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let Listening {
+            port,
+            server_host,
+            unix_socket,
+            queue,
+            document_root,
+            workers,
+        } = self.listening;
+        let (speaks_tls, tls_port) = (self.encryption.tls, self.encryption.tls_port);
+        Ok(Config {
+            listen: Listen {
+                host: server_host,
+                port,
+                tls: speaks_tls,
+                tls_port,
+                unix: unix_socket,
+                backlog: queue,
+            },
+            handlers: self.folder.into(),
+            document_root,
+            script: self.power.into(),
+            workers: workers.map_or_else(cores, usize::from),
+            tls: self.encryption.tls()?,
+            admission: self.entry.admission()?,
+            proxy: Proxy {
+                trusted: self.behind.trusted_proxy,
+                protocol: self.behind.proxy_protocol,
+            },
+            deflate: Deflate {
+                enabled: self.compression.compression,
+                threshold: self.compression.compression_threshold.0,
+                level: self.compression.compression_level,
+                server_context: self.compression.compression_server_context,
+                client_context: self.compression.compression_client_context,
+            },
+            drain: self.bounds.drain_timeout.0,
+            limits: self.bounds.into(),
+        })
+    }
+}
+
+impl Encryption {
+    fn tls(self) -> Result<Option<Tls>> {
+        let is_wanted = self.tls || self.tls_port.is_some() || self.tls_dev;
+        if !is_wanted {
+            return Ok(None);
+        }
+        if !self.tls && self.tls_port.is_none() {
+            bail!("--tls-dev needs a port that speaks TLS: add --tls, or --tls-port PORT");
+        }
+        let identity = match (self.tls_dev, self.certificate, self.private_key) {
+            (false, Some(certificate), Some(private_key)) => Identity::Files {
+                certificate,
+                private_key,
+            },
+            (true, None, None) => Identity::Development,
+            (true, ..) => bail!(
+                "--tls-dev makes its own certificate: leave out either it or --certificate and --private-key"
+            ),
+            (false, ..) => bail!(
+                "TLS needs a certificate and its key: give --certificate FILE and --private-key FILE, or --tls-dev for development"
+            ),
+        };
+        let clients = match (
+            self.tls_client_auth,
+            self.tls_client_cert_optional,
+            self.tls_client_ca,
+        ) {
+            (true, false, Some(authorities)) => ClientCertificates::Required(authorities),
+            (true, true, Some(authorities)) => ClientCertificates::Optional(authorities),
+            (true, _, None) => bail!(
+                "--tls-client-auth needs to know who vouches for clients: give --tls-client-ca FILE"
+            ),
+            (false, true, _) => {
+                bail!("--tls-client-cert-optional is a form of --tls-client-auth: give both")
+            }
+            (false, false, _) => ClientCertificates::Ignored,
+        };
+        Ok(Some(Tls {
+            identity,
+            clients,
+            handshake: self.tls_handshake_timeout.0,
+        }))
+    }
+}
+
+impl Entry {
+    fn admission(self) -> Result<Admission> {
+        let mut credentials = Vec::from_iter(self.basic_auth_credential);
+        if let Some(file) = &self.basic_auth_file {
+            let text = std::fs::read_to_string(file).with_context(|| {
+                format!(
+                    "the file of passwords {} cannot be read: give --basic-auth-file another",
+                    file.display()
+                )
+            })?;
+            let lines = text.lines().map(str::trim_end);
+            credentials.extend(
+                lines
+                    .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                    .map(str::to_owned),
+            );
+        }
+        if credentials
+            .iter()
+            .any(|pair| pair.find(':').is_none_or(|at| at == 0))
+        {
+            bail!("a user and a password are written USER:PASSWORD, a line each in a file");
+        }
+        let is_asked = self.basic_auth || self.basic_auth_file.is_some() || !credentials.is_empty();
+        if is_asked && credentials.is_empty() {
+            bail!("--basic-auth needs somebody who may connect: give --basic-auth-file FILE");
+        }
+        Ok(Admission {
+            origins: self.allow_origin,
+            hosts: self.allow_host,
+            credentials: is_asked.then_some(credentials),
+        })
+    }
+}
+
+impl From<Bounds> for Limits {
+    fn from(bounds: Bounds) -> Self {
+        Self {
+            connections: limits::Connections {
+                total: bounds.max_connections.map(|number| number as usize),
+                by_address: bounds.max_connections_per_address as usize,
+            },
+            head: limits::Head {
+                bytes: bounds.max_header_size.0,
+                line: bounds.max_header_line.0,
+                headers: bounds.max_headers.into(),
+                time: bounds.header_timeout.0,
+                ..limits::HEAD
+            },
+            websocket: limits::Websocket {
+                message: bounds.max_message.0,
+                fragments: bounds.max_fragments,
+                send_queue: bounds.send_queue.0,
+                stall: bounds.frame_timeout.0,
+                assembly: bounds.message_timeout.0,
+                send: bounds.send_timeout.0,
+                ping: bounds.ping_interval.0,
+                pong: bounds.pong_timeout.0,
+                close: bounds.close_timeout.0,
+                control_rate: bounds.control_rate,
+                control_burst: bounds.control_burst,
+                ..limits::WEBSOCKET
+            },
+        }
+    }
+}

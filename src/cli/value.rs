@@ -1,0 +1,117 @@
+//! Values of flags as people write them: sizes, times.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+/// Bytes: `16MiB`, `64 KiB`, or a plain number of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Size(pub usize);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let size: ByteSize = text
+            .parse()
+            .map_err(|_| "a size is a number with or without a unit, such as 16MiB or 64KiB")?;
+        usize::try_from(size.as_u64())
+            .ok()
+            .filter(|bytes| (1..=usize::MAX / 4).contains(bytes))
+            .map(Self)
+            .ok_or("a size is at least one byte, and fits the memory".into())
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (unit, name) in [(1 << 20, "MiB"), (1 << 10, "KiB")] {
+            if self.0.is_multiple_of(unit) {
+                return write!(out, "{}{name}", self.0 / unit);
+            }
+        }
+        write!(out, "{}", self.0)
+    }
+}
+
+/// A time of any fineness: `500ms`, `1m 30s`, or a plain number of seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Time(pub Duration);
+
+impl FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = text.parse::<u32>().ok();
+        plain
+            .map(|seconds| Duration::from_secs(seconds.into()))
+            .or_else(|| humantime::parse_duration(text).ok())
+            .filter(|time| (Duration::from_millis(1)..=DAY).contains(time))
+            .map(Self)
+            .ok_or(
+                "a time is a number with a unit, such as 500ms, 20s or 2m, and a day at most"
+                    .into(),
+            )
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(out)
+    }
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// Whole seconds, for what the connections' coarse clock measures: `20s`, `2m`, or a plain number.
+#[derive(Debug, Clone, Copy)]
+pub struct Seconds(pub u32);
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Time(time) = text.parse()?;
+        if time.subsec_nanos() != 0 {
+            return Err("this time is measured in whole seconds".into());
+        }
+        u32::try_from(time.as_secs())
+            .map(Self)
+            .map_err(|_| "this time is too long".into())
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Time(Duration::from_secs(self.0.into())).fmt(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_come_back_as_they_are_shown() {
+        for text in ["16MiB", "64KiB", "1000"] {
+            assert_eq!(text.parse::<Size>().unwrap().to_string(), text);
+        }
+        for text in ["500ms", "20s", "1m 30s"] {
+            assert_eq!(text.parse::<Time>().unwrap().to_string(), text);
+        }
+        assert_eq!("90".parse::<Seconds>().unwrap().to_string(), "1m 30s");
+    }
+
+    #[test]
+    fn what_is_no_size_or_time_is_refused() {
+        for text in ["", "-1", "0", "16 parrots", "99999999TiB"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+        for text in ["", "-1", "0", "soon", "2days", "inf"] {
+            assert!(text.parse::<Time>().is_err(), "{text}");
+        }
+        assert!("1500ms".parse::<Seconds>().is_err());
+    }
+}
