@@ -7,6 +7,7 @@ mod capabilities;
 mod cli;
 mod close;
 mod commands;
+mod config;
 mod echo;
 mod examples;
 mod faults;
