@@ -87,6 +87,7 @@ fn settings() -> Settings {
         limits: BOUNDS,
         allow_raw: true,
         env: Arc::from(["HOME".to_owned()]),
+        ..Settings::default()
     }
 }
 

@@ -10,7 +10,8 @@ use super::predecessor::Predecessor;
 use super::value::{Seconds, Size, Time};
 use super::{Folder, Power};
 use crate::config::{
-    Admission, ClientCertificates, Config, Deflate, Identity, Limits, Listen, Proxy, Tls, limits,
+    Admission, ClientCertificates, Config, Deflate, Identity, Limits, Listen, Proxy, Script, Tls,
+    limits,
 };
 
 /// Everything that a server can be told.
@@ -255,6 +256,12 @@ impl Serve {
             document_root,
             workers,
         } = self.listening;
+        let drain = self.bounds.drain_timeout.0;
+        let limits = Limits::from(self.bounds);
+        let mut script = Script::from(self.power);
+        // A script holds what it is given.
+        script.max_message = limits.websocket.message;
+        script.limits.string = script.limits.string.max(script.max_message);
         let (speaks_tls, tls_port) = (self.encryption.tls, self.encryption.tls_port);
         Ok(Config {
             listen: Listen {
@@ -267,7 +274,7 @@ impl Serve {
             },
             handlers: self.folder.into(),
             document_root,
-            script: self.power.into(),
+            script,
             workers: workers.map_or_else(cores, usize::from),
             tls: self.encryption.tls()?,
             admission: self.entry.admission()?,
@@ -282,8 +289,8 @@ impl Serve {
                 server_context: self.compression.compression_server_context,
                 client_context: self.compression.compression_client_context,
             },
-            drain: self.bounds.drain_timeout.0,
-            limits: self.bounds.into(),
+            drain,
+            limits,
         })
     }
 }

@@ -148,6 +148,8 @@ pub struct Script {
     pub allow_raw: bool,
     /// The environment variables that they may read.
     pub env: Arc<[String]>,
+    /// Bytes of the longest message, up to which a script may lower its connection's own bound.
+    pub max_message: usize,
 }
 
 impl Default for Script {
@@ -156,6 +158,7 @@ impl Default for Script {
             limits: limits::SCRIPT,
             allow_raw: false,
             env: Arc::default(),
+            max_message: limits::WEBSOCKET.message,
         }
     }
 }

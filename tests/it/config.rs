@@ -5,7 +5,7 @@ use std::fs;
 use clap::CommandFactory;
 use wsh_server::cli::{Cli, file};
 
-use crate::support::{ECHO, Raw, Request, Server, Wire};
+use crate::support::{ECHO, Raw, Request, Server, Wire, connect};
 
 /// What `config` prints with these flags and this environment, beside a configuration file.
 async fn effective(file: &str, args: &[&str], env: &[(&'static str, &'static str)]) -> String {
@@ -246,6 +246,25 @@ async fn limits_of_messages_and_heads() {
         raw.send(request.bytes()).await;
         assert_eq!(raw.head().await.status, 431, "{what}");
     }
+}
+
+/// What the server lets in, its scripts can hold and send; what a script allows of it is bounded by it.
+#[tokio::test]
+async fn scripts_follow_the_longest_message() {
+    let asks = format!(
+        "{ECHO}\nfn do_extra_handshake(request) {{ request.max_message(parse_int(request.query)); }}"
+    );
+    let server = Server::builder()
+        .files(&[("echo_wsh.rhai", ECHO), ("asks_wsh.rhai", &asks)])
+        .args(["--max-message", "20MiB"])
+        .start()
+        .await;
+    let mut client = connect(server.url("/echo")).await;
+    let long = "x".repeat(18 * 1024 * 1024);
+    client.send_text(long.clone()).await;
+    assert!(client.next_text().await == long);
+    assert_eq!(server.status("/asks?20971520").await, 101);
+    assert_eq!(server.status("/asks?20971521").await, 500);
 }
 
 /// A second is the shortest time that these have.

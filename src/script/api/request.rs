@@ -11,7 +11,6 @@ use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 use super::connection::WebSocket;
 use super::raw::MAX_READ;
 use super::{Allowed, Function, Package, throw};
-use crate::config::limits::WEBSOCKET;
 use crate::script::hooks::Hook;
 use crate::script::meter::Stop;
 use crate::websocket::handshake::{is_field_value, is_token};
@@ -450,13 +449,14 @@ pub const PACKAGE: Package = Package {
             about: "The longest message that this connection may send; over it, it is closed with 1009.",
             throws: &[(
                 "limit",
-                "for less than 1 byte or more than the server allows, 16 MiB",
+                "for less than 1 byte or more than the server allows: 16 MiB, or its --max-message",
             )],
             allowed: HANDSHAKE,
             example: "fn do_extra_handshake(request) {\n    request.max_message(4);\n}\n\nfn transfer_data(ws, message) {}\n// closes 1009",
-            register: |engine, _| {
-                engine.register_fn("max_message", |request: &mut Handle, bytes: i64| {
-                    let bounds = 1..=WEBSOCKET.message;
+            register: |engine, settings| {
+                let most = settings.max_message;
+                engine.register_fn("max_message", move |request: &mut Handle, bytes: i64| {
+                    let bounds = 1..=most;
                     match usize::try_from(bytes) {
                         Ok(bytes) if bounds.contains(&bytes) => {
                             request.0.answer.borrow_mut().max_message = Some(bytes);
