@@ -256,7 +256,12 @@ fn transfer_data(ws, message) {}";
 async fn on_ping_takes_the_place_of_the_automatic_pong() {
     let code = "fn transfer_data(ws, message) { ws.send(message); }
 fn on_ping(ws, payload) { ws.pong(\"not \" + payload.as_string()); }";
-    let server = Server::start(&[("ping_wsh.rhai", code)]).await;
+    // One worker, since each takes the new version in its own time.
+    let server = Server::builder()
+        .file("ping_wsh.rhai", code)
+        .workers(1)
+        .start()
+        .await;
     let mut raw = Raw::open(&server, "/ping").await;
     raw.send(Wire::ping("this").bytes()).await;
     raw.expect_frame(10, "not this").await;
