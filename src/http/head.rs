@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::respond::Refusal;
 use crate::config::limits;
+use crate::websocket::extensions::{self, Offer};
 use crate::websocket::handshake::{has_token, is_key, is_token, tokens};
 
 /// A head that httparse took, with the bytes behind it.
@@ -259,12 +260,19 @@ impl Head {
                 ));
             }
         }
+        self.extensions()?;
         self.protocols().map(|_| ())
     }
 
     /// The key of a checked handshake.
     pub fn key(&self) -> &str {
         self.values("sec-websocket-key").next().unwrap_or_default()
+    }
+
+    /// The extensions that are offered, in order; a repeated header continues the list.
+    pub fn extensions(&self) -> Result<Vec<Offer<'_>>, Refusal> {
+        extensions::parse(self.values("sec-websocket-extensions"))
+            .map_err(|error| Refusal::new(400, error.to_string()))
     }
 
     /// The subprotocols of a handshake, in order; a repeated header continues the list.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::io::Write;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::script::{
     self, Answer, Handler, Hook, Peer, Place, Refused, Rejection, Request, ScriptSession, Source,
     State, Wire,
 };
+use crate::websocket::extensions::{self, Agreed, Terms};
 use crate::websocket::{Connection, Outbox, handshake::accept_key};
 
 /// What an upgrade is to.
@@ -99,11 +101,19 @@ where
     if let Err(refusal) = refuse_while_draining(site) {
         return Err((stream, refusal));
     }
+    let agreed = match agree(site, &head, &answer) {
+        Ok(agreed) => agreed,
+        Err(refusal) => return Err((stream, refusal)),
+    };
     let mut prologue = wire.outgoing;
     if !answer.is_written {
-        switching_protocols(&mut prologue, head.key(), &answer);
+        switching_protocols(&mut prologue, head.key(), &answer, agreed.as_ref());
     }
-    let outbox = Rc::new(Outbox::new(id, prologue));
+    let mut outbox = Outbox::new(id, prologue);
+    if let Some(agreed) = agreed {
+        outbox = outbox.deflating(agreed, Rc::clone(&site.shared.pool));
+    }
+    let outbox = Rc::new(outbox);
     let limits = &site.shared.limits;
     let place = handler.place(Place {
         path,
@@ -121,6 +131,23 @@ where
     );
     Ok(())
 }
+
+/// What is agreed on about compression. A script that writes the header, or all of the answer, by itself agrees on nothing.
+fn agree(site: &Site, head: &Head, answer: &Answer) -> Result<Option<Agreed>, Refusal> {
+    let is_written = answer.is_written
+        || answer
+            .headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case(EXTENSIONS));
+    if !site.settings.deflate.enabled || answer.deflate.refused || is_written {
+        return Ok(None);
+    }
+    let terms = Terms::from(&site.settings.deflate).with(&answer.deflate);
+    Ok(extensions::negotiate(&head.extensions()?, &terms))
+}
+
+/// The header that names what was agreed on.
+const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 
 /// The request as scripts see it.
 fn request_of(
@@ -230,13 +257,17 @@ fn refusal(refused: Refused) -> Option<Refusal> {
 }
 
 /// The 101 response.
-fn switching_protocols(out: &mut Vec<u8>, key: &str, answer: &Answer) {
-    out.reserve(192);
+fn switching_protocols(out: &mut Vec<u8>, key: &str, answer: &Answer, agreed: Option<&Agreed>) {
+    out.reserve(if agreed.is_some() { 320 } else { 192 });
     out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
     out.extend_from_slice(accept_key(key.as_bytes()).as_bytes());
     if let Some(protocol) = &answer.protocol {
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         out.extend_from_slice(protocol.as_bytes());
+    }
+    if let Some(agreed) = agreed {
+        // A Vec takes every write.
+        let _ = write!(out, "\r\n{EXTENSIONS}: {agreed}");
     }
     for (name, value) in &answer.headers {
         for part in ["\r\n", name, ": ", value] {

@@ -18,8 +18,9 @@ use super::frame;
 use super::inbox::Inbox;
 use super::message::{Decoder, Incoming, Message};
 use super::outbox::{Outbox, ReadyState};
+use super::rate::Rate;
 use super::session::{Event, Heed, Outcome, Session};
-use super::{Clock, Limits, Violation};
+use super::{Clock, Limits, Pool, Violation};
 
 /// Bytes of the read buffer: a 64 KiB message and what comes with it in one read.
 const READ_BUFFER: usize = 128 * 1024;
@@ -33,6 +34,8 @@ pub struct Shared {
     pub limits: Limits,
     /// Their alarms.
     pub clock: Clock,
+    /// What their messages are compressed and inflated with.
+    pub pool: Rc<Pool>,
     draining: Cell<bool>,
     drain: Notify,
     read: RefCell<Vec<u8>>,
@@ -48,6 +51,7 @@ impl Shared {
         Self {
             limits,
             clock: Clock::default(),
+            pool: Rc::default(),
             draining: Cell::new(false),
             drain: Notify::new(),
             read: RefCell::new(vec![0; READ_BUFFER]),
@@ -138,6 +142,8 @@ pub struct Connection<S, T> {
     taken: u32,
     begun: u32,
     deadline: u32,
+    /// Pings and Pongs from the peer.
+    controls: Rate,
     phase: Phase,
     /// The session is handling an event.
     busy: bool,
@@ -157,11 +163,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         early: Vec<u8>,
     ) -> Self {
         let now = shared.clock.now();
+        let decoder = match outbox.agreed() {
+            Some(agreed) => Decoder::inflating(&agreed.terms, Rc::clone(&shared.pool)),
+            None => Decoder::default(),
+        };
         Self {
             stream,
             session,
             outbox,
-            decoder: Decoder::default(),
+            decoder,
             tap: None,
             max_message: u32::try_from(shared.limits.message).unwrap_or(u32::MAX),
             inbox: Inbox::opened(early),
@@ -170,6 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             taken: now,
             begun: 0,
             deadline: 0,
+            controls: Rate::default(),
             phase: Phase::Running,
             busy: false,
             pinged: false,
@@ -187,10 +198,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
 
     fn run(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.check_deadlines();
+        self.decoder.refresh();
         loop {
             self.handle(context);
-            let mut early = self.inbox.take_early();
-            if !early.is_empty() {
+            if self.inbox.holds() && self.has_room() && !self.decoder.is_spent() {
+                let mut early = self.inbox.take_early();
                 self.consume(&mut early, context);
             }
             let wrote = self.flush(context);
@@ -200,6 +212,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             }
             if self.step_towards_end(context) {
                 return Poll::Ready(());
+            }
+            if self.inbox.holds() && self.has_room() {
+                // Enough was inflated for now: other connections first.
+                context.waker().wake_by_ref();
+                break;
             }
             let read = self.read(context);
             // What was written may be what the session waits for.
@@ -324,11 +341,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             message: self.max_message as usize,
             ..self.shared.limits
         };
+        // A few bytes may become many long messages: no more of them than the session has room for, nor than its share.
+        // Frames that the session has looked at have been bounded before.
+        let may_hold = self.decoder.inflates() && self.tap.is_none();
         while self.phase == Phase::Running {
+            if may_hold && !self.has_room() {
+                break;
+            }
             match self.decoder.next(&mut input, &limits) {
                 Ok(Some(Incoming::Message(message))) => {
                     self.begun = 0;
                     self.message(message, context);
+                }
+                Ok(Some(Incoming::Ping(_) | Incoming::Pong(_))) if !self.takes_control() => {
+                    self.fail(Violation::ControlRate);
                 }
                 Ok(Some(Incoming::Ping(payload))) if self.session.heeds(Heed::Ping) => {
                     self.deliver(Event::Ping((*payload).into()), context);
@@ -341,15 +367,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 }
                 Ok(Some(Incoming::Pong(_))) => {}
                 Ok(Some(Incoming::Close(close))) => self.peer_closed(close),
+                Ok(None) if !may_hold && !input.is_empty() => self.decoder.refresh(),
                 Ok(None) => break,
                 Err(violation) => self.fail(violation),
             }
+        }
+        if self.phase == Phase::Running && !input.is_empty() {
+            self.inbox.hold(input);
         }
         if !self.decoder.is_unfinished() {
             self.begun = 0;
         } else if self.begun == 0 {
             self.begun = self.shared.clock.now();
         }
+    }
+
+    /// Counts a Ping or Pong; `false` if it is one too many.
+    fn takes_control(&mut self) -> bool {
+        let (now, limits) = (self.shared.clock.now(), &self.shared.limits);
+        self.controls
+            .take(now, limits.control_rate, limits.control_burst)
     }
 
     fn message(&mut self, message: Message<'_>, context: &mut Context<'_>) {
@@ -562,17 +599,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
     fn may_read(&self) -> bool {
         match self.phase {
             Phase::Running => {
-                let limits = &self.shared.limits;
-                let room =
-                    !self.busy || self.inbox.bytes() + self.decoder.buffered() < limits.read_ahead;
                 !self.lost
-                    && room
+                    && !self.inbox.holds()
+                    && self.has_room()
                     && !self.outbox.is_paused()
-                    && self.outbox.buffered() < limits.send_queue
+                    && self.outbox.buffered() < self.shared.limits.send_queue
             }
             Phase::Ending | Phase::Told => false,
             Phase::Lingering => !self.lost && self.shut,
         }
+    }
+
+    /// Whether the session can take more, now or soon.
+    fn has_room(&self) -> bool {
+        !self.busy || self.inbox.bytes() + self.decoder.buffered() < self.shared.limits.read_ahead
     }
 
     /// Acts on what has taken too long.

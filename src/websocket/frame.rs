@@ -10,6 +10,9 @@ pub use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::Violation;
 
+/// The first reserved bit, which marks a compressed message.
+const RSV1: u8 = 0x40;
+
 /// The longest header: two bytes, a 64-bit length, a mask.
 pub const MAX_HEADER: usize = 14;
 
@@ -18,6 +21,8 @@ pub const MAX_HEADER: usize = 14;
 pub struct Header {
     /// Whether this frame ends its message.
     pub fin: bool,
+    /// Whether it begins a compressed message (RFC 7692 section 6).
+    pub compressed: bool,
     /// Continuation, text, binary, close, ping or pong.
     pub opcode: OpCode,
     /// The key that its payload is masked with.
@@ -26,15 +31,23 @@ pub struct Header {
     pub length: u64,
 }
 
+/// What decides which frames may come next.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Expected {
+    /// A fragmented message is open (section 5.4).
+    pub in_message: bool,
+    /// Compression was agreed on.
+    pub deflates: bool,
+}
+
 /// Reads the header at the front of `bytes` and says how long it is; `None` asks for more bytes.
 ///
-/// `in_message`: whether a fragmented message is open, which decides what may come next (section 5.4). What two bytes
-/// can show is refused as soon as they are there.
-pub fn decode(bytes: &[u8], in_message: bool) -> Result<Option<(Header, usize)>, Violation> {
+/// What two bytes can show is refused as soon as they are there.
+pub fn decode(bytes: &[u8], expected: Expected) -> Result<Option<(Header, usize)>, Violation> {
     let &[first, second, ..] = bytes else {
         return Ok(None);
     };
-    check_first_two(first, second, in_message)?;
+    check_first_two(first, second, expected)?;
     let mut cursor = Cursor::new(bytes);
     let Ok(parsed) = FrameHeader::parse(&mut cursor) else {
         return Err(Violation::UnknownOpcode(first & 0x0F));
@@ -58,6 +71,7 @@ pub fn decode(bytes: &[u8], in_message: bool) -> Result<Option<(Header, usize)>,
         _ => Ok(Some((
             Header {
                 fin: is_final,
+                compressed: first & RSV1 != 0,
                 opcode,
                 mask,
                 length,
@@ -67,14 +81,17 @@ pub fn decode(bytes: &[u8], in_message: bool) -> Result<Option<(Header, usize)>,
     }
 }
 
-fn check_first_two(first: u8, second: u8, in_message: bool) -> Result<(), Violation> {
+fn check_first_two(first: u8, second: u8, expected: Expected) -> Result<(), Violation> {
     if first & 0x70 != 0 {
-        return Err(Violation::ReservedBit);
+        let begins_message = matches!(first & 0x0F, 1 | 2);
+        if !expected.deflates || !begins_message || first & 0x70 != RSV1 {
+            return Err(Violation::ReservedBit);
+        }
     }
     let fin = first & 0x80 != 0;
     match first & 0x0F {
-        0 if !in_message => return Err(Violation::NothingToContinue),
-        1 | 2 if in_message => return Err(Violation::MessageInsideMessage),
+        0 if !expected.in_message => return Err(Violation::NothingToContinue),
+        1 | 2 if expected.in_message => return Err(Violation::MessageInsideMessage),
         0..=2 => {}
         8..=10 if second & 0x7F > 125 => return Err(Violation::ControlTooLong),
         8..=10 if !fin => return Err(Violation::ControlFragmented),
@@ -94,6 +111,20 @@ pub fn encode(out: &mut Vec<u8>, opcode: OpCode, is_final: bool, payload: &[u8])
         is_final,
         ..FrameHeader::default()
     };
+    append(out, header, payload);
+}
+
+/// Appends an unmasked frame that is a whole compressed message.
+pub fn encode_compressed(out: &mut Vec<u8>, kind: Data, payload: &[u8]) {
+    let header = FrameHeader {
+        opcode: OpCode::Data(kind),
+        rsv1: true,
+        ..FrameHeader::default()
+    };
+    append(out, header, payload);
+}
+
+fn append(out: &mut Vec<u8>, header: FrameHeader, payload: &[u8]) {
     header
         .format(payload.len() as u64, out)
         .expect("a Vec takes every write");
@@ -270,24 +301,31 @@ mod tests {
     #[test]
     fn lengths_must_be_in_their_shortest_form() {
         assert_eq!(
-            decode(&[0x82, 0xFE, 0, 125, 0, 0, 0, 0], false),
+            decode(&[0x82, 0xFE, 0, 125, 0, 0, 0, 0], Expected::default()),
             Err(Violation::LengthNotMinimal)
         );
         assert_eq!(
-            decode(&[0x82, 0xFF, 0, 0, 0, 0, 0, 0, 255, 255, 0, 0, 0, 0], false),
+            decode(
+                &[0x82, 0xFF, 0, 0, 0, 0, 0, 0, 255, 255, 0, 0, 0, 0],
+                Expected::default()
+            ),
             Err(Violation::LengthNotMinimal)
         );
         assert_eq!(
-            decode(&[0x82, 0xFF, 128, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0], false),
+            decode(
+                &[0x82, 0xFF, 128, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0],
+                Expected::default()
+            ),
             Err(Violation::LengthTopBit)
         );
-        let header = decode(&[0x82, 0xFE, 0, 126, 9, 8, 7, 6], false)
+        let header = decode(&[0x82, 0xFE, 0, 126, 9, 8, 7, 6], Expected::default())
             .unwrap()
             .unwrap();
         assert_eq!(
             header.0,
             Header {
                 fin: true,
+                compressed: false,
                 opcode: OpCode::Data(Data::Binary),
                 mask: [9, 8, 7, 6],
                 length: 126

@@ -1,4 +1,4 @@
-//! What has arrived and waits for the session: events in order, and bytes that came before the connection's task did.
+//! What has arrived and waits for the session: events in order, and bytes that are not decoded yet.
 //!
 //! An idle connection has an empty one, which is a pointer.
 
@@ -46,7 +46,17 @@ impl Inbox {
         event
     }
 
-    /// Takes the bytes that came with the request head.
+    /// Keeps bytes to be decoded later, before any others.
+    pub fn hold(&mut self, bytes: &[u8]) {
+        self.0.get_or_insert_default().early = bytes.to_vec();
+    }
+
+    /// Whether there are bytes to be decoded.
+    pub fn holds(&self) -> bool {
+        self.0.as_ref().is_some_and(|queue| !queue.early.is_empty())
+    }
+
+    /// Takes the bytes that came with the request head, or that were held.
     pub fn take_early(&mut self) -> Vec<u8> {
         let early = self
             .0

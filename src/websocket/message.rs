@@ -1,12 +1,16 @@
 //! Bytes to messages: a decoder that takes a client's bytes in whatever pieces they come. RFC 6455 sections 5 and 6.
 //!
 //! A frame that lies whole in the input is unmasked in place and lent out; only what arrives in pieces is copied.
-//! Memory grows with the bytes that have arrived, never with a length that was only announced.
+//! Memory grows with the bytes that have arrived, never with a length that was only announced. A compressed message is
+//! inflated while it arrives, and bounded by what it has become.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use super::close::Close;
-use super::frame::{self, Control, Data, Header, MAX_HEADER, OpCode};
+use super::deflate::{Inflater, Pool};
+use super::extensions::Terms;
+use super::frame::{self, Control, Data, Expected, Header, MAX_HEADER, OpCode};
 use super::utf8::Utf8;
 use super::{Limits, Violation};
 
@@ -65,7 +69,25 @@ pub struct Decoder {
     frame: Option<Frame>,
     /// The fragmented message that is open, and payloads that came in pieces.
     parts: Option<Box<Parts>>,
+    /// Where compression was agreed on.
+    inflation: Option<Box<Inflation>>,
 }
+
+/// What there is of compression between two messages.
+#[derive(Debug)]
+struct Inflation {
+    pool: Rc<Pool>,
+    /// Bytes that the client may refer to beyond a message: none, unless it was agreed that it may.
+    window: usize,
+    history: Vec<u8>,
+    /// Bytes that were written while inflating since [`Decoder::refresh`].
+    work: usize,
+}
+
+/// Bytes of inflating after which others have their turn: about a millisecond.
+const SHARE: usize = 1024 * 1024;
+/// Bytes that are inflated between two looks at that: a bomb makes a share of them.
+const PIECE: usize = 1024;
 
 #[derive(Debug, Clone, Copy)]
 struct Frame {
@@ -75,6 +97,8 @@ struct Frame {
     remaining: u64,
     /// Whether some of its payload is already in `parts`.
     split: bool,
+    /// Whether its message is compressed.
+    compressed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -86,10 +110,33 @@ struct Parts {
     /// Fragments that are complete.
     fragments: u32,
     control: Vec<u8>,
+    /// Of a compressed message.
+    inflater: Option<Box<Inflater>>,
+    /// Bytes of its frames, all of which have been inflated into `data`.
+    compressed: usize,
 }
 
 impl Decoder {
-    /// Takes bytes off the front of `input` up to the next message or control frame; `None` once all are taken.
+    /// A decoder for a connection on which compression was agreed on.
+    pub fn inflating(terms: &Terms, pool: Rc<Pool>) -> Self {
+        let window = if terms.client_context {
+            1 << terms.client_bits
+        } else {
+            0
+        };
+        Self {
+            inflation: Some(Box::new(Inflation {
+                pool,
+                window,
+                history: Vec::new(),
+                work: 0,
+            })),
+            ..Self::default()
+        }
+    }
+
+    /// Takes bytes off the front of `input` up to the next message or control frame; `None` once all are taken, or the
+    /// share of inflating [is spent](Self::is_spent).
     ///
     /// After an error or a Close the input means nothing more, and the decoder must not be used again.
     pub fn next<'b>(
@@ -113,7 +160,9 @@ impl Decoder {
                     self.frame = None;
                     return incoming_control(control, Cow::Borrowed(payload)).map(Some);
                 }
-                OpCode::Data(kind @ (Data::Text | Data::Binary)) if whole && frame.fin => {
+                OpCode::Data(kind @ (Data::Text | Data::Binary))
+                    if whole && frame.fin && !frame.compressed =>
+                {
                     let payload = take(input, frame.remaining as usize);
                     frame::unmask(payload, frame.mask);
                     self.frame = None;
@@ -128,9 +177,15 @@ impl Decoder {
                     };
                 }
                 _ => {
-                    self.piece(frame, input)?;
-                    if self.frame.is_some() {
+                    if frame.compressed && frame.remaining > 0 && self.is_spent() {
                         return Ok(None);
+                    }
+                    self.piece(frame, input, limits)?;
+                    if self.frame.is_some() {
+                        if input.is_empty() {
+                            return Ok(None);
+                        }
+                        continue;
                     }
                     if let Some(incoming) = self.complete(frame)? {
                         return Ok(Some(incoming));
@@ -143,6 +198,25 @@ impl Decoder {
     /// Whether a frame or a message has begun and not ended.
     pub fn is_unfinished(&self) -> bool {
         self.head_len > 0 || self.frame.is_some() || self.parts.is_some()
+    }
+
+    /// Whether inflating has taken its share of time: it goes on after [`refresh`](Self::refresh).
+    pub fn is_spent(&self) -> bool {
+        self.inflation
+            .as_ref()
+            .is_some_and(|inflation| inflation.work >= SHARE)
+    }
+
+    /// Begins a new share of inflating.
+    pub fn refresh(&mut self) {
+        if let Some(inflation) = &mut self.inflation {
+            inflation.work = 0;
+        }
+    }
+
+    /// Whether a message may be longer than its frames.
+    pub fn inflates(&self) -> bool {
+        self.inflation.is_some()
     }
 
     /// Bytes held for what is unfinished.
@@ -158,9 +232,12 @@ impl Decoder {
 
     /// The next header, put together from what an earlier piece left and from `input`.
     fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, Violation> {
-        let in_message = self.in_message();
+        let expected = Expected {
+            in_message: self.in_message(),
+            deflates: self.inflation.is_some(),
+        };
         if self.head_len == 0
-            && let Some((header, length)) = frame::decode(input, in_message)?
+            && let Some((header, length)) = frame::decode(input, expected)?
         {
             take(input, length);
             return Ok(Some(header));
@@ -170,7 +247,7 @@ impl Decoder {
             self.head_len += 1;
             take(input, 1);
             if let Some((header, _)) =
-                frame::decode(&self.head[..usize::from(self.head_len)], in_message)?
+                frame::decode(&self.head[..usize::from(self.head_len)], expected)?
             {
                 self.head_len = 0;
                 return Ok(Some(header));
@@ -181,17 +258,35 @@ impl Decoder {
 
     /// Checks a new frame against the limits, before any of its payload is looked at.
     fn begin(&mut self, header: Header, limits: &Limits) -> Result<Frame, Violation> {
+        let mut compressed = header.compressed;
         if let OpCode::Data(_) = header.opcode {
-            if header.length > (limits.message - self.buffered().min(limits.message)) as u64 {
+            let mut limit = limits.message;
+            let mut arrived = self.buffered();
+            if let Some(parts) = &self.parts {
+                compressed |= parts.inflater.is_some();
+                if parts.fragments > limits.fragments
+                    && parts.data.len().max(parts.compressed)
+                        < parts.fragments as usize * limits.mean_fragment
+                {
+                    return Err(Violation::TinyFragments);
+                }
+            }
+            if compressed {
+                // What does not compress takes an eighth more at the worst, and its bytes count when they are inflated.
+                limit = limit.saturating_add(limit / 8 + 1024);
+                arrived = self.parts.as_ref().map_or(0, |parts| parts.compressed);
+            }
+            if header.length > (limit - arrived.min(limit)) as u64 {
                 return Err(Violation::TooBig {
                     limit: limits.message,
                 });
             }
-            if let Some(parts) = &self.parts
-                && parts.fragments > limits.fragments
-                && parts.data.len() < parts.fragments as usize * limits.mean_fragment
+            if header.compressed
+                && let Some(inflation) = &mut self.inflation
             {
-                return Err(Violation::TinyFragments);
+                let history = std::mem::take(&mut inflation.history);
+                let parts = self.parts.get_or_insert_default();
+                parts.inflater = Some(inflation.pool.inflater(history));
             }
         }
         Ok(Frame {
@@ -200,14 +295,22 @@ impl Decoder {
             mask: header.mask,
             remaining: header.length,
             split: false,
+            compressed,
         })
     }
 
     /// Moves what has arrived of a frame's payload into `parts`; `self.frame` is `None` once that is all of it.
-    fn piece(&mut self, frame: Frame, input: &mut &mut [u8]) -> Result<(), Violation> {
+    fn piece(
+        &mut self,
+        frame: Frame,
+        input: &mut &mut [u8],
+        limits: &Limits,
+    ) -> Result<(), Violation> {
+        let most = if frame.compressed { PIECE } else { input.len() };
         let length = input
             .len()
-            .min(usize::try_from(frame.remaining).unwrap_or(usize::MAX));
+            .min(usize::try_from(frame.remaining).unwrap_or(usize::MAX))
+            .min(most);
         let piece = take(input, length);
         let mask = frame::unmask(piece, frame.mask);
         let remaining = frame.remaining - length as u64;
@@ -223,6 +326,20 @@ impl Decoder {
             OpCode::Control(_) => parts.control.extend_from_slice(piece),
             OpCode::Data(data) => {
                 let kind = *parts.kind.get_or_insert(data);
+                if let (Some(inflater), Some(inflation)) =
+                    (&mut parts.inflater, &mut self.inflation)
+                {
+                    parts.compressed += piece.len();
+                    let utf8 = &mut parts.utf8;
+                    inflation.work += inflation.pool.inflate(
+                        inflater,
+                        piece,
+                        &mut parts.data,
+                        limits.message,
+                        |bytes| kind != Data::Text || utf8.feed(bytes),
+                    )?;
+                    return Ok(());
+                }
                 if kind == Data::Text && !parts.utf8.feed(piece) {
                     return Err(Violation::InvalidUtf8);
                 }
@@ -250,7 +367,16 @@ impl Decoder {
                 Ok(None)
             }
             OpCode::Data(_) => {
-                let Parts { kind, data, .. } = *self.parts.take().unwrap_or_default();
+                let Parts {
+                    kind,
+                    mut data,
+                    inflater,
+                    ..
+                } = *self.parts.take().unwrap_or_default();
+                if let (Some(inflater), Some(inflation)) = (inflater, &mut self.inflation) {
+                    let window = inflation.window;
+                    inflation.history = inflation.pool.finish(inflater, &mut data, window)?;
+                }
                 if kind == Some(Data::Text) {
                     let text = String::from_utf8(data).map_err(|_| Violation::InvalidUtf8)?;
                     return Ok(Some(Incoming::Message(Message::Text(text.into()))));

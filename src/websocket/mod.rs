@@ -1,16 +1,20 @@
 //! Bytes to messages and back: RFC 6455 as pure functions, and the one task that puts them on a stream.
 //!
 //! `frame` → `message` turn a client's bytes into messages, `close` checks the end, [`Outbox`] gathers what goes
-//! back, and [`Connection`] drives a [`Session`] with it. Nothing here knows scripts, HTTP or configuration files.
+//! back, and [`Connection`] drives a [`Session`] with it. `extensions` says whether messages are compressed, `deflate`
+//! does it. Nothing here knows scripts, HTTP or configuration files.
 
 pub mod clock;
 pub mod close;
 pub mod connection;
+pub mod deflate;
+pub mod extensions;
 pub mod frame;
 pub mod handshake;
 mod inbox;
 pub mod message;
 pub mod outbox;
+mod rate;
 pub mod session;
 pub mod utf8;
 mod violation;
@@ -19,6 +23,7 @@ pub use crate::config::limits::Websocket as Limits;
 pub use clock::Clock;
 pub use close::Close;
 pub use connection::{Connection, Shared};
+pub use deflate::Pool;
 pub use message::{Decoder, Incoming, Message};
 pub use outbox::{Outbox, ReadyState, SendError};
 pub use session::{Event, Heed, Outcome, Session};

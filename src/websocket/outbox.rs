@@ -4,9 +4,14 @@
 //! and go out in one write; from elsewhere a frame wakes that task.
 
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::fmt;
+use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use super::close::Close;
+use super::deflate::{Compressor, Pool};
+use super::extensions::Agreed;
 use super::frame::{self, Control, Data, OpCode};
 
 /// The states of the WebSocket interface that a server's connection can be in.
@@ -54,6 +59,41 @@ pub struct Outbox {
     keep_open: Cell<u32>,
     /// The second of the alarm in the worker's wheel; 0 for none.
     pub(super) alarm: Cell<u32>,
+    /// Where compression was agreed on.
+    deflation: Option<Box<Deflation>>,
+}
+
+/// What messages are compressed with.
+struct Deflation {
+    agreed: Agreed,
+    pool: Rc<Pool>,
+    /// The connection's own, with what it has sent in its memory; there is none before the first message, while one is
+    /// compressed, and without a context.
+    compressor: Cell<Option<Box<Compressor>>>,
+}
+
+impl fmt::Debug for Deflation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.agreed, out)
+    }
+}
+
+impl Deflation {
+    fn keep(&self, compressor: Box<Compressor>) {
+        if self.agreed.terms.server_context {
+            self.compressor.set(Some(compressor));
+        } else {
+            self.pool.keep_compressor(*compressor);
+        }
+    }
+}
+
+/// A compressed message, to be [sent](Outbox::send_deflated) before any other is compressed. Where the peer keeps a window
+/// and this is not sent, what comes next is compressed without a memory, which every peer understands.
+#[derive(Debug)]
+pub struct Deflated {
+    payload: Vec<u8>,
+    compressor: Box<Compressor>,
 }
 
 impl Outbox {
@@ -72,7 +112,23 @@ impl Outbox {
             aborted: Cell::new(false),
             keep_open: Cell::new(0),
             alarm: Cell::new(0),
+            deflation: None,
         }
+    }
+
+    /// The same with compression, as agreed, by what the worker has for it.
+    pub fn deflating(mut self, agreed: Agreed, pool: Rc<Pool>) -> Self {
+        self.deflation = Some(Box::new(Deflation {
+            agreed,
+            pool,
+            compressor: Cell::new(None),
+        }));
+        self
+    }
+
+    /// What was agreed on about compression, if it was.
+    pub fn agreed(&self) -> Option<&Agreed> {
+        self.deflation.as_ref().map(|deflation| &deflation.agreed)
     }
 
     /// The connection's number, unique in the process.
@@ -101,10 +157,91 @@ impl Outbox {
     }
 
     fn send_message(&self, kind: Data, payload: &[u8]) -> Result<(), SendError> {
+        if self.deflates(payload.len(), None) {
+            let Ok(deflated) = self.deflate(payload, false, || Ok::<_, Infallible>(()));
+            if let Some(deflated) = deflated {
+                return self.send_deflated(kind, deflated);
+            }
+        }
+        self.send_plain(kind, payload)
+    }
+
+    /// Queues a message as it is.
+    pub fn send_plain(&self, kind: Data, payload: &[u8]) -> Result<(), SendError> {
         if self.fragments.get().is_some() {
             return Err(SendError::InFragments);
         }
         self.send(OpCode::Data(kind), true, payload)
+    }
+
+    /// Whether a message of this length is to be compressed: as `wanted`, or else from the agreed length on.
+    #[inline]
+    pub fn deflates(&self, length: usize, wanted: Option<bool>) -> bool {
+        match &self.deflation {
+            None => false,
+            Some(deflation) => {
+                wanted.unwrap_or(length >= deflation.agreed.terms.threshold)
+                    && self.state.get() == ReadyState::Open
+                    && self.fragments.get().is_none()
+            }
+        }
+    }
+
+    /// Compresses a message. `None`: it is better sent as it is, unless `forced`. `pause` is called now and then during a
+    /// long one, and its error ends the work; the connection may be used meanwhile.
+    pub fn deflate<E>(
+        &self,
+        payload: &[u8],
+        forced: bool,
+        pause: impl FnMut() -> Result<(), E>,
+    ) -> Result<Option<Deflated>, E> {
+        let Some(deflation) = &self.deflation else {
+            return Ok(None);
+        };
+        let terms = &deflation.agreed.terms;
+        let own = deflation.compressor.take();
+        let mut compressor = own.unwrap_or_else(|| Box::new(deflation.pool.compressor(terms)));
+        // Into a context it has gone already, when it turns out that it does not get smaller.
+        let most = if forced || terms.server_context {
+            usize::MAX
+        } else {
+            payload.len().saturating_sub(1)
+        };
+        let compressed = deflation
+            .pool
+            .compress(&mut compressor, payload, most, pause)?;
+        Ok(match compressed {
+            Some(payload) => Some(Deflated {
+                payload,
+                compressor,
+            }),
+            None => {
+                deflation.pool.keep_compressor(*compressor);
+                None
+            }
+        })
+    }
+
+    /// Queues a compressed message.
+    pub fn send_deflated(&self, kind: Data, deflated: Deflated) -> Result<(), SendError> {
+        let Deflated {
+            payload,
+            compressor,
+        } = deflated;
+        let Some(deflation) = &self.deflation else {
+            return Err(SendError::NotOpen);
+        };
+        if self.fragments.get().is_some() {
+            return Err(SendError::InFragments);
+        }
+        if self.state.get() != ReadyState::Open {
+            return Err(SendError::NotOpen);
+        }
+        frame::encode_compressed(&mut self.bytes.borrow_mut(), kind, &payload);
+        self.wake();
+        deflation.keep(compressor);
+        deflation.pool.keep_output(payload);
+        Ok(())
     }
 
     /// Queues a fragment of a message; `last` ends it. All are of one kind, and no other message comes between.

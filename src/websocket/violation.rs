@@ -8,7 +8,8 @@ pub enum Violation {
     /// RFC 6455 section 5.1: a client masks every frame.
     #[error("a frame without a mask")]
     Unmasked,
-    /// Section 5.2: reserved bits are zero unless an extension was negotiated.
+    /// Section 5.2: reserved bits are zero unless an extension was negotiated. RFC 7692 section 6: the first one may be
+    /// set on a message's first frame only.
     #[error("a reserved bit is set")]
     ReservedBit,
     /// Section 5.2: opcodes 3 to 7 and 11 to 15.
@@ -53,6 +54,15 @@ pub enum Violation {
     /// Section 10.4: many tiny fragments cost more than they carry.
     #[error("too many tiny fragments")]
     TinyFragments,
+    /// RFC 7692 section 7.2.2: compressed data that is none.
+    #[error("a compressed message that cannot be inflated")]
+    BrokenDeflate,
+    /// RFC 6455 section 10.4: each final block starts inflating anew, which costs more than it carries.
+    #[error("too many final blocks in a compressed message")]
+    FinalBlocks,
+    /// Section 10.4: each is an answer to write.
+    #[error("too many Pings and Pongs")]
+    ControlRate,
     /// Section 10.4: a frame or message that never ends.
     #[error("a message was not finished in time")]
     Stalled,
@@ -62,9 +72,11 @@ impl Violation {
     /// The close code that answers it, RFC 6455 section 7.4.1.
     pub fn code(self) -> u16 {
         match self {
-            Self::InvalidUtf8 | Self::CloseReason => code::INVALID_PAYLOAD,
+            Self::InvalidUtf8 | Self::CloseReason | Self::BrokenDeflate => code::INVALID_PAYLOAD,
             Self::TooBig { .. } => code::TOO_BIG,
-            Self::TinyFragments | Self::Stalled => code::POLICY,
+            Self::TinyFragments | Self::FinalBlocks | Self::ControlRate | Self::Stalled => {
+                code::POLICY
+            }
             _ => code::PROTOCOL_ERROR,
         }
     }

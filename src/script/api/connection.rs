@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
-use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString};
+use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
-use super::request::Request;
+use super::request::{Request, extension, no_option};
 use super::time::duration;
 use super::{Allowed, Function, Package, form, json, throw};
 use crate::script::call::checked_close;
@@ -167,28 +167,51 @@ pub const PACKAGE: Package = Package {
             moment.",
     functions: &[
         Function {
-            signatures: &["ws.send(text: string)", "ws.send(data: blob)"],
+            signatures: &[
+                "ws.send(text: string)",
+                "ws.send(data: blob)",
+                "ws.send(text: string, options: map)",
+                "ws.send(data: blob, options: map)",
+            ],
             about: "Sends one message: text for a string, binary for a blob. It waits while too much is unsent, so that a script cannot \
-                    outrun its peer.",
+                    outrun its peer. Where compression was agreed on, a message is compressed from 1 KiB on if that makes it smaller; \
+                    `compress` in the options says otherwise for this one: `false` for what holds a secret beside text of somebody else's, \
+                    who could guess it by the length.",
             throws: &[
                 ("type", "for anything but a string or a blob"),
+                (
+                    "option",
+                    "for an option that there is not, or another value than `true` or `false`",
+                ),
                 (
                     "fragment",
                     "while a message of `send_fragment` is not ended",
                 ),
             ],
             allowed: Allowed::Open,
-            example: "ws.send(message); // => hello\nws.send(`${message}, again`); // => hello, again",
+            example: "ws.send(message); // => hello\nws.send(`${message}, again`, #{compress: false}); // => hello, again",
             register: |engine, _| {
                 engine
                     .register_type_with_name::<WebSocket>("WebSocket")
                     .register_fn("send", |ws: &mut WebSocket, text: ImmutableString| {
-                        sent(&ws.0, ws.0.outbox.send_text(&text))
+                        send(&ws.0, Data::Text, text.as_bytes(), None)
                     })
                     .register_fn("send", |ws: &mut WebSocket, data: Blob| {
-                        sent(&ws.0, ws.0.outbox.send_binary(&data))
+                        send(&ws.0, Data::Binary, &data, None)
                     })
                     .register_fn("send", |_: &mut WebSocket, other: Dynamic| {
+                        no_message::<()>("send", &other)
+                    })
+                    .register_fn(
+                        "send",
+                        |ws: &mut WebSocket, text: ImmutableString, options: Map| {
+                            send(&ws.0, Data::Text, text.as_bytes(), compress(&options)?)
+                        },
+                    )
+                    .register_fn("send", |ws: &mut WebSocket, data: Blob, options: Map| {
+                        send(&ws.0, Data::Binary, &data, compress(&options)?)
+                    })
+                    .register_fn("send", |_: &mut WebSocket, other: Dynamic, _: Map| {
                         no_message::<()>("send", &other)
                     });
             },
@@ -203,7 +226,7 @@ pub const PACKAGE: Package = Package {
                 let limits = settings.limits;
                 engine.register_fn("send_json", move |ws: &mut WebSocket, value: Dynamic| {
                     let text = json::to_json(&value, &limits)?;
-                    sent(&ws.0, ws.0.outbox.send_text(&text))
+                    send(&ws.0, Data::Text, text.as_bytes(), None)
                 });
             },
         },
@@ -456,12 +479,24 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["ws.extensions -> array"],
-            about: "The extensions that were agreed on. This version agrees on none.",
+            about: "The extensions that were agreed on, each a map as in `requested_extensions`: none, or `permessage-deflate`.",
             throws: &[],
             allowed: Allowed::Open,
             example: "ws.send(`${ws.extensions.len}`); // => 0",
             register: |engine, _| {
-                engine.register_get("extensions", |_: &mut WebSocket| Array::new());
+                engine.register_get("extensions", |ws: &mut WebSocket| -> Array {
+                    let agreed = ws.0.outbox.agreed().into_iter();
+                    agreed
+                        .map(|agreed| {
+                            let params = agreed.params();
+                            let number = |bits: u8| Dynamic::from(bits.to_string());
+                            extension(
+                                agreed.name(),
+                                params.map(|(name, bits)| (name, bits.map(number))),
+                            )
+                        })
+                        .collect()
+                });
             },
         },
         Function {
@@ -494,6 +529,39 @@ pub const PACKAGE: Package = Package {
         },
     ],
 };
+
+/// Sends a message, compressed if that was agreed on and is worth it, or as it is wanted.
+fn send(
+    peer: &Peer,
+    kind: Data,
+    payload: &[u8],
+    wanted: Option<bool>,
+) -> Result<(), Box<EvalAltResult>> {
+    let outbox = &peer.outbox;
+    if outbox.deflates(payload.len(), wanted)
+        && let Some(deflated) = outbox.deflate(payload, wanted == Some(true), meter::pause)?
+    {
+        return sent(peer, outbox.send_deflated(kind, deflated));
+    }
+    sent(peer, outbox.send_plain(kind, payload))
+}
+
+/// What `send` may be told.
+fn compress(options: &Map) -> Result<Option<bool>, Box<EvalAltResult>> {
+    let mut wanted = None;
+    for (name, value) in options {
+        if name != "compress" {
+            return throw("option", no_option(name, &["compress"]));
+        }
+        match value.as_bool() {
+            Ok(compress) => wanted = Some(compress),
+            Err(_) => {
+                return throw("option", format!("compress is true or false, not {value}"));
+            }
+        }
+    }
+    Ok(wanted)
+}
 
 fn sent(peer: &Peer, result: Result<(), SendError>) -> Result<(), Box<EvalAltResult>> {
     match result {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::LazyLock;
 
@@ -13,6 +14,7 @@ use super::raw::MAX_READ;
 use super::{Allowed, Function, Package, throw};
 use crate::script::hooks::Hook;
 use crate::script::meter::Stop;
+use crate::websocket::extensions::{self, Wishes};
 use crate::websocket::handshake::{is_field_value, is_token};
 
 /// A client's request as `do_extra_handshake` sees it.
@@ -57,6 +59,8 @@ pub struct Answer {
     pub rejection: Option<Rejection>,
     /// Bytes of one message, if fewer than the server's bound.
     pub max_message: Option<usize>,
+    /// What is wanted of compression.
+    pub deflate: Wishes,
     /// No answer: the connection is dropped.
     pub is_aborted: bool,
     /// No answer: the script has written it.
@@ -353,11 +357,17 @@ pub const PACKAGE: Package = Package {
             example: "ws.send(`${ws.requested_extensions.len}`); // => 0",
             register: |engine, _| {
                 member(engine, "requested_extensions", |request| {
-                    let offers = request
-                        .values("sec-websocket-extensions")
-                        .flat_map(|value| value.split(','))
-                        .filter(|offer| !offer.trim().is_empty());
-                    Dynamic::from_array(offers.map(extension).collect())
+                    let values = request.values("sec-websocket-extensions");
+                    // A request whose header cannot be read does not come this far.
+                    let offers = extensions::parse(values).unwrap_or_default();
+                    let offers = offers.iter().map(|offer| {
+                        let params = offer.params.iter();
+                        extension(
+                            offer.name,
+                            params.map(|(name, value)| (*name, value.as_deref().map(Into::into))),
+                        )
+                    });
+                    Dynamic::from_array(offers.collect())
                 });
             },
         },
@@ -471,22 +481,36 @@ pub const PACKAGE: Package = Package {
             },
         },
         Function {
-            signatures: &["request.deflate(wanted: bool)"],
-            about: "`false` refuses compression for this connection. This version of the server offers none, so there is nothing else to set.",
-            throws: &[("unsupported", "for anything but `false`")],
+            signatures: &[
+                "request.deflate(wanted: bool)",
+                "request.deflate(options: map)",
+            ],
+            about: "How messages of this connection are compressed (permessage-deflate, RFC 7692), if the client offers it and the server is not \
+                    told to compress nothing: `false` is not at all, `true` as the server is configured, and a map names what is to be \
+                    different: `threshold` (bytes from which a message is compressed), `level` (1, quick, to 9, small), \
+                    `server_no_context_takeover` and `client_no_context_takeover` (`false` lets that side refer to earlier messages, which \
+                    costs memory for as long as the connection lives; `true` is the default), `server_max_window_bits` and \
+                    `client_max_window_bits` (8 to 15; the client's only where its offer names it). The last call counts. `ws.extensions` tells \
+                    what was agreed on.",
+            throws: &[(
+                "deflate",
+                "for an option that there is not, or a value out of range",
+            )],
             allowed: HANDSHAKE,
-            example: "fn do_extra_handshake(request) {\n    request.deflate(false);\n}\n\nfn transfer_data(ws, message) {\n    \
-                      ws.send(message); // => hello\n}",
+            example: "fn do_extra_handshake(request) {\n    request.deflate(#{threshold: 100, level: 9, server_max_window_bits: 12});\n}\n\n\
+                      fn transfer_data(ws, message) {\n    ws.send(message); // => hello\n}",
             register: |engine, _| {
-                engine.register_fn("deflate", |_: &mut Handle, wanted: Dynamic| {
-                    if wanted.as_bool() == Ok(false) {
-                        return Ok(());
-                    }
-                    throw(
-                        "unsupported",
-                        "this version of the server does not compress messages",
-                    )
-                });
+                engine
+                    .register_fn("deflate", |request: &mut Handle, wanted: bool| {
+                        request.0.answer.borrow_mut().deflate = Wishes {
+                            refused: !wanted,
+                            ..Wishes::default()
+                        };
+                    })
+                    .register_fn("deflate", |request: &mut Handle, options: Map| {
+                        request.0.answer.borrow_mut().deflate = wishes(&options)?;
+                        Ok::<_, Box<EvalAltResult>>(())
+                    });
             },
         },
     ],
@@ -573,16 +597,72 @@ fn cookies(request: &Request) -> Dynamic {
     Dynamic::from_map(cookies)
 }
 
-/// An offer of RFC 6455 section 9.1, as a map.
-fn extension(offer: &str) -> Dynamic {
-    let mut parts = offer.split(';').map(str::trim);
-    let name = parts.next().unwrap_or_default();
-    let params = parts.map(|part| match part.split_once('=') {
-        Some((name, value)) => (name.trim(), value.trim().trim_matches('"').into()),
-        None => (part, Dynamic::UNIT),
-    });
+/// An extension of RFC 6455 section 9.1, as a map.
+pub fn extension<'n>(
+    name: &str,
+    params: impl Iterator<Item = (&'n str, Option<Dynamic>)>,
+) -> Dynamic {
+    let params = params.map(|(name, value)| (name, value.unwrap_or(Dynamic::UNIT)));
     let params = Dynamic::from_map(map(params));
     Dynamic::from_map(map([("name", name.into()), ("params", params)].into_iter()))
+}
+
+/// What `deflate` may be told.
+const OPTIONS: [&str; 6] = [
+    "threshold",
+    "level",
+    extensions::SERVER_NO_CONTEXT,
+    extensions::CLIENT_NO_CONTEXT,
+    extensions::SERVER_BITS,
+    extensions::CLIENT_BITS,
+];
+
+fn wishes(options: &Map) -> Result<Wishes, Box<EvalAltResult>> {
+    let mut wishes = Wishes::default();
+    for (name, value) in options {
+        let number = |bounds: RangeInclusive<u32>| match value.as_int().map(u32::try_from) {
+            Ok(Ok(number)) if bounds.contains(&number) => Ok(number),
+            _ => throw(
+                "deflate",
+                format!(
+                    "{name} is a number from {} to {}, not {value}",
+                    bounds.start(),
+                    bounds.end()
+                ),
+            ),
+        };
+        let flag = || {
+            value
+                .as_bool()
+                .or_else(|_| throw("deflate", format!("{name} is true or false, not {value}")))
+        };
+        let bits = || {
+            let bounds = extensions::MIN_BITS.into()..=extensions::MAX_BITS.into();
+            number(bounds).map(|bits| bits as u8)
+        };
+        match name.as_str() {
+            "threshold" => wishes.threshold = Some(number(0..=u32::MAX)? as usize),
+            "level" => wishes.level = Some(number(1..=9)?),
+            extensions::SERVER_NO_CONTEXT => wishes.server_context = Some(!flag()?),
+            extensions::CLIENT_NO_CONTEXT => wishes.client_context = Some(!flag()?),
+            extensions::SERVER_BITS => wishes.server_bits = Some(bits()?),
+            extensions::CLIENT_BITS => wishes.client_bits = Some(bits()?),
+            _ => return throw("deflate", no_option(name, &OPTIONS)),
+        }
+    }
+    Ok(wishes)
+}
+
+/// What is said about an option that there is not.
+pub fn no_option(name: &str, options: &[&str]) -> String {
+    let likeness = |option: &str| strsim::jaro_winkler(option, name);
+    let nearest = options
+        .iter()
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+        .map_or(String::new(), |nearest| {
+            format!(": did you mean {nearest}?")
+        });
+    format!("there is no option {name:?}{nearest}")
 }
 
 fn set_protocol(request: &mut Handle, name: ImmutableString) -> Result<(), Box<EvalAltResult>> {
