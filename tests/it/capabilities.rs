@@ -13,31 +13,16 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/capabilities");
 /// The list's numbers. 31 to 34 are between connections.
 const NUMBERS: [std::ops::RangeInclusive<u8>; 2] = [1..=30, 35..=36];
 
-/// What is not tested, and why. A number may be here with a part of itself.
-const LEFT_OUT: [(u8, &str, &str); 2] = [
-    (
-        6,
-        "tune permessage-deflate",
-        "this version accepts no extension",
-    ),
-    (
-        26,
-        "compression on and off per message, BFINAL",
-        "this version accepts no extension; scripts can deflate and inflate",
-    ),
-];
-
 /// The head of every 101, up to what a handler adds to it.
 const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
 
 #[test]
-fn every_capability_is_tested_or_left_out() {
+fn every_capability_is_tested() {
     let source = include_str!("capabilities.rs");
     for number in NUMBERS.into_iter().flatten() {
         let tested = source.contains(&format!("async fn c{number:02}_"));
-        let left_out = LEFT_OUT.iter().any(|(out, ..)| *out == number);
-        assert!(tested || left_out, "capability {number}");
+        assert!(tested, "capability {number}");
     }
     for file in std::fs::read_dir(FOLDER).expect("the handlers") {
         let file = file.expect("an entry").file_name();
@@ -167,7 +152,7 @@ async fn c05_subprotocols() {
     }
 }
 
-/// Extension offers; refuse all; (tune permessage-deflate).
+/// Extension offers; refuse all; tune permessage-deflate.
 #[tokio::test]
 async fn c06_extension_offers() {
     let server = serve().await;
@@ -175,17 +160,38 @@ async fn c06_extension_offers() {
         "Sec-WebSocket-Extensions",
         "permessage-deflate; client_max_window_bits; server_max_window_bits=10, x-own; a=\"1\"",
     )];
-    let mut raw = ask(&server, "/06_extensions", &offer).await;
-    raw.expect_bytes(format!("{SWITCHING}\r\n")).await;
-    let expected = json!({
-        "offered": [
-            {"name": "permessage-deflate", "params": {"client_max_window_bits": null, "server_max_window_bits": "10"}},
-            {"name": "x-own", "params": {"a": "1"}},
-        ],
-        "accepted": [],
-        "tuning": "unsupported",
-    });
-    assert_eq!(raw.json().await, expected);
+    let offered = json!([
+        {"name": "permessage-deflate", "params": {"client_max_window_bits": null, "server_max_window_bits": "10"}},
+        {"name": "x-own", "params": {"a": "1"}},
+    ]);
+    for (query, params) in [
+        ("?refuse", None),
+        (
+            "",
+            Some(
+                json!({"server_no_context_takeover": null, "client_no_context_takeover": null, "server_max_window_bits": "10"}),
+            ),
+        ),
+        (
+            "?tune",
+            Some(
+                json!({"client_no_context_takeover": null, "server_max_window_bits": "10", "client_max_window_bits": "9"}),
+            ),
+        ),
+    ] {
+        let mut raw = Raw::connect(&server).await;
+        let head = raw
+            .handshake(&format!("/06_extensions{query}"), &offer)
+            .await;
+        let answer = head.header("Sec-WebSocket-Extensions");
+        assert_eq!(answer.is_some(), params.is_some(), "{answer:?}");
+        let accepted = params.map(|params| json!({"name": "permessage-deflate", "params": params}));
+        let accepted: Vec<_> = accepted.into_iter().collect();
+        assert_eq!(
+            raw.json().await,
+            json!({"offered": offered, "accepted": accepted})
+        );
+    }
 }
 
 /// Add response headers, ordered, repeated names.
@@ -716,6 +722,27 @@ async fn c25_frame_hook() {
         }
         raw.expect_eof().await;
         server.log("ended: 4000 true").await;
+    }
+}
+
+/// Compress on/off per message; BFINAL; (raw inflate/deflate).
+#[tokio::test]
+async fn c26_compression_per_message() {
+    let server = serve().await;
+    let mut raw = Raw::connect(&server).await;
+    let offer = [("Sec-WebSocket-Extensions", "permessage-deflate")];
+    let head = raw.handshake("/26_compress", &offer).await;
+    assert!(head.header("Sec-WebSocket-Extensions").is_some());
+    raw.send(Wire::text("Hello").bytes()).await;
+    // RFC 7692 sections 7.2.3.1 and 7.2.3.4.
+    for (rsv, hex) in [
+        (4, "f248cdc9c90700"),
+        (0, "48656c6c6f"),
+        (4, "f348cdc9c9070000"),
+    ] {
+        let frame = raw.frame().await;
+        assert_eq!((frame.opcode, frame.rsv), (1, rsv));
+        assert_eq!(frame.payload, bytes_of(hex));
     }
 }
 

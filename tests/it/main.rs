@@ -8,6 +8,7 @@ mod cli;
 mod close;
 mod commands;
 mod config;
+mod deflate;
 mod echo;
 mod examples;
 mod faults;
