@@ -68,6 +68,11 @@ impl App {
                 config.listen.port
             )
         })?;
+        let addresses = listeners.addresses();
+        http::check_bind(
+            &config.admission,
+            addresses.iter().map(|address| address.ip()),
+        )?;
         announce(&report, true);
         Ok(Self {
             listeners,

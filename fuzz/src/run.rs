@@ -179,6 +179,7 @@ fn request() -> Request {
         requested_protocols: vec!["chat".into()],
         remote_addr: Some(([127, 0, 0, 1], 7).into()),
         client_subject: None,
+        user: None,
         answer: RefCell::default(),
         wire: RefCell::new(Wire {
             incoming: vec![1, 2, 3],

@@ -10,8 +10,8 @@ use super::predecessor::Predecessor;
 use super::value::{Seconds, Size, Time};
 use super::{Folder, Power};
 use crate::config::{
-    Admission, ClientCertificates, Config, Deflate, Identity, Limits, Listen, Proxy, Script, Tls,
-    limits,
+    Admission, ClientCertificates, Config, Credential, Deflate, HostPattern, Identity, Limits,
+    Listen, OriginPattern, Proxy, Script, Tls, Trusted, limits,
 };
 
 /// Everything that a server can be told.
@@ -120,7 +120,7 @@ struct Entry {
         env = "WSH_ALLOW_ORIGIN",
         value_delimiter = ','
     )]
-    allow_origin: Vec<String>,
+    allow_origin: Vec<OriginPattern>,
     /// Host that requests may name, such as *.example.com; or *; may be given several times [default: loopback names]
     #[arg(
         long,
@@ -128,7 +128,7 @@ struct Entry {
         env = "WSH_ALLOW_HOST",
         value_delimiter = ','
     )]
-    allow_host: Vec<String>,
+    allow_host: Vec<HostPattern>,
     /// Ask everybody for a user and a password
     #[arg(long, alias = "basic_auth", env = "WSH_BASIC_AUTH", value_parser = BoolishValueParser::new())]
     basic_auth: bool,
@@ -156,7 +156,7 @@ struct Behind {
         env = "WSH_TRUSTED_PROXY",
         value_delimiter = ','
     )]
-    trusted_proxy: Vec<String>,
+    trusted_proxy: Vec<Trusted>,
     /// Connections from trusted proxies begin with a PROXY protocol header, version 1 or 2
     #[arg(long, env = "WSH_PROXY_PROTOCOL", value_parser = BoolishValueParser::new())]
     proxy_protocol: bool,
@@ -342,7 +342,11 @@ impl Encryption {
 
 impl Entry {
     fn admission(self) -> Result<Admission> {
-        let mut credentials = Vec::from_iter(self.basic_auth_credential);
+        let mut credentials: Vec<Credential> = Vec::new();
+        // Not when the flags are read: that would print what is wrong, and it is a secret.
+        if let Some(pair) = self.basic_auth_credential {
+            credentials.push(pair.parse().context("--basic-auth-credential")?);
+        }
         if let Some(file) = &self.basic_auth_file {
             let text = std::fs::read_to_string(file).with_context(|| {
                 format!(
@@ -350,18 +354,15 @@ impl Entry {
                     file.display()
                 )
             })?;
-            let lines = text.lines().map(str::trim_end);
-            credentials.extend(
-                lines
-                    .filter(|line| !line.is_empty() && !line.starts_with('#'))
-                    .map(str::to_owned),
-            );
-        }
-        if credentials
-            .iter()
-            .any(|pair| pair.find(':').is_none_or(|at| at == 0))
-        {
-            bail!("a user and a password are written USER:PASSWORD, a line each in a file");
+            let lines = (1..).zip(text.lines().map(str::trim_end));
+            for (number, line) in
+                lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+            {
+                let pair = line
+                    .parse()
+                    .with_context(|| format!("{}, line {number}", file.display()))?;
+                credentials.push(pair);
+            }
         }
         let is_asked = self.basic_auth || self.basic_auth_file.is_some() || !credentials.is_empty();
         if is_asked && credentials.is_empty() {

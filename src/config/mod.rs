@@ -1,10 +1,19 @@
 //! One checked, immutable configuration: a small struct for each feature, which `app` hands its part.
 
+mod credential;
+mod host;
 pub mod limits;
+mod origin;
+mod trusted;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use credential::Credential;
+pub use host::{Authority, Host, HostPattern};
+pub use origin::{Origin, OriginPattern, Site};
+pub use trusted::Trusted;
 
 /// Everything that a run of the server depends on.
 #[derive(Debug, Clone)]
@@ -90,22 +99,27 @@ pub enum ClientCertificates {
     Required(PathBuf),
 }
 
-/// Who may connect. Patterns are checked when the configuration is made.
+/// What is wrong with a value that was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(String);
+
+/// Who may connect.
 #[derive(Debug, Clone, Default)]
 pub struct Admission {
-    /// Origins that are let in, instead of the default: patterns such as `https://*.example.com`, or `same`, `null`, `*`.
-    pub origins: Vec<String>,
-    /// Hosts that are answered, instead of the default: names, `*.example.com`, or `*`.
-    pub hosts: Vec<String>,
-    /// `USER:PASSWORD` of whoever may connect; `None` asks nobody.
-    pub credentials: Option<Vec<String>>,
+    /// Origins that are let in, instead of the default.
+    pub origins: Vec<OriginPattern>,
+    /// Hosts that are answered, instead of the default.
+    pub hosts: Vec<HostPattern>,
+    /// Users who may connect; `None` asks nobody.
+    pub credentials: Option<Vec<Credential>>,
 }
 
 /// What stands between the clients and the server.
 #[derive(Debug, Clone, Default)]
 pub struct Proxy {
-    /// Addresses, as `10.0.0.0/8`, whose word about the client is taken; `unix` is every peer of a Unix-domain socket.
-    pub trusted: Vec<String>,
+    /// Peers whose word about the client is taken.
+    pub trusted: Vec<Trusted>,
     /// Whether each connection from them begins with a PROXY protocol header, version 1 or 2.
     pub protocol: bool,
 }

@@ -171,6 +171,7 @@ fn request_of(
         requested_protocols: head.protocols()?,
         remote_addr: client.address,
         client_subject: client.subject.clone(),
+        user: client.user.clone(),
         answer: RefCell::default(),
         wire: RefCell::new(wire),
         raw_head: RefCell::new(head.raw().to_vec()),

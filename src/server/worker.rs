@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 
+use super::proxy_protocol;
 use crate::handlers::Generation;
 use crate::http::{self, Client, Site};
 use crate::script::{self, Hook, Runtime, Services, Settings, Source};
@@ -131,6 +132,7 @@ async fn run(
             _ = tick.tick() => {
                 site.shared.clock.tick();
                 site.runtime.tick();
+                http::tick();
             }
         }
     }
@@ -149,10 +151,21 @@ fn services_of(generation: &Generation) -> HashMap<String, Arc<Source>> {
 fn obey(site: &Rc<Site>, order: Order, services: &mut Option<Services>) {
     match order {
         Order::Connection(stream, client, permit) => {
-            let Ok(stream) = tokio::net::TcpStream::from_std(stream) else {
+            let Ok(mut stream) = tokio::net::TcpStream::from_std(stream) else {
                 return;
             };
-            tokio::task::spawn_local(http::serve(Rc::clone(site), stream, client, permit));
+            let site = Rc::clone(site);
+            tokio::task::spawn_local(async move {
+                let settings = &site.settings;
+                let time = settings.limits.head.time;
+                let client = tokio::select! {
+                    client = proxy_protocol::read(&mut stream, client, &settings.proxy, time) => client,
+                    () = site.shared.drained() => None,
+                };
+                if let Some(client) = client {
+                    http::serve(site, stream, client, permit).await;
+                }
+            });
         }
         Order::Generation(generation) => {
             for source in generation

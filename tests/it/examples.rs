@@ -9,14 +9,18 @@ const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/handlers/examples")
 /// The folder itself, as the README's first command serves it.
 async fn serve() -> Server {
     let builder = Server::builder().bare();
-    builder.args(["-p", "0", "-w", HANDLERS]).start().await
+    let builder = builder.args(["-p", "0", "-w", HANDLERS]);
+    // One of them decides about origins itself.
+    builder.args(["--allow-origin", "*"]).start().await
 }
 
 /// The examples as pywebsocket serves its own.
 async fn serve_examples() -> Server {
     let map = format!("{EXAMPLES}/handler_map.txt");
     let builder = Server::builder().bare().args(["-p", "0", "-w", EXAMPLES]);
-    builder.args(["-m", &map, "--allow-raw"]).start().await
+    let builder = builder.args(["-m", &map, "--allow-raw"]);
+    // One of them decides about origins itself.
+    builder.args(["--allow-origin", "*"]).start().await
 }
 
 #[tokio::test]
@@ -356,7 +360,7 @@ async fn pywebsockets_origin_check() {
 
     // Without the flag the bytes stay here.
     let server = Server::builder().bare().args(["-p", "0", "-w", EXAMPLES]);
-    let server = server.start().await;
+    let server = server.args(["--allow-origin", "*"]).start().await;
     let mut raw = Raw::connect(&server).await;
     raw.handshake("/origin_check", &[origin])
         .await

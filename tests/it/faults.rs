@@ -448,7 +448,7 @@ const RUN: &[(&str, By, &str)] = &[
     (
         "unknown_property_set",
         TEXT,
-        "fn transfer_data(ws, message) {\n    ws.user = message;\n}\n",
+        "fn transfer_data(ws, message) {\n    ws.nick = message;\n}\n",
     ),
     (
         "in_use",

@@ -18,7 +18,9 @@ fn handlers() -> Vec<(&'static str, &'static str)> {
 
 /// A server of them that has nothing to remark.
 async fn serve() -> Server {
-    let server = Server::start(&handlers()).await;
+    let builder = Server::builder().files(&handlers());
+    // One of them decides about origins itself.
+    let server = builder.args(["--allow-origin", "*"]).start().await;
     server.printed(["/sum ", "transfer_data"]).await;
     server.printed(["/survey ", "transfer_data"]).await;
     assert_eq!(server.logged(), "");

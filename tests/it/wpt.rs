@@ -603,7 +603,8 @@ async fn browsers_stall() {
 
 /// All of it with shorter delays.
 async fn serve() -> Server {
-    let mut builder = Server::builder().arg("--allow-raw");
+    // The suite's pages come from web-platform.test.
+    let mut builder = Server::builder().args(["--allow-raw", "--allow-origin", "*"]);
     for (name, source) in scripts() {
         let lines = source.lines().map(|line| {
             if line.starts_with("const SECONDS") {

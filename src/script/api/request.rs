@@ -40,6 +40,8 @@ pub struct Request {
     pub remote_addr: Option<SocketAddr>,
     /// The subject of the certificate that the client has shown.
     pub client_subject: Option<String>,
+    /// The user who is known by a password that the server asked for.
+    pub user: Option<String>,
     /// What the script answers.
     pub answer: RefCell<Answer>,
     /// Bytes on their way while the script decides.
@@ -235,7 +237,7 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.secure -> bool"],
-            about: "Whether the connection is encrypted (`wss:`).",
+            about: "Whether the connection is encrypted (`wss:`), to the server or to a trusted proxy.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "ws.send(`${ws.secure}`); // => false",
@@ -243,7 +245,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.remote_addr -> string"],
-            about: "The client's IP address.",
+            about: "The client's IP address: the one that a trusted proxy tells (`--trusted-proxy`), else the other end of the connection; `\"\"` on a \
+                    Unix-domain socket.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "ws.send(`${ws.remote_addr == \"127.0.0.1\" || ws.remote_addr == \"::1\"}`); // => true",
@@ -258,13 +261,25 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.remote_port -> int"],
-            about: "The client's port.",
+            about: "The client's port; 0 if a proxy has told only its address.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "ws.send(`${ws.remote_port > 0}`); // => true",
             register: |engine, _| {
                 member(engine, "remote_port", |request| {
                     i64::from(request.remote_addr.map_or(0, |address| address.port())).into()
+                });
+            },
+        },
+        Function {
+            signatures: &["request.user -> string | ()"],
+            about: "The user whose password the server has checked (`--basic-auth`); `()` if it asks for none.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(ws.user ?? \"nobody\"); // => nobody",
+            register: |engine, _| {
+                member(engine, "user", |request| {
+                    request.user.as_deref().map_or(Dynamic::UNIT, Into::into)
                 });
             },
         },

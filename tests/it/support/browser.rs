@@ -210,7 +210,8 @@ impl Browser {
                 "--disable-sync",
             ])
             .args(["--disable-quic", "--no-first-run", "--no-proxy-server"])
-            .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1")
+            // Names below .example lead here, as a stranger's DNS can have its own do.
+            .arg("--host-resolver-rules=MAP *.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1")
             .arg("--remote-debugging-port=0")
             .arg(data_dir)
             // What it leaves behind goes with the profile.

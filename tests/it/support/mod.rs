@@ -11,6 +11,7 @@ mod cases;
 mod client;
 mod frame;
 mod probe;
+pub mod proxy;
 mod raw;
 mod request;
 mod server;

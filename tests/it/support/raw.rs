@@ -1,10 +1,11 @@
 //! A client of bytes: it sends what a test wants, right or wrong, and reads heads, frames and ends.
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::request::ACCEPT;
 use super::{Frame, PATIENCE, Request, Server, within};
@@ -20,7 +21,15 @@ impl Raw {
 
     /// For cases that run side by side and cannot borrow the server.
     pub async fn connect_to(port: u16) -> Raw {
-        let connecting = TcpStream::connect(("127.0.0.1", port));
+        Raw::connect_from("127.0.0.1", port).await
+    }
+
+    /// From another address of loopback, as a client that the server can tell from others.
+    pub async fn connect_from(address: &str, port: u16) -> Raw {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        let own = SocketAddr::new(address.parse().expect("an address"), 0);
+        socket.bind(own).expect("an address of this machine");
+        let connecting = socket.connect(([127, 0, 0, 1], port).into());
         let stream = within("a connection", connecting).await.expect("connect");
         // A segment of its own for each `send`, which the split tests are about.
         stream.set_nodelay(true).expect("no delay");
@@ -221,6 +230,12 @@ impl Raw {
     /// Waits until there are bytes to read, which gives `false`, or an end. Without a bound of its own.
     pub async fn at_end(&mut self) -> bool {
         self.stream.fill_buf().await.map_or(true, <[u8]>::is_empty)
+    }
+
+    /// Waits for an end, which may be a reset; `false` if there are bytes to read instead.
+    pub async fn at_end_or_reset(&mut self) -> bool {
+        let read = within("an end", self.stream.fill_buf()).await;
+        read.map_or(true, <[u8]>::is_empty)
     }
 
     pub async fn exactly(&mut self, length: usize) -> Vec<u8> {

@@ -1,0 +1,137 @@
+//! Peers whose word about somebody else is taken.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use super::Invalid;
+
+/// A trusted proxy, as `--trusted-proxy` takes it: `10.0.0.0/8`, an address alone, `loopback`, or `unix`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trusted(Meant);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Meant {
+    /// Every peer of a Unix-domain socket.
+    Unix,
+    /// Addresses of the loopback interface.
+    Loopback,
+    /// Addresses whose first bits are these.
+    Network(IpAddr, u32),
+}
+
+impl Trusted {
+    /// Whether this peer is meant; those of Unix-domain sockets have no address.
+    pub fn has(&self, peer: Option<IpAddr>) -> bool {
+        // ::ffff:10.0.0.1 is 10.0.0.1.
+        match (&self.0, peer.map(|peer| peer.to_canonical())) {
+            (Meant::Unix, None) => true,
+            (Meant::Loopback, Some(peer)) => peer.is_loopback(),
+            (Meant::Network(network, prefix), Some(peer)) => {
+                masked(peer, *prefix) == *network && peer.is_ipv4() == network.is_ipv4()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// An address with all bits behind the prefix cleared.
+fn masked(address: IpAddr, prefix: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - prefix.min(32)).unwrap_or(0);
+            IpAddr::V4((address.to_bits() & mask).into())
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - prefix.min(128)).unwrap_or(0);
+            IpAddr::V6((address.to_bits() & mask).into())
+        }
+    }
+}
+
+impl FromStr for Trusted {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "unix" => return Ok(Self(Meant::Unix)),
+            "loopback" => return Ok(Self(Meant::Loopback)),
+            _ => {}
+        }
+        let wrong = || {
+            Invalid(format!(
+                "{text:?} is neither an address, nor a network as 10.0.0.0/8 is, nor loopback, nor unix"
+            ))
+        };
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => bits,
+            Some(prefix) if prefix.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let prefix = prefix.parse().ok().filter(|prefix| *prefix <= bits);
+                prefix.ok_or_else(wrong)?
+            }
+            Some(_) => return Err(wrong()),
+        };
+        let network = masked(address, prefix);
+        if network != address {
+            return Err(Invalid(format!(
+                "{text:?} has bits behind its prefix: {network}/{prefix} is meant, or {address}"
+            )));
+        }
+        Ok(Self(Meant::Network(network, prefix)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_its_addresses() {
+        let cases = [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.0", false),
+            ("10.0.0.0/8", "::ffff:10.1.2.3", true),
+            ("192.0.2.7", "192.0.2.7", true),
+            ("192.0.2.7", "192.0.2.6", false),
+            ("0.0.0.0/0", "203.0.113.9", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("::/0", "2001:db8::1", true),
+            ("::/0", "203.0.113.9", false),
+            ("2001:db8::/32", "2001:db8:1::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+            ("loopback", "127.9.9.9", true),
+            ("loopback", "::1", true),
+            ("loopback", "10.0.0.1", false),
+            ("unix", "127.0.0.1", false),
+        ];
+        for (text, peer, expected) in cases {
+            let trusted: Trusted = text.parse().unwrap();
+            assert_eq!(trusted.has(peer.parse().ok()), expected, "{text} {peer}");
+            assert_eq!(trusted.has(None), text == "unix", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_network_says_what_is_wrong() {
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0/8",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "example.com",
+            "10.0.0.0/8/8",
+        ] {
+            let error = text.parse::<Trusted>().unwrap_err().to_string();
+            assert!(error.contains("neither an address"), "{text}: {error}");
+        }
+        let error = "10.0.0.1/8".parse::<Trusted>().unwrap_err().to_string();
+        assert!(error.contains("10.0.0.0/8 is meant"), "{error}");
+    }
+}

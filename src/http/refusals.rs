@@ -1,0 +1,100 @@
+//! Log lines about who was turned away: the first of its kind in a second, the others counted. Anybody can cause them
+//! as often as they like.
+
+use std::cell::RefCell;
+
+use super::Client;
+
+/// What somebody was turned away for. The ids are stable: log searches and counters rest on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The host.
+    Host,
+    /// The origin.
+    Origin,
+    /// No user and password, or wrong ones.
+    BasicAuth,
+    /// No PROXY protocol header where one must be.
+    ProxyProtocol,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [
+        Self::Host,
+        Self::Origin,
+        Self::BasicAuth,
+        Self::ProxyProtocol,
+    ];
+
+    fn id(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Origin => "origin",
+            Self::BasicAuth => "basic-auth",
+            Self::ProxyProtocol => "proxy-protocol",
+        }
+    }
+}
+
+thread_local! {
+    static FLOODS: RefCell<[Flood; Kind::ALL.len()]> = RefCell::default();
+}
+
+/// Logs that somebody was turned away. `path` is without a query, which may hold secrets.
+pub fn log(kind: Kind, client: &Client, path: Option<&str>, why: &str) {
+    if FLOODS.with_borrow_mut(|floods| floods[kind as usize].admits()) {
+        tracing::warn!(refusal = kind.id(), %client, path, "refused: {why}");
+    }
+}
+
+/// Once a second: says how many were turned away without a line of their own.
+pub fn tick() {
+    for kind in Kind::ALL {
+        let more = FLOODS.with_borrow_mut(|floods| floods[kind as usize].tick());
+        if more > 0 {
+            tracing::warn!(refusal = kind.id(), more, "refused {more} more");
+        }
+    }
+}
+
+/// One line a second, whatever happens.
+#[derive(Debug, Default)]
+struct Flood {
+    is_said: bool,
+    more: u32,
+}
+
+impl Flood {
+    fn admits(&mut self) -> bool {
+        if self.is_said {
+            self.more += 1;
+        }
+        !std::mem::replace(&mut self.is_said, true)
+    }
+
+    /// How many were not said; saying that is the line of the next second.
+    fn tick(&mut self) -> u32 {
+        let more = std::mem::take(&mut self.more);
+        self.is_said = more > 0;
+        more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_is_said_and_the_others_are_counted() {
+        let mut flood = Flood::default();
+        assert!(flood.admits());
+        assert!(!flood.admits());
+        assert!(!flood.admits());
+        assert_eq!(flood.tick(), 2);
+        assert!(!flood.admits());
+        assert_eq!(flood.tick(), 1);
+        assert_eq!(flood.tick(), 0);
+        assert!(flood.admits());
+        assert_eq!(flood.tick(), 0);
+    }
+}

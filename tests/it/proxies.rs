@@ -1,0 +1,317 @@
+//! Behind real proxies, with the configurations of `docs/behind-a-proxy.md` as they stand there; and the PROXY protocol.
+
+use super::support::proxy::{Kind, Proxy};
+use super::support::{ECHO, Frame, Raw, Request, Server, Wire, every_case};
+
+const PAGE: &str = include_str!("../../docs/behind-a-proxy.md");
+
+/// The address that the clients here have; the proxies call from 127.0.0.1.
+const CLIENT: &str = "127.0.0.2";
+
+const WHO: &str = r#"
+fn do_extra_handshake(request) {
+    if "chat" in request.requested_protocols { request.protocol = "chat"; }
+}
+fn on_open(ws) { ws.send(`${ws.remote_addr} ${ws.secure} ${ws.protocol}`); }
+fn transfer_data(ws, message) { ws.close(4321, message); }
+"#;
+
+/// The first code block under a heading of the page.
+fn block(heading: &str) -> &'static str {
+    let (_, rest) = PAGE
+        .split_once(&format!("\n### {heading}\n"))
+        .unwrap_or_else(|| panic!("no heading {heading}"));
+    let (_, rest) = rest.split_once("\n```").expect("a code block");
+    let (_, rest) = rest.split_once('\n').expect("a code block");
+    let (block, _) = rest.split_once("\n```\n").expect("the end of a code block");
+    block
+}
+
+/// The text with this in place of that, which must be there.
+fn with(text: &str, that: &str, this: &str) -> String {
+    assert!(text.contains(that), "{that} in {text}");
+    text.replace(that, this)
+}
+
+/// A server with what the page says is its side.
+async fn serve(args: &[&str]) -> Server {
+    let builder = Server::builder()
+        .file("echo_wsh.rhai", ECHO)
+        .file("who_wsh.rhai", WHO)
+        .file("www/index.html", "the page");
+    let root = builder.dir().join("www");
+    builder
+        .args([
+            "--allow-host",
+            "example.com",
+            "--allow-origin",
+            "same",
+            "-d",
+        ])
+        .arg(root)
+        .args(args)
+        .start()
+        .await
+}
+
+/// The proxy and where it listens, in front of this server.
+async fn over_tcp(kind: Kind, heading: &str, server: &Server) -> Proxy {
+    let site = with(
+        block(heading),
+        "127.0.0.1:9998",
+        &format!("127.0.0.1:{}", server.port()),
+    );
+    Proxy::start(kind, |port| match kind {
+        Kind::Apache => with(&site, "*:80>", &format!("*:{port}>")),
+        Kind::Nginx => with(&site, "listen 80;", &format!("listen 127.0.0.1:{port};")),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn apache_over_tcp() {
+    let server = serve(&["--trusted-proxy", "127.0.0.1"]).await;
+    let proxy = over_tcp(Kind::Apache, "Apache over TCP", &server).await;
+    passes_everything(proxy.port()).await;
+}
+
+#[tokio::test]
+async fn nginx_over_tcp() {
+    let server = serve(&["--trusted-proxy", "127.0.0.1"]).await;
+    let proxy = over_tcp(Kind::Nginx, "nginx over TCP", &server).await;
+    passes_everything(proxy.port()).await;
+}
+
+/// A request of somebody who calls the site by its public name.
+fn upgrade(port: u16, path: &str) -> Request {
+    Request::upgrade(path).set("Host", format!("example.com:{port}"))
+}
+
+async fn ask(port: u16, request: Request) -> Raw {
+    let mut raw = Raw::connect_from(CLIENT, port).await;
+    raw.send(request.bytes()).await;
+    raw
+}
+
+async fn open(port: u16, request: Request) -> Raw {
+    let mut raw = ask(port, request).await;
+    raw.head().await.expect_upgrade();
+    raw
+}
+
+/// What has to come through a proxy.
+async fn passes_everything(port: u16) {
+    // Messages of every size, control frames between them, and the client's close code.
+    let mut raw = open(port, upgrade(port, "/echo")).await;
+    raw.send(Wire::text("hello").bytes()).await;
+    raw.expect_text("hello").await;
+    let large: Vec<u8> = (0..8 * 1024 * 1024).map(|i| (i * 31 % 251) as u8).collect();
+    raw.send(Wire::binary(&large).bytes()).await;
+    let Frame {
+        opcode, payload, ..
+    } = raw.frame().await;
+    assert!(opcode == 2 && payload == large, "8 MiB come back");
+    raw.send(Wire::ping("are you there").bytes()).await;
+    raw.expect_frame(10, "are you there").await;
+    raw.send(Wire::close(4001, "enough").bytes()).await;
+    raw.expect_close(4001).await;
+    raw.expect_eof().await;
+
+    // The server's close code, the subprotocol, and the client's own address, whatever it says of itself.
+    for made_up in [
+        None,
+        Some(("Forwarded", "for=192.0.2.66;proto=https;host=evil.example")),
+        Some(("X-Forwarded-For", "192.0.2.66")),
+        Some(("X-Forwarded-Proto", "https")),
+        Some(("X-Forwarded-Host", "evil.example")),
+    ] {
+        let request = upgrade(port, "/who").with("Sec-WebSocket-Protocol", "soap, chat");
+        let request = made_up
+            .into_iter()
+            .fold(request, |request, (name, value)| request.with(name, value));
+        let mut raw = ask(port, request).await;
+        let head = raw.head().await;
+        head.expect_upgrade();
+        assert_eq!(head.header("Sec-WebSocket-Protocol"), Some("chat"));
+        raw.expect_text(&format!("{CLIENT} false chat")).await;
+        raw.send(Wire::text("bye").bytes()).await;
+        assert_eq!(raw.expect_close(4321).await, "bye");
+        raw.send(Wire::close(4321, "bye").bytes()).await;
+        raw.expect_eof().await;
+    }
+
+    // Pages of the site itself, and no others.
+    let own = format!("http://example.com:{port}");
+    open(port, upgrade(port, "/echo").with("Origin", &own)).await;
+    for origin in [
+        "http://evil.example",
+        "null",
+        "http://localhost",
+        &format!("https://example.com:{port}"),
+    ] {
+        let request = upgrade(port, "/echo").with("Origin", origin);
+        let head = ask(port, request).await.head().await;
+        assert_eq!(head.status, 403, "{origin}");
+    }
+    let request = upgrade(port, "/echo").set("Host", "evil.example");
+    assert_eq!(ask(port, request).await.head().await.status, 403);
+
+    // Ordinary requests, one after the other on the client's connection to the proxy.
+    let mut raw = Raw::connect_from(CLIENT, port).await;
+    for (path, status, body) in [
+        ("/", 200, "the page"),
+        ("/none", 404, "nothing has this path\n"),
+        ("/", 200, "the page"),
+    ] {
+        let request = Request::get(path).set("Host", "example.com");
+        raw.send(request.bytes()).await;
+        let head = raw.head().await;
+        assert_eq!(head.status, status, "{path}");
+        assert_eq!(raw.body(&head).await, body.as_bytes(), "{path}");
+    }
+}
+
+/// A server that takes the PROXY protocol from 127.0.0.1.
+async fn serve_proxied() -> Server {
+    serve(&[
+        "--proxy-protocol",
+        "--trusted-proxy",
+        "127.0.0.1",
+        "--header-timeout",
+        "1s",
+        "--allow-host",
+        "localhost",
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn the_proxy_protocol_tells_the_client_before_anything_else() {
+    let server = serve_proxied().await;
+    let version_2 = |fields: &[u8]| {
+        let length = fields.len() as u8;
+        [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0", &[length][..], fields].concat()
+    };
+    let addresses = [192, 0, 2, 9, 10, 0, 0, 1, 0x12, 0x67, 0x01, 0xbb];
+    let cases = [
+        (
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 443\r\n".to_vec(),
+            "192.0.2.7 false ",
+        ),
+        (
+            b"PROXY TCP6 2001:db8::7 ::1 4711 443\r\n".to_vec(),
+            "2001:db8::7 false ",
+        ),
+        (b"PROXY UNKNOWN\r\n".to_vec(), "127.0.0.1 false "),
+        (version_2(&addresses), "192.0.2.9 false "),
+        (
+            version_2(&[&addresses[..], &[0x20, 0, 5, 1, 0, 0, 0, 0]].concat()),
+            "192.0.2.9 true ",
+        ),
+    ];
+    for (header, expected) in cases {
+        // Both at once, and byte by byte.
+        let bytes = [header, Request::upgrade("/who").bytes()].concat();
+        for size in [bytes.len(), 1] {
+            let mut raw = Raw::connect(&server).await;
+            for piece in bytes.chunks(size) {
+                raw.send(piece).await;
+            }
+            raw.head().await.expect_upgrade();
+            raw.expect_text(expected).await;
+        }
+    }
+    // The proxy's word about its client is not that client's word about another.
+    let mut raw = Raw::connect(&server).await;
+    let request = Request::upgrade("/who").with("X-Forwarded-For", "192.0.2.66");
+    raw.send(
+        [
+            &b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 443\r\n"[..],
+            &request.bytes(),
+        ]
+        .concat(),
+    )
+    .await;
+    raw.head().await.expect_upgrade();
+    raw.expect_text("192.0.2.7 false ").await;
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_without_its_header_is_closed_and_others_need_none() {
+    let server = serve_proxied().await;
+    let mut raw = Raw::connect_from(CLIENT, server.port()).await;
+    raw.send(Request::upgrade("/who").bytes()).await;
+    raw.head().await.expect_upgrade();
+    raw.expect_text(&format!("{CLIENT} false ")).await;
+
+    let port = server.port();
+    let closed = [
+        ("a request", Request::upgrade("/who").bytes()),
+        (
+            "malformed",
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 4711\r\n".to_vec(),
+        ),
+        (
+            "never ending",
+            [b'P', b'R', b'O', b'X', b'Y', b' ']
+                .into_iter()
+                .chain([b'x'; 200])
+                .collect(),
+        ),
+        ("a part, then nothing", b"PROXY TCP4".to_vec()),
+        ("nothing", Vec::new()),
+    ];
+    every_case(closed.map(|(name, bytes)| {
+        let case = async move {
+            let mut raw = Raw::connect_to(port).await;
+            raw.send(bytes).await;
+            // With or without a reset: what was sent is not read.
+            assert!(raw.at_end_or_reset().await);
+        };
+        (name, case)
+    }))
+    .await;
+    let line = server.log("refusal=\"proxy-protocol\"").await;
+    assert!(line.contains("WARN"), "{line}");
+}
+
+#[tokio::test]
+async fn who_is_not_trusted_is_not_believed() {
+    let server = serve(&[
+        "--trusted-proxy",
+        "192.0.2.1",
+        "--trusted-proxy",
+        "unix",
+        "--allow-host",
+        "localhost",
+    ])
+    .await;
+    let mut raw = Raw::connect(&server).await;
+    let request = Request::upgrade("/who")
+        .with("Forwarded", "for=192.0.2.66;proto=https;host=evil.example")
+        .with("X-Forwarded-For", "192.0.2.66");
+    raw.send(request.bytes()).await;
+    raw.head().await.expect_upgrade();
+    raw.expect_text("127.0.0.1 false ").await;
+}
+
+#[tokio::test]
+async fn what_a_trusted_proxy_garbles_is_ignored_with_a_line() {
+    let server = serve(&[
+        "--trusted-proxy",
+        "127.0.0.1",
+        "--allow-host",
+        "localhost",
+        "--log-level",
+        "debug",
+    ])
+    .await;
+    let mut raw = Raw::connect(&server).await;
+    let request = Request::upgrade("/who").with("X-Forwarded-For", "192.0.2.6666");
+    raw.send(request.bytes()).await;
+    raw.head().await.expect_upgrade();
+    raw.expect_text("127.0.0.1 false ").await;
+    server
+        .log(["DEBUG", "X-Forwarded-For is malformed", "192.0.2.6666"])
+        .await;
+}
