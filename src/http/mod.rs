@@ -23,7 +23,7 @@ use crate::script::Runtime;
 use crate::websocket::Shared;
 pub use client::Client;
 use head::Head;
-use respond::Refusal;
+pub use respond::Refusal;
 
 /// What answering a connection needs: one worker's site.
 pub struct Site {
