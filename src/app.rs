@@ -3,23 +3,37 @@
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use tokio::sync::oneshot;
 
-use crate::config::Config;
-use crate::handlers::{Generation, Reconciler, Report};
+use crate::config::{Config, Listen, limits};
+use crate::handlers::{Generation, Reconciler, Report, Rescan};
 use crate::http;
 use crate::script;
-use crate::server::{Listeners, Order, Worker, bind};
+use crate::server::{
+    self, Admission, Certificates, Gate, Listener, Order, Socket, State, Worker, notify,
+};
 
 /// A server that is bound and has its handlers, and does not answer yet.
 #[derive(Debug)]
 pub struct App {
-    listeners: Listeners,
+    listeners: Vec<Listener>,
+    certificates: Option<Certificates>,
     reconciler: Reconciler,
     generation: Arc<Generation>,
     config: Config,
+}
+
+/// What a run is told from outside.
+#[derive(Debug)]
+pub enum Signal {
+    /// Look at handlers and certificates now.
+    Reload,
+    /// End; the exit code if it is to end at once.
+    Stop(ExitCode),
 }
 
 impl App {
@@ -61,32 +75,32 @@ impl App {
                 config.handlers.root.display()
             )
         })?;
-        let host = config.listen.host.as_deref().unwrap_or("loopback");
-        let listeners = bind(&config.listen).with_context(|| {
-            format!(
-                "cannot listen on {host}, port {}: give --port another, or 0 for a free one",
-                config.listen.port
-            )
-        })?;
-        let addresses = listeners.addresses();
-        http::check_bind(
-            &config.admission,
-            addresses.iter().map(|address| address.ip()),
-        )?;
+        let certificates = config.tls.clone().map(Certificates::new).transpose()?;
+        let listeners = listen(&config.listen)?;
+        let is_encrypted = listeners.iter().any(|listener| listener.is_encrypted);
+        if is_encrypted && certificates.is_none() {
+            bail!(
+                "a socket that was handed over is to speak TLS: give --tls, --certificate FILE and --private-key FILE"
+            );
+        }
+        let addresses = listeners.iter().filter_map(|listener| listener.socket.ip());
+        http::check_bind(&config.admission, addresses)?;
         announce(&report, true);
         Ok(Self {
             listeners,
+            certificates,
             reconciler,
             generation: Arc::new(generation),
             config,
         })
     }
 
-    /// Serves until `stop` is ready once, then drains: every connection is closed with 1001, within the bound. A second
-    /// time cuts that short, and its code is returned.
-    pub async fn run(self, mut stop: impl AsyncFnMut() -> ExitCode) -> Result<ExitCode> {
+    /// Serves until the first [`Signal::Stop`], then drains: every connection is closed with 1001, within the bound. A
+    /// second one cuts that short, and its code is returned.
+    pub async fn run(self, mut signals: impl AsyncFnMut() -> Signal) -> Result<ExitCode> {
         let Self {
             listeners,
+            certificates,
             reconciler,
             generation,
             config,
@@ -114,30 +128,153 @@ impl App {
             })
             .collect::<std::io::Result<Vec<_>>>()
             .context("a worker thread cannot be started")?;
-        let told = workers.clone();
-        std::thread::Builder::new()
-            .name("handlers".into())
-            .stack_size(script::STACK)
-            .spawn(move || {
-                reconciler.run(|generation, report| {
-                    let generation = Arc::new(generation);
-                    for worker in &told {
-                        worker.tell(Order::Generation(Arc::clone(&generation)));
-                    }
-                    announce(&report, false);
-                    true
-                });
-            })?;
-        say_ready(&listeners, &generation, &config);
+        let rescan = keep_handlers(reconciler, workers.clone())?;
+        let advice = certificates.as_ref().and_then(Certificates::advice);
+        say_ready(&listeners, &generation, &config, advice);
+        let admission = Admission {
+            gate: Gate::new(
+                connections(&config.limits.connections),
+                config.limits.connections.by_address,
+                config.proxy.trusted.clone(),
+            ),
+            tls: config
+                .tls
+                .as_ref()
+                .zip(certificates.as_ref())
+                .map(|(tls, certificates)| (certificates.current(), tls.handshake)),
+        };
+        let reread = certificates.map(keep_certificates).transpose()?;
+        notify(State::Ready);
+        let stopped = async {
+            loop {
+                match signals().await {
+                    Signal::Reload => drop(tokio::spawn(reload(rescan.clone(), reread.clone()))),
+                    Signal::Stop(_) => return,
+                }
+            }
+        };
         tokio::select! {
-            result = listeners.accept(&workers) => result.context("accepting connections failed")?,
-            _ = stop() => {}
+            result = server::accept(listeners, admission, &workers) => {
+                match result.context("accepting connections failed")? {}
+            }
+            () = stopped => {}
         }
+        notify(State::Stopping);
+        let stopped_again = async {
+            loop {
+                if let Signal::Stop(code) = signals().await {
+                    return code;
+                }
+            }
+        };
         tokio::select! {
             () = drain(&workers, config.drain) => Ok(ExitCode::SUCCESS),
-            code = stop() => Ok(code),
+            code = stopped_again => Ok(code),
         }
     }
+}
+
+/// Binds everything that the configuration names. Sockets that were handed over take the place of ports.
+fn listen(listen: &Listen) -> Result<Vec<Listener>> {
+    let inherited = server::inherited()
+        .context("a socket that was handed over (LISTEN_FDS) cannot be listened on")?;
+    let mut sockets = inherited;
+    if sockets.is_empty() {
+        let host = listen.host.as_deref();
+        let ports = [
+            (Some(listen.port), listen.tls, "--port"),
+            (listen.tls_port, true, "--tls-port"),
+        ];
+        for (port, is_encrypted, flag) in ports {
+            let Some(port) = port else { continue };
+            let bound = server::bind(host, port, listen.backlog).with_context(|| {
+                format!(
+                    "cannot listen on {}, port {port}: give {flag} another, or 0 for a free one",
+                    host.unwrap_or("loopback")
+                )
+            })?;
+            sockets.extend(
+                bound
+                    .into_iter()
+                    .map(|socket| (Socket::Tcp(socket), is_encrypted)),
+            );
+        }
+    }
+    let ports = sockets.into_iter().map(|(socket, is_encrypted)| Listener {
+        socket,
+        is_encrypted,
+        file: None,
+    });
+    let mut listeners: Vec<_> = ports.collect();
+    for path in &listen.unix {
+        let (socket, file) = server::bind_unix(path, listen.backlog).with_context(|| {
+            format!(
+                "cannot listen on the Unix-domain socket {}: give --unix-socket another path",
+                path.display()
+            )
+        })?;
+        listeners.push(Listener {
+            socket: Socket::Unix(socket),
+            is_encrypted: false,
+            file: Some(file),
+        });
+    }
+    Ok(listeners)
+}
+
+/// How many connections there may be: what was said, or what the open-file limit leaves room for.
+fn connections(limits: &limits::Connections) -> usize {
+    limits.total.unwrap_or_else(|| {
+        let files = rlimit::Resource::NOFILE
+            .get_soft()
+            .unwrap_or(limits::OPEN_FILES);
+        let most = usize::try_from(files / 5 * 4).unwrap_or(usize::MAX);
+        most.min(limits::MOST_CONNECTIONS)
+    })
+}
+
+/// Keeps the workers' handlers up to date, on a thread of its own.
+fn keep_handlers(reconciler: Reconciler, workers: Vec<Worker>) -> Result<Rescan> {
+    let rescan = Rescan::default();
+    let asked = rescan.clone();
+    std::thread::Builder::new()
+        .name("handlers".into())
+        .stack_size(script::STACK)
+        .spawn(move || {
+            reconciler.run(&asked, |generation, report| {
+                let generation = Arc::new(generation);
+                for worker in &workers {
+                    worker.tell(Order::Generation(Arc::clone(&generation)));
+                }
+                announce(&report, false);
+                true
+            });
+        })?;
+    Ok(rescan)
+}
+
+/// Keeps the certificates up to date, on a thread of its own: a slow disk is not to hold up who connects.
+fn keep_certificates(certificates: Certificates) -> Result<Sender<oneshot::Sender<()>>> {
+    let (ask, asked) = channel();
+    std::thread::Builder::new()
+        .name("certificates".into())
+        .spawn(move || certificates.run(&asked))?;
+    Ok(ask)
+}
+
+/// Has handlers and certificates looked at now, and tells the service manager when that is done.
+async fn reload(rescan: Rescan, reread: Option<Sender<oneshot::Sender<()>>>) {
+    tracing::info!("looking at handlers and certificates, as SIGHUP asks");
+    notify(State::Reloading);
+    rescan.done().await;
+    if let Some(reread) = reread {
+        let (answer, answered) = oneshot::channel();
+        if reread.send(answer).is_ok() {
+            // The answer is that it is dropped.
+            let _ = answered.await;
+        }
+    }
+    notify(State::Ready);
 }
 
 fn check_folder(folder: &std::path::Path, what: &str, flag: &str) -> Result<()> {
@@ -156,13 +293,14 @@ fn check_folder(folder: &std::path::Path, what: &str, flag: &str) -> Result<()> 
     }
 }
 
-/// The ready line and what is served. A closed standard output is nobody's loss.
-fn say_ready(listeners: &Listeners, generation: &Generation, config: &Config) {
-    let urls: Vec<_> = listeners
-        .addresses()
-        .iter()
-        .map(|address| format!("ws://{address}"))
-        .collect();
+/// The ready line, what is served, and what else the user should know. A closed standard output is nobody's loss.
+fn say_ready(
+    listeners: &[Listener],
+    generation: &Generation,
+    config: &Config,
+    advice: Option<&str>,
+) {
+    let urls: Vec<_> = listeners.iter().map(Listener::url).collect();
     let count = generation.entries.len();
     let handlers = if count == 1 {
         "1 handler".to_owned()
@@ -176,7 +314,7 @@ fn say_ready(listeners: &Listeners, generation: &Generation, config: &Config) {
         urls.join(" "),
         config.handlers.root.display()
     );
-    let _ = write!(out, "{}", generation.table());
+    let _ = write!(out, "{}{}", generation.table(), advice.unwrap_or_default());
     let _ = out.flush();
 }
 
@@ -214,7 +352,7 @@ async fn drain(workers: &[Worker], time: Duration) {
         "draining: closing every connection with 1001"
     );
     for worker in workers {
-        worker.tell(Order::Drain);
+        worker.tell(Order::Drain(time));
     }
     let all_closed = async {
         while open() > 0 {

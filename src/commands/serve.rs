@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 
-use crate::app::App;
+use crate::app::{self, App};
 use crate::config::Config;
 
 /// Runs the server; exit code 0 after a drain, that of the signal when a second one cuts it short.
@@ -22,26 +22,28 @@ pub fn serve(config: Config) -> Result<ExitCode> {
     })
 }
 
-/// SIGINT and SIGTERM.
+/// SIGINT and SIGTERM, and SIGHUP.
 struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+    hang_up: unix::Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
         Ok(Self {
-            interrupt: signal(interrupt)?,
-            terminate: signal(terminate)?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
-    /// The next one, as the exit code that shells expect of it.
-    async fn next(&mut self) -> ExitCode {
+    /// The next one; an end with the exit code that shells expect of it.
+    async fn next(&mut self) -> app::Signal {
         tokio::select! {
-            _ = self.interrupt.recv() => ExitCode::from(130),
-            _ = self.terminate.recv() => ExitCode::from(143),
+            _ = self.interrupt.recv() => app::Signal::Stop(ExitCode::from(130)),
+            _ = self.terminate.recv() => app::Signal::Stop(ExitCode::from(143)),
+            _ = self.hang_up.recv() => app::Signal::Reload,
         }
     }
 }

@@ -161,6 +161,13 @@ pub const CONNECTIONS: Connections = Connections {
     by_address: 512,
 };
 
+/// Connections in total, however many files may be open: a million fit into 24 GiB. Beyond that, memory is the bound, and
+/// whoever has it says so.
+pub const MOST_CONNECTIONS: usize = 1_000_000;
+
+/// The open-file limit where it cannot be asked: the smallest that systems come with.
+pub const OPEN_FILES: u64 = 256;
+
 /// A request head's bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {

@@ -10,4 +10,4 @@ mod watch;
 
 pub use path::{LEAVINGS, PathError, Route, SUFFIX, decode_path};
 pub use registry::{Entry, Found, Generation};
-pub use watch::{Reconciler, Report};
+pub use watch::{Reconciler, Report, Rescan};

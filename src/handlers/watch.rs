@@ -10,11 +10,13 @@ use std::os::unix::fs::MetadataExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use notify::event::{Event, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::oneshot;
 
 use super::registry::{Alias, Entry, Generation, read_aliases};
 use super::scan::{self, Scan, Stamp, is_handler};
@@ -309,23 +311,30 @@ impl Reconciler {
         (generation, report)
     }
 
-    /// Keeps looking for as long as the process lives, and gives each new generation to `publish`; `false` ends it. For
-    /// a thread with the stack of a fiber.
-    pub fn run(mut self, publish: impl Fn(Generation, Report) -> bool) {
+    /// Keeps looking for as long as the process lives, at once when asked to, and gives each new generation to `publish`;
+    /// `false` ends it. For a thread with the stack of a fiber.
+    pub fn run(mut self, rescan: &Rescan, publish: impl Fn(Generation, Report) -> bool) {
         let (sender, events) = sync_channel(1);
+        rescan.attach(sender.clone());
         let mut watch = Watch::new(sender);
         watch.follow(&self.config, &[]);
         let mut wait = Duration::ZERO;
+        let mut askers = Vec::new();
         loop {
             if !next_event(&events, wait) {
                 return;
             }
+            askers.extend(rescan.askers());
             let (next, again, folders) = self.look();
             watch.follow(&self.config, &folders);
             if let Some((generation, report)) = next
                 && !publish(generation, report)
             {
                 return;
+            }
+            if again.is_none() {
+                // The answer to whoever asked.
+                askers.clear();
             }
             wait = again.unwrap_or(PERIOD);
         }
@@ -394,6 +403,43 @@ fn next_event(events: &Receiver<()>, wait: Duration) -> bool {
             thread::sleep(wait);
             true
         }
+    }
+}
+
+/// Asks a running reconciler for a look.
+#[derive(Debug, Clone, Default)]
+pub struct Rescan(Arc<Mutex<Asked>>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    wake: Option<SyncSender<()>>,
+    askers: Vec<oneshot::Sender<()>>,
+}
+
+impl Rescan {
+    /// Ready when the folder has been looked at, and what had changed in it serves.
+    pub async fn done(&self) {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            asked.askers.push(answer);
+            if let Some(wake) = &asked.wake {
+                // A full channel has a wake-up in it already.
+                let _ = wake.try_send(());
+            }
+        }
+        // The answer is that it is dropped.
+        let _ = answered.await;
+    }
+
+    fn attach(&self, wake: SyncSender<()>) {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.wake = Some(wake);
+    }
+
+    fn askers(&self) -> Vec<oneshot::Sender<()>> {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut asked.askers)
     }
 }
 

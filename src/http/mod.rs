@@ -30,7 +30,7 @@ pub use admission::{Unstated, check_bind};
 pub use client::Client;
 use head::Head;
 pub use refusals::{Kind, log as log_refusal, tick};
-use respond::Refusal;
+pub use respond::Refusal;
 
 /// What answering a connection needs: one worker's site.
 pub struct Site {

@@ -1,161 +1,210 @@
-//! Listening: addresses are bound before anything else starts, and a bad socket never stops the accepting.
+//! Listening and accepting: everything is bound before anything else starts, and a bad socket never stops the accepting.
 
+use std::convert::Infallible;
+use std::fs::File;
 use std::future::poll_fn;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::{sleep, sleep_until};
+use tokio_rustls::rustls::ServerConfig;
 
-use super::Worker;
-use crate::config::Listen;
+use super::gate::Gate;
+use super::refusal::{Refusal, Refusals};
+use super::stream::{Acceptor, Socket, Stream};
+use super::tls::Terms;
+use super::unix::SocketFile;
+use super::worker::{Arrival, Worker};
 use crate::http::Client;
 
-/// How long accepting pauses when the system has no descriptor or memory for another connection.
-const EXHAUSTED: Duration = Duration::from_millis(100);
-/// How often that is said.
-const REPEAT: Duration = Duration::from_secs(10);
-/// How often a free port is tried on the second address.
-const ATTEMPTS: usize = 16;
+/// How long accepting pauses when the system has no descriptor or memory for another connection: at first, and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+/// Connections that are shed at once then; the rest wait for the next look.
+const SHED: usize = 64;
 
-/// The bound sockets and their real addresses.
+/// A socket that listens, and what is spoken on it.
 #[derive(Debug)]
-pub struct Listeners {
-    sockets: Vec<std::net::TcpListener>,
+pub struct Listener {
+    /// The socket.
+    pub socket: Socket,
+    /// Whether it speaks TLS.
+    pub is_encrypted: bool,
+    /// Its file, if it has made one.
+    pub file: Option<SocketFile>,
 }
 
-/// Binds every address that the configuration names; port 0 becomes the same free port on all of them.
-pub fn bind(listen: &Listen) -> io::Result<Listeners> {
-    let (addresses, all) = match &listen.host {
-        Some(host) => (
-            (host.as_str(), listen.port)
-                .to_socket_addrs()?
-                .collect::<Vec<_>>(),
-            true,
-        ),
-        // A machine without IPv6 still has a loopback.
-        None => (
-            vec![
-                (Ipv4Addr::LOCALHOST, listen.port).into(),
-                (Ipv6Addr::LOCALHOST, listen.port).into(),
-            ],
-            false,
-        ),
+impl Listener {
+    /// How to reach it: `ws://127.0.0.1:9998`, `wss://[::1]:9999`, `unix:/run/wsh.sock`.
+    pub fn url(&self) -> String {
+        let scheme = match (&self.socket, self.is_encrypted) {
+            (Socket::Tcp(_), false) => "ws",
+            (Socket::Tcp(_), true) => "wss",
+            (Socket::Unix(_), false) => "unix",
+            (Socket::Unix(_), true) => "unix+tls",
+        };
+        format!("{scheme}:{}", self.socket)
+    }
+}
+
+/// What accepting needs beside the sockets.
+#[derive(Debug)]
+pub struct Admission {
+    /// How many may come in.
+    pub gate: Gate,
+    /// The configuration of TLS handshakes, if there are any, and how long each may take.
+    pub tls: Option<(watch::Receiver<Arc<ServerConfig>>, Duration)>,
+}
+
+/// Accepts for ever, and gives each connection to the worker with the fewest. Dropped, it listens no more.
+pub async fn accept(
+    listeners: Vec<Listener>,
+    admission: Admission,
+    workers: &[Worker],
+) -> io::Result<Infallible> {
+    let (mut acceptors, mut files) = (Vec::new(), Vec::new());
+    for listener in listeners {
+        acceptors.push((Acceptor::try_from(listener.socket)?, listener.is_encrypted));
+        files.push(listener.file);
+    }
+    let mut door = Door {
+        acceptors,
+        admission,
+        workers,
+        refusals: Refusals::default(),
+        reserve: reserve(),
+        next: 0,
+        _files: files,
     };
-    let attempts = if listen.port == 0 { ATTEMPTS } else { 1 };
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for _ in 0..attempts {
-        match bind_all(&addresses, all, listen.backlog) {
-            Ok(sockets) => return Ok(Listeners { sockets }),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-fn bind_all(
-    addresses: &[SocketAddr],
-    all: bool,
-    backlog: i32,
-) -> io::Result<Vec<std::net::TcpListener>> {
-    let mut sockets: Vec<std::net::TcpListener> = Vec::new();
-    for address in addresses {
-        let mut address = *address;
-        if let Some(first) = sockets.first() {
-            address.set_port(first.local_addr()?.port());
-        }
-        match bind_one(address, backlog) {
-            Ok(socket) => sockets.push(socket),
-            Err(error)
-                if !all
-                    && address.is_ipv6()
-                    && !sockets.is_empty()
-                    && error.kind() != io::ErrorKind::AddrInUse => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if sockets.is_empty() {
-        Err(io::ErrorKind::AddrNotAvailable.into())
-    } else {
-        Ok(sockets)
+    loop {
+        door.turn().await;
     }
 }
 
-fn bind_one(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(backlog)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
+/// Where connections come in.
+struct Door<'w> {
+    acceptors: Vec<(Acceptor, bool)>,
+    admission: Admission,
+    workers: &'w [Worker],
+    refusals: Refusals,
+    reserve: Option<File>,
+    /// The socket that is asked first, so that a flood on one does not shut the others out.
+    next: usize,
+    _files: Vec<Option<SocketFile>>,
 }
 
-impl Listeners {
-    /// The addresses, with the ports that were found.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets
-            .iter()
-            .filter_map(|socket| socket.local_addr().ok())
-            .collect()
-    }
+/// A connection that was accepted, with its address, and whether it is to speak TLS.
+type Accepted = (Stream, Option<SocketAddr>, bool);
 
-    /// Accepts for ever, and gives each connection to the worker with the fewest. Dropped, it listens no more.
-    pub async fn accept(self, workers: &[Worker]) -> io::Result<()> {
-        let sockets = self.sockets.into_iter().map(TcpListener::from_std);
-        let listeners = sockets.collect::<io::Result<Vec<_>>>()?;
-        let mut said: Option<Instant> = None;
-        loop {
-            match poll_fn(|context| poll_accept(&listeners, context)).await {
-                Ok((stream, remote)) => {
-                    let Ok(stream) = stream.into_std() else {
-                        continue;
-                    };
-                    hand_over(stream, remote, workers);
-                }
-                Err(error) if is_exhaustion(&error) => {
-                    if said.is_none_or(|said| said.elapsed() > REPEAT) {
-                        said = Some(Instant::now());
-                        tracing::error!(
-                            "no further connection can be accepted: {error}; raise the open-file limit (ulimit -n)"
-                        );
-                    }
-                    tokio::time::sleep(EXHAUSTED).await;
-                }
+impl Door<'_> {
+    async fn turn(&mut self) {
+        let due = self.refusals.due();
+        tokio::select! {
+            accepted = poll_fn(|context| self.poll_accept(context)) => match accepted {
+                Ok(accepted) => self.take(accepted),
+                Err(error) if is_exhaustion(&error) => self.exhausted().await,
                 // The peer was gone before we came to it.
                 Err(_) => {}
+            },
+            () = wait(due) => self.refusals.log_counts(),
+        }
+    }
+
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        for _ in 0..self.acceptors.len() {
+            self.next = (self.next + 1) % self.acceptors.len();
+            let (acceptor, is_encrypted) = &self.acceptors[self.next];
+            if let Poll::Ready(accepted) = acceptor.poll_accept(context) {
+                return Poll::Ready(
+                    accepted.map(|(stream, address)| (stream, address, *is_encrypted)),
+                );
+            }
+        }
+        Poll::Pending
+    }
+
+    fn take(&mut self, (stream, address, is_encrypted): Accepted) {
+        let open = self.workers.iter().map(Worker::connections).sum();
+        let place = match self.admission.gate.admit(address, open) {
+            Ok(place) => place,
+            Err(refusal) => {
+                self.refusals.log(refusal);
+                return self.refusals.tell(stream, is_encrypted);
+            }
+        };
+        let tls = self.admission.tls.as_ref().filter(|_| is_encrypted);
+        let arrival = Arrival {
+            stream,
+            client: Client {
+                address,
+                ..Client::default()
+            },
+            tls: tls.map(|(config, time)| Terms {
+                config: config.borrow().clone(),
+                time: *time,
+            }),
+            place,
+        };
+        let worker = self
+            .workers
+            .iter()
+            .min_by_key(|worker| worker.connections());
+        if let Some(worker) = worker {
+            worker.take(arrival);
+        }
+    }
+
+    /// The system has no room: those who wait are shed, and a pause follows, longer each time, until there is room again.
+    async fn exhausted(&mut self) {
+        let (mut pause, longest) = PAUSE;
+        loop {
+            self.refusals.log(Refusal::OpenFiles);
+            self.shed().await;
+            sleep(pause).await;
+            self.refusals.log_counts();
+            pause = (pause * 2).min(longest);
+            match self.accept_now().await {
+                Some(Err(error)) if is_exhaustion(&error) => {}
+                Some(Ok(accepted)) => return self.take(accepted),
+                Some(Err(_)) | None => return,
             }
         }
     }
+
+    /// Ends those who wait, with the descriptor that is kept for that: they learn at once what they would wait for in vain.
+    async fn shed(&mut self) {
+        self.reserve = None;
+        for _ in 0..SHED {
+            match self.accept_now().await {
+                Some(Ok(accepted)) => drop(accepted),
+                Some(Err(_)) | None => break,
+            }
+        }
+        self.reserve = reserve();
+    }
+
+    /// A connection that waits, if one does.
+    async fn accept_now(&mut self) -> Option<io::Result<Accepted>> {
+        poll_fn(|context| match self.poll_accept(context) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
 }
 
-fn poll_accept(
-    listeners: &[TcpListener],
-    context: &mut Context<'_>,
-) -> Poll<io::Result<(tokio::net::TcpStream, SocketAddr)>> {
-    let ready = listeners
-        .iter()
-        .map(|listener| listener.poll_accept(context))
-        .find(Poll::is_ready);
-    ready.unwrap_or(Poll::Pending)
+/// A descriptor that can be given up when there is no other.
+fn reserve() -> Option<File> {
+    File::open("/dev/null").ok()
 }
 
-fn hand_over(stream: TcpStream, remote: SocketAddr, workers: &[Worker]) {
-    let _ = stream.set_nodelay(true);
-    if let Some(worker) = workers.iter().min_by_key(|worker| worker.connections()) {
-        let client = Client {
-            address: Some(remote),
-            ..Client::default()
-        };
-        worker.take(stream, client);
+async fn wait(until: Option<std::time::Instant>) {
+    match until {
+        Some(until) => sleep_until(until.into()).await,
+        None => std::future::pending().await,
     }
 }
 

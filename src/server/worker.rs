@@ -2,31 +2,48 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 
+use super::drain;
+use super::gate::Place;
 use super::proxy_protocol;
+use super::stream::Stream;
+use super::tls::{self, Terms};
 use crate::handlers::Generation;
 use crate::http::{self, Client, Site};
 use crate::script::{self, Hook, Runtime, Services, Settings, Source};
-use crate::websocket::{Close, Shared, close};
+use crate::websocket::Shared;
 
 /// What a worker is told.
 #[derive(Debug)]
 pub enum Order {
     /// Serve this connection.
-    Connection(TcpStream, Client, Permit),
+    Connection(Arrival, Permit),
     /// These handlers serve from now on.
     Generation(Arc<Generation>),
-    /// Close every connection; take no more.
-    Drain,
+    /// Close every connection within this time; take no more.
+    Drain(Duration),
+}
+
+/// An accepted connection on its way to a worker.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The stream, before its first byte.
+    pub stream: Stream,
+    /// Its peer.
+    pub client: Client,
+    /// What its TLS handshake goes by, if it is to speak TLS.
+    pub tls: Option<Terms>,
+    /// Its place among the connections of its address.
+    pub place: Option<Place>,
 }
 
 /// A worker as others hold it.
@@ -38,11 +55,14 @@ pub struct Worker {
 
 /// Counts a connection for as long as it lives.
 #[derive(Debug)]
-pub struct Permit(Arc<AtomicUsize>);
+pub struct Permit {
+    open: Arc<AtomicUsize>,
+    _place: Option<Place>,
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -83,13 +103,13 @@ impl Worker {
     }
 
     /// Gives it a connection.
-    pub fn take(&self, stream: TcpStream, client: Client) {
+    pub fn take(&self, mut arrival: Arrival) {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        self.tell(Order::Connection(
-            stream,
-            client,
-            Permit(Arc::clone(&self.connections)),
-        ));
+        let permit = Permit {
+            open: Arc::clone(&self.connections),
+            _place: arrival.place.take(),
+        };
+        self.tell(Order::Connection(arrival, permit));
     }
 
     /// Gives it an order.
@@ -150,23 +170,7 @@ fn services_of(generation: &Generation) -> HashMap<String, Arc<Source>> {
 
 fn obey(site: &Rc<Site>, order: Order, services: &mut Option<Services>) {
     match order {
-        Order::Connection(stream, client, permit) => {
-            let Ok(mut stream) = tokio::net::TcpStream::from_std(stream) else {
-                return;
-            };
-            let site = Rc::clone(site);
-            tokio::task::spawn_local(async move {
-                let settings = &site.settings;
-                let time = settings.limits.head.time;
-                let client = tokio::select! {
-                    client = proxy_protocol::read(&mut stream, client, &settings.proxy, time) => client,
-                    () = site.shared.drained() => None,
-                };
-                if let Some(client) = client {
-                    http::serve(site, stream, client, permit).await;
-                }
-            });
-        }
+        Order::Connection(arrival, permit) => receive(site, arrival, permit),
         Order::Generation(generation) => {
             for source in generation
                 .entries
@@ -185,10 +189,60 @@ fn obey(site: &Rc<Site>, order: Order, services: &mut Option<Services>) {
             }
             *site.generation.borrow_mut() = generation;
         }
-        Order::Drain => {
-            let close = Close::new(close::code::GOING_AWAY, "the server is shutting down");
-            site.shared.start_drain(&close);
+        Order::Drain(time) => {
             *services = None;
+            tokio::task::spawn_local(drain::close_all(Rc::clone(site), time));
         }
+    }
+}
+
+/// Starts the task of a connection.
+fn receive(site: &Rc<Site>, arrival: Arrival, permit: Permit) {
+    let Arrival {
+        stream,
+        client,
+        tls,
+        place: _,
+    } = arrival;
+    let site = Rc::clone(site);
+    match stream {
+        Stream::Tcp(stream) => {
+            if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
+                tokio::task::spawn_local(serve(site, stream, client, tls, permit));
+            }
+        }
+        Stream::Unix(stream) => {
+            if let Ok(stream) = tokio::net::UnixStream::from_std(stream) {
+                tokio::task::spawn_local(serve(site, stream, client, tls, permit));
+            }
+        }
+    }
+}
+
+/// From the raw stream to the one that HTTP is spoken on.
+async fn serve<S>(site: Rc<Site>, mut stream: S, client: Client, tls: Option<Terms>, permit: Permit)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let settings = &site.settings;
+    let time = settings.limits.head.time;
+    let client = tokio::select! {
+        client = proxy_protocol::read(&mut stream, client, &settings.proxy, time) => client,
+        () = site.shared.drained() => None,
+    };
+    let Some(mut client) = client else { return };
+    let Some(terms) = tls else {
+        return http::serve(site, stream, client, permit).await;
+    };
+    let encrypted = tokio::select! {
+        encrypted = tls::shake_hands(stream, &terms, &client) => encrypted,
+        () = site.shared.drained() => return,
+    };
+    // Whoever keeps a connection for hours is not to keep a certificate that was replaced.
+    drop(terms);
+    if let Some((stream, subject)) = encrypted {
+        client.secure = true;
+        client.subject = subject;
+        http::serve(site, stream, client, permit).await;
     }
 }

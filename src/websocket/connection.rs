@@ -59,14 +59,11 @@ impl Shared {
         }
     }
 
-    /// The server goes down: every connection is closed, and from now on waits are cut to `DRAIN_CLOSE`.
-    pub fn start_drain(&self, close: &Close) {
+    /// The server goes down: whoever waits in [`drained`](Self::drained) is told, and from now on waits are cut to
+    /// `DRAIN_CLOSE`. Closing the connections is up to the caller.
+    pub fn start_drain(&self) {
         self.draining.set(true);
         self.drain.notify_waiters();
-        for outbox in self.clock.connections() {
-            // One that is closing already needs no other Close.
-            let _ = outbox.close(Some(close));
-        }
     }
 
     /// Whether the server goes down.
@@ -490,7 +487,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
 
     /// Writes what is queued; whether any byte was taken.
     fn flush(&mut self, context: &mut Context<'_>) -> bool {
-        if self.lost || self.outbox.buffered() == 0 {
+        if self.lost {
+            return false;
+        }
+        if self.outbox.buffered() == 0 {
+            // A stream that encrypts may still hold the end of what it took; for any other this is nothing.
+            if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(context) {
+                self.lose(&error.to_string());
+            }
             return false;
         }
         match self.outbox.flush(&mut self.stream, context) {

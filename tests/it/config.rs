@@ -229,18 +229,18 @@ async fn limits_of_messages_and_heads() {
         .start()
         .await;
     let mut raw = Raw::open(&server, "/echo").await;
-    raw.send(Wire::text(&"x".repeat(100)).bytes()).await;
+    raw.send(Wire::text("x".repeat(100)).bytes()).await;
     raw.expect_text(&"x".repeat(100)).await;
-    raw.send(Wire::text(&"x".repeat(101)).bytes()).await;
+    raw.send(Wire::text("x".repeat(101)).bytes()).await;
     raw.expect_close(1009).await;
 
     let many = (0..12).fold(Request::upgrade("/echo"), |request, number| {
         request.with(&format!("X-{number}"), "1")
     });
     let large = (0..6).fold(Request::upgrade("/echo"), |request, number| {
-        request.with(&format!("X-{number}"), &"x".repeat(180))
+        request.with(&format!("X-{number}"), "x".repeat(180))
     });
-    let long = Request::upgrade("/echo").with("X", &"x".repeat(200));
+    let long = Request::upgrade("/echo").with("X", "x".repeat(200));
     for (request, what) in [(many, "many"), (large, "large"), (long, "long")] {
         let mut raw = Raw::connect(&server).await;
         raw.send(request.bytes()).await;

@@ -244,6 +244,20 @@ pub const PACKAGE: Package = Package {
             register: |engine, _| member(engine, "secure", |request| request.secure.into()),
         },
         Function {
+            signatures: &["request.client_subject -> string | ()"],
+            about: "The subject of the certificate that the client has shown, as RFC 4514 writes it: `CN=ada,O=Example`. `()` without one. Whoever \
+                    shows one that no authority of `--tls-client-ca` vouches for does not come this far.",
+            throws: &[],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(ws.client_subject ?? \"nobody that we know\"); // => nobody that we know",
+            register: |engine, _| {
+                member(engine, "client_subject", |request| {
+                    let subject = request.client_subject.as_deref();
+                    subject.map_or(Dynamic::UNIT, Into::into)
+                });
+            },
+        },
+        Function {
             signatures: &["request.remote_addr -> string"],
             about: "The client's IP address: the one that a trusted proxy tells (`--trusted-proxy`), else the other end of the connection; `\"\"` on a \
                     Unix-domain socket.",

@@ -56,6 +56,7 @@ impl Proxy {
             }
             let log = fs::read_to_string(dir.path().join(LOG)).unwrap_or_default();
             let _ = child.kill();
+            let _ = child.wait();
             assert!(log.contains("in use"), "{kind:?} does not serve:\n{log}");
         }
         panic!("{kind:?}: no port stayed free");

@@ -1,0 +1,72 @@
+//! Binding ports: the addresses of a host, all with one port number.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// How often a free port is tried on the second address.
+const ATTEMPTS: usize = 16;
+
+/// Binds every address of a host, `None` for loopback; port 0 becomes the same free port on all of them.
+pub fn bind(host: Option<&str>, port: u16, backlog: i32) -> io::Result<Vec<TcpListener>> {
+    let (addresses, all) = match host {
+        Some(host) => ((host, port).to_socket_addrs()?.collect::<Vec<_>>(), true),
+        // A machine without IPv6 still has a loopback.
+        None => (
+            vec![
+                (Ipv4Addr::LOCALHOST, port).into(),
+                (Ipv6Addr::LOCALHOST, port).into(),
+            ],
+            false,
+        ),
+    };
+    let attempts = if port == 0 { ATTEMPTS } else { 1 };
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for _ in 0..attempts {
+        match bind_all(&addresses, all, backlog) {
+            Ok(sockets) => return Ok(sockets),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn bind_all(addresses: &[SocketAddr], all: bool, backlog: i32) -> io::Result<Vec<TcpListener>> {
+    let mut sockets: Vec<TcpListener> = Vec::new();
+    for address in addresses {
+        let mut address = *address;
+        if let Some(first) = sockets.first() {
+            address.set_port(first.local_addr()?.port());
+        }
+        match bind_one(address, backlog) {
+            Ok(socket) => sockets.push(socket),
+            Err(error)
+                if !all
+                    && address.is_ipv6()
+                    && !sockets.is_empty()
+                    && error.kind() != io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if sockets.is_empty() {
+        Err(io::ErrorKind::AddrNotAvailable.into())
+    } else {
+        Ok(sockets)
+    }
+}
+
+fn bind_one(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}

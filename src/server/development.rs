@@ -1,0 +1,213 @@
+//! A certificate for localhost, from an authority of one's own: made once, kept in the user's data folder.
+//!
+//! The authority can vouch for nothing but this machine's own names and addresses, so that a stolen key opens no other
+//! door.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    NameConstraints,
+};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use x509_cert::Certificate;
+use x509_cert::der::{DateTime, Decode};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Browsers take no certificate of more than 825 days from an authority of the user's own.
+const LEAF_DAYS: u32 = 365;
+/// Ten years: trusting it anew is the user's work.
+const AUTHORITY_DAYS: u32 = 3650;
+/// What ends sooner is made anew.
+const RENEW_DAYS: u32 = 30;
+/// What the authority's name begins with. A number follows, so that a user who trusts two can tell them apart.
+const NAME: &str = "wsh-server development authority";
+
+/// Where everything is.
+#[derive(Debug)]
+pub struct Made {
+    /// The authority's certificate, which browsers are to trust.
+    pub authority: PathBuf,
+    /// The server's.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub private_key: PathBuf,
+}
+
+impl Made {
+    fn within(folder: &Path) -> Self {
+        Self {
+            authority: folder.join("authority.pem"),
+            certificate: folder.join("localhost.pem"),
+            private_key: folder.join("localhost.key"),
+        }
+    }
+
+    /// How to make browsers and the system trust it, in lines.
+    pub fn how_to_trust(&self) -> String {
+        let file = self.authority.display();
+        format!(
+            "the development certificate is for localhost, 127.0.0.1 and ::1; to trust its authority, {file}:\n  \
+             Debian, Ubuntu:  sudo cp '{file}' /usr/local/share/ca-certificates/wsh-server.crt && sudo update-ca-certificates\n  \
+             Chromium, Linux: certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n wsh-server -i '{file}'  (of libnss3-tools)\n  \
+             Firefox:         Settings, Privacy & Security, View Certificates, Authorities, Import\n  \
+             macOS:           sudo security add-trusted-cert -d -k /Library/Keychains/System.keychain '{file}'\n"
+        )
+    }
+}
+
+/// The folder of the user's data that is ours.
+pub fn folder() -> io::Result<PathBuf> {
+    let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    let data = std::env::var_os("XDG_DATA_HOME").and_then(absolute);
+    let data = data.or_else(|| {
+        let home = std::env::var_os("HOME").and_then(absolute)?;
+        Some(home.join(".local/share"))
+    });
+    match data {
+        Some(data) => Ok(data.join("wsh-server")),
+        None => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "neither XDG_DATA_HOME nor HOME says where",
+        )),
+    }
+}
+
+/// Makes what is missing, or ends soon, and says where it is.
+pub fn make() -> io::Result<Made> {
+    let folder = folder()?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)?;
+    fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
+    // Two servers that start at once are to have one authority.
+    let lock = File::create(folder.join("lock"))?;
+    lock.lock()?;
+    let made = Made::within(&folder);
+    let authority_key = folder.join("authority.key");
+    let issuer = match read_authority(&made.authority, &authority_key) {
+        Some(issuer) => issuer,
+        None => make_authority(&made.authority, &authority_key)?,
+    };
+    let name = common_name(&made.authority);
+    let is_good = made.private_key.exists()
+        && read(&made.certificate).is_some_and(|leaf| {
+            let issued_by = leaf.tbs_certificate().issuer().to_string();
+            lasts(&leaf, RENEW_DAYS) && Some(issued_by) == name.map(|name| format!("CN={name}"))
+        });
+    if !is_good {
+        make_leaf(&issuer, &made).map_err(io::Error::other)??;
+    }
+    Ok(made)
+}
+
+fn read(file: &Path) -> Option<Certificate> {
+    let found = CertificateDer::from_pem_slice(&fs::read(file).ok()?).ok()?;
+    Certificate::from_der(&found).ok()
+}
+
+fn common_name(file: &Path) -> Option<String> {
+    let subject = read(file)?.tbs_certificate().subject().to_string();
+    Some(subject.strip_prefix("CN=")?.to_owned())
+}
+
+/// Whether a certificate holds for so many days more.
+fn lasts(certificate: &Certificate, days: u32) -> bool {
+    let ends = certificate.tbs_certificate().validity().not_after;
+    ends.to_system_time() > SystemTime::now() + DAY * days
+}
+
+/// The authority that was made before, if it still outlives what it signs.
+fn read_authority(certificate: &Path, key: &Path) -> Option<Issuer<'static, KeyPair>> {
+    let known = read(certificate).filter(|known| lasts(known, LEAF_DAYS))?;
+    let key = KeyPair::from_pem(&fs::read_to_string(key).ok()?).ok()?;
+    let is_its_own = known
+        .tbs_certificate()
+        .subject_public_key_info()
+        .subject_public_key
+        .as_bytes()
+        == Some(key.public_key_raw());
+    let params = authority_params(&common_name(certificate)?).ok()?;
+    is_its_own.then(|| Issuer::new(params, key))
+}
+
+fn make_authority(certificate: &Path, key: &Path) -> io::Result<Issuer<'static, KeyPair>> {
+    let name = format!("{NAME} {:08x}", fastrand::u32(..));
+    let params = authority_params(&name)?;
+    let pair = KeyPair::generate().map_err(io::Error::other)?;
+    let signed = params.self_signed(&pair).map_err(io::Error::other)?;
+    write(key, &pair.serialize_pem(), 0o600)?;
+    write(certificate, &signed.pem(), 0o644)?;
+    Ok(Issuer::new(params, pair))
+}
+
+fn authority_params(name: &str) -> io::Result<CertificateParams> {
+    let mut params = params(name, AUTHORITY_DAYS)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.name_constraints = Some(NameConstraints {
+        permitted_subtrees: vec![
+            GeneralSubtree::DnsName("localhost".into()),
+            GeneralSubtree::IpAddress(CidrSubnet::from_v4_prefix([127, 0, 0, 0], 8)),
+            GeneralSubtree::IpAddress(CidrSubnet::from_v6_prefix(
+                std::net::Ipv6Addr::LOCALHOST.octets(),
+                128,
+            )),
+        ],
+        excluded_subtrees: Vec::new(),
+    });
+    Ok(params)
+}
+
+fn make_leaf(issuer: &Issuer<'_, KeyPair>, made: &Made) -> Result<io::Result<()>, rcgen::Error> {
+    let names = ["localhost", "*.localhost", "127.0.0.1", "::1"].map(String::from);
+    let mut leaf = CertificateParams::new(names)?;
+    let dated = match params("localhost", LEAF_DAYS) {
+        Ok(dated) => dated,
+        Err(error) => return Ok(Err(error)),
+    };
+    leaf.not_before = dated.not_before;
+    leaf.not_after = dated.not_after;
+    leaf.distinguished_name = dated.distinguished_name;
+    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    leaf.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate()?;
+    let signed = leaf.signed_by(&key, issuer)?;
+    Ok(write(&made.private_key, &key.serialize_pem(), 0o600)
+        .and_then(|()| write(&made.certificate, &signed.pem(), 0o644)))
+}
+
+/// A name, and a time from yesterday on: clocks differ.
+fn params(name: &str, days: u32) -> io::Result<CertificateParams> {
+    let date = |time: SystemTime| -> io::Result<_> {
+        let date = DateTime::from_system_time(time).map_err(io::Error::other)?;
+        let year = i32::from(date.year());
+        Ok(rcgen::date_time_ymd(year, date.month(), date.day()))
+    };
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = date(SystemTime::now() - DAY)?;
+    params.not_after = date(SystemTime::now() + DAY * days)?;
+    Ok(params)
+}
+
+/// Writes a file beside it and renames it, so that nobody reads a half of it.
+fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let new = file.with_extension("new");
+    let _ = fs::remove_file(&new);
+    let mut options = OpenOptions::new();
+    let mut out = options.write(true).create_new(true).mode(mode).open(&new)?;
+    out.write_all(text.as_bytes())?;
+    out.sync_all()?;
+    fs::rename(new, file)
+}

@@ -1,0 +1,105 @@
+//! Sockets of either kind, TCP and Unix-domain: what listens, and what is accepted.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::task::{Context, Poll, ready};
+
+/// A bound socket that listens.
+#[derive(Debug)]
+pub enum Socket {
+    /// A port.
+    Tcp(TcpListener),
+    /// A socket in the file system.
+    Unix(UnixListener),
+}
+
+/// An accepted stream that no runtime knows yet.
+#[derive(Debug)]
+pub enum Stream {
+    /// By a port.
+    Tcp(std::net::TcpStream),
+    /// By a socket in the file system.
+    Unix(UnixStream),
+}
+
+/// A socket that a runtime knows.
+#[derive(Debug)]
+pub enum Acceptor {
+    /// A port.
+    Tcp(tokio::net::TcpListener),
+    /// A socket in the file system.
+    Unix(tokio::net::UnixListener),
+}
+
+impl TryFrom<Socket> for Acceptor {
+    type Error = io::Error;
+
+    /// For a runtime's thread.
+    fn try_from(socket: Socket) -> io::Result<Self> {
+        Ok(match socket {
+            Socket::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                Self::Tcp(socket.try_into()?)
+            }
+            Socket::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                Self::Unix(socket.try_into()?)
+            }
+        })
+    }
+}
+
+impl Acceptor {
+    /// The next stream, and its peer's address if it has one.
+    pub fn poll_accept(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<(Stream, Option<SocketAddr>)>> {
+        Poll::Ready(match self {
+            Self::Tcp(socket) => {
+                let (stream, address) = ready!(socket.poll_accept(context))?;
+                let _ = stream.set_nodelay(true);
+                // A socket of both families that was handed over shows IPv4 addresses as IPv6 ones.
+                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                stream
+                    .into_std()
+                    .map(|stream| (Stream::Tcp(stream), Some(address)))
+            }
+            Self::Unix(socket) => {
+                let (stream, _) = ready!(socket.poll_accept(context))?;
+                stream.into_std().map(|stream| (Stream::Unix(stream), None))
+            }
+        })
+    }
+}
+
+impl Socket {
+    /// The address that it is bound to; one in the file system has none.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().ok().map(|address| address.ip()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Socket {
+    /// Its address behind a scheme: `//127.0.0.1:9998`, or the path of its file.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(socket) => match socket.local_addr() {
+                Ok(address) => write!(out, "//{address}"),
+                Err(error) => write!(out, "//({error})"),
+            },
+            Self::Unix(socket) => match socket.local_addr() {
+                Ok(address) => match address.as_pathname() {
+                    Some(path) => path.display().fmt(out),
+                    None => out.write_str("(no path)"),
+                },
+                Err(error) => write!(out, "({error})"),
+            },
+        }
+    }
+}

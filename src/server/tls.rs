@@ -1,0 +1,81 @@
+//! The TLS handshake of one stream, on its worker.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::server::TlsStream;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+
+use crate::config::limits::HEAD;
+use crate::http::Client;
+
+/// What a handshake goes by: the configuration of the moment when it began.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Certificate, key, and what is asked of clients.
+    pub config: Arc<ServerConfig>,
+    /// How long it may take.
+    pub time: Duration,
+}
+
+/// A stream that speaks TLS now, and the subject of the certificate that its client has shown.
+pub type Encrypted<S> = (TlsStream<S>, Option<String>);
+
+/// Does the handshake; `None` if there is none, which is logged. A client that breaks it has its alert then.
+pub async fn shake_hands<S>(stream: S, terms: &Terms, client: &Client) -> Option<Encrypted<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let refused = |why: &dyn Display| {
+        tracing::debug!(%client, refusal = "tls-handshake", "no TLS handshake: {why}");
+    };
+    let acceptor = TlsAcceptor::from(Arc::clone(&terms.config));
+    let accepting = acceptor.accept(stream).into_fallible();
+    match tokio::time::timeout(terms.time, accepting).await {
+        Ok(Ok(stream)) => {
+            let shown = stream.get_ref().1.peer_certificates();
+            match shown.and_then(<[_]>::first).map(subject).transpose() {
+                Ok(subject) => return Some((stream, subject)),
+                Err(error) => {
+                    // A script must not take it for a client without a certificate.
+                    refused(&format_args!(
+                        "the client's certificate cannot be read: {error}"
+                    ));
+                    linger(stream).await;
+                }
+            }
+        }
+        Ok(Err((error, stream))) => {
+            refused(&error);
+            linger(stream).await;
+        }
+        Err(_) => refused(&format_args!(
+            "it took longer than {:?} (--tls-handshake-timeout)",
+            terms.time
+        )),
+    }
+    None
+}
+
+/// The subject in the form of RFC 4514, the most specific part first.
+fn subject(certificate: &CertificateDer<'_>) -> Result<String, x509_cert::der::Error> {
+    let certificate = Certificate::from_der(certificate)?;
+    Ok(certificate.tbs_certificate().subject().to_string())
+}
+
+/// Ends our side and reads on for a while, so that a reset does not overtake what has been said.
+pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let ending = async {
+        stream.shutdown().await?;
+        let mut rest = [0; 2048];
+        while stream.read(&mut rest).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(HEAD.linger, ending).await;
+}
