@@ -137,12 +137,15 @@ async fn a_wait_renews_the_budget() {
     client.send_text("go").await;
     // Until it has computed for twice the budget, by the clock of its own processor time.
     let start = processor_seconds(server.pid());
-    within("two seconds of computing", async {
+    let computing = async {
         while processor_seconds(server.pid()) < start + 2.0 {
             assert_eq!(client.next_text().await, "still here");
         }
-    })
-    .await;
+    };
+    // On a machine that is busy elsewhere that takes its time.
+    let bound = Duration::from_secs(60);
+    let done = tokio::time::timeout(bound, computing).await;
+    done.expect("two seconds of computing within a minute");
 }
 
 #[tokio::test]
