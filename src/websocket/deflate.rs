@@ -502,6 +502,53 @@ mod tests {
         assert_eq!(whole(&pool, &HELLO).unwrap(), b"Hello");
     }
 
+    /// Robustness row D06: damaged streams, each whole and in pieces, have one verdict, and what is accepted inflates to the
+    /// same for an inflater that is given all of it at once.
+    #[test]
+    fn damage() {
+        let pool = Pool::default();
+        let mut random = fastrand::Rng::with_seed(3);
+        let streams = [(1, 400), (6, 2000), (9, 20_000)].map(|(level, length)| {
+            compress(
+                &pool,
+                &mut pool.compressor(&terms(level, 15)),
+                &sample(length),
+            )
+        });
+        let (mut accepted, mut refused) = (0, 0);
+        for _ in 0..3000 {
+            let mut bytes = random.choice(&streams).unwrap().clone();
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(..bytes.len());
+                match random.u8(..4) {
+                    0 => bytes.truncate(at.max(1)),
+                    1 => bytes[at] = random.u8(..),
+                    2 => bytes[at] ^= 1 << random.u8(..8),
+                    _ => bytes.insert(at, random.u8(..)),
+                }
+            }
+            let at_once = inflate(&pool, &[&bytes], Vec::new(), 1 << 20);
+            let (front, back) = bytes.split_at(random.usize(..=bytes.len()));
+            let (middle, back) = back.split_at(random.usize(..=back.len()));
+            let in_pieces = inflate(&pool, &[front, middle, back], Vec::new(), 1 << 20);
+            assert_eq!(at_once, in_pieces, "{bytes:x?}");
+            let Ok((out, _)) = at_once else {
+                refused += 1;
+                continue;
+            };
+            accepted += 1;
+            let mut oracle = Decompress::new(false);
+            let mut expected = Vec::with_capacity(1 << 20);
+            let whole = [&bytes[..], &TAIL].concat();
+            let status = oracle.decompress_vec(&whole, &mut expected, FlushDecompress::Sync);
+            // It ends at a final block, which is not the end.
+            if status.unwrap() != Status::StreamEnd {
+                assert_eq!(out, expected);
+            }
+        }
+        assert!(accepted > 100 && refused > 1000, "{accepted} {refused}");
+    }
+
     /// Every message, in every mode, comes back; checked by another inflater, too.
     #[test]
     fn round_trips() {
