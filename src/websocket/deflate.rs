@@ -20,8 +20,10 @@ const END: [u8; 6] = [0x00, 0x00, 0xFF, 0xFF, 0x03, 0x00];
 const EMPTY: [u8; 1] = [0x00];
 /// Bytes that are inflated at once: no bomb gets further beyond a bound than that.
 const STEP: usize = 16 * 1024;
-/// Bytes that are compressed at once, about half a millisecond's work.
-const PIECE: usize = 64 * 1024;
+/// Bytes that are compressed at once: a tenth of a millisecond, or one where it is to be as small as can be.
+const PIECE: usize = 16 * 1024;
+/// What a byte to inflate counts, beside those that come out: a dozen of them make the decoder build new tables.
+const INPUT_WORTH: usize = 64;
 /// Bytes of a buffer that is kept for the next message.
 const KEPT: usize = 64 * 1024;
 /// Final blocks of a message that are inflated whatever is in them; beyond that each must have had its worth of bytes.
@@ -88,7 +90,7 @@ impl Pool {
         out.clear();
         if payload.is_empty() {
             out.extend(EMPTY);
-            return Ok(Some(out));
+            return Ok((most > 0).then_some(out));
         }
         let mut pieces = payload.chunks(PIECE).peekable();
         while let Some(piece) = pieces.next() {
@@ -119,7 +121,7 @@ impl Pool {
     }
 
     /// Inflates a piece of a message behind what is in `out` already, which gets no longer than `limit`. `is_valid` is
-    /// shown what is added, step by step. Gives how many bytes were written, here and there.
+    /// shown what is added, step by step. Gives the work that it was, about the bytes that were written here and there.
     pub fn inflate(
         &self,
         inflater: &mut Inflater,
@@ -165,6 +167,7 @@ impl Pool {
         let said = &out[out.len() - window.min(out.len())..];
         let kept = history.len().min(window - said.len());
         history.drain(..history.len() - kept);
+        history.reserve_exact(said.len());
         history.extend_from_slice(said);
         Ok(history)
     }
@@ -266,8 +269,7 @@ impl Default for Inflater {
 }
 
 impl Inflater {
-    /// Gives what comes out of `input` to `add`, a step's worth at a time; `out` is what has come out before. Gives how many
-    /// bytes were written.
+    /// Gives what comes out of `input` to `add`, a step's worth at a time; `out` is what has come out before. Gives the work.
     fn inflate(
         &mut self,
         mut input: &[u8],
@@ -288,7 +290,7 @@ impl Inflater {
             let written = (self.zlib.total_out() - written) as usize;
             input = &input[read..];
             add(&step[..written], out)?;
-            work += written;
+            work += written + INPUT_WORTH * read;
             is_full = written == step.len();
             if status == Status::StreamEnd {
                 self.at = At::FinalBlock;
