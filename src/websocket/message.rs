@@ -80,13 +80,13 @@ struct Inflation {
     /// Bytes that the client may refer to beyond a message: none, unless it was agreed that it may.
     window: usize,
     history: Vec<u8>,
-    /// Bytes that were written while inflating since [`Decoder::refresh`].
+    /// The work of inflating since [`Decoder::refresh`].
     work: usize,
 }
 
-/// Bytes of inflating after which others have their turn: about a millisecond.
+/// The work of inflating, about the bytes that come out, after which others have their turn: a millisecond or two.
 const SHARE: usize = 1024 * 1024;
-/// Bytes that are inflated between two looks at that: a bomb makes a share of them.
+/// Bytes that are inflated between two looks at that: a bomb makes one share of them.
 const PIECE: usize = 1024;
 
 #[derive(Debug, Clone, Copy)]
