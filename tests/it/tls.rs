@@ -157,7 +157,7 @@ async fn s09_h26_what_is_no_handshake_is_ended_with_an_alert() {
         ("no common version", &ancient),
     ];
     for level in ["debug", "info"] {
-        let server = both(&authority).args(["--log-level", level]).start().await;
+        let mut server = both(&authority).args(["--log-level", level]).start().await;
         for (name, bytes) in cases {
             let mut raw = Raw::connect_to(server.tls_port()).await;
             raw.send(bytes).await;
@@ -171,6 +171,7 @@ async fn s09_h26_what_is_no_handshake_is_ended_with_an_alert() {
         }
         let stream = authority.client().connect(server.tls_port()).await;
         connect_over(stream, URL).await.echoes(1).await;
+        server.stop().await;
         let lines = if level == "debug" { cases.len() } else { 0 };
         assert_eq!(
             server.count("refusal=\"tls-handshake\""),
@@ -362,7 +363,7 @@ async fn s09_client_certificates() {
         if is_optional {
             builder = builder.arg("--tls-client-cert-optional");
         }
-        let server = builder.start().await;
+        let mut server = builder.start().await;
         let cases = [
             (None, is_optional.then_some("true nobody")),
             (Some(&good), Some(&*format!("true {subject}"))).clone(),
@@ -385,6 +386,7 @@ async fn s09_client_certificates() {
                 }
             }
         }
+        server.stop().await;
         assert_eq!(
             server.count("refusal=\"tls-handshake\""),
             refused,
