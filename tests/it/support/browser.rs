@@ -42,8 +42,17 @@ pub struct Page {
 impl Page {
     /// A browser of its own, with this address loaded.
     pub async fn open(url: &str) -> Page {
+        Self::open_with(None, url).await
+    }
+
+    /// The same with this home folder, in which it looks for the authorities that the user trusts.
+    pub async fn open_at_home(home: &Path, url: &str) -> Page {
+        Self::open_with(Some(home), url).await
+    }
+
+    async fn open_with(home: Option<&Path>, url: &str) -> Page {
         let profile = tempfile::tempdir().expect("a folder for the profile");
-        let mut browser = Browser::start(profile.path());
+        let mut browser = Browser::start(profile.path(), home);
         let address = browser.devtools(profile.path()).await;
         let (devtools, _) = tokio_tungstenite::connect_async(&address)
             .await
@@ -191,11 +200,13 @@ const LOG: &str = "stderr.log";
 struct Browser(Child);
 
 impl Browser {
-    fn start(profile: &Path) -> Browser {
+    fn start(profile: &Path, home: Option<&Path>) -> Browser {
         let program = std::env::var_os("CHROMIUM").unwrap_or_else(|| "/usr/bin/chromium".into());
         let mut data_dir = OsString::from("--user-data-dir=");
         data_dir.push(profile);
+        let home = home.map(|home| ("HOME", home));
         let child = Command::new(&program)
+            .envs(home)
             // CI runs as root, where the sandbox refuses to start, and with a small /dev/shm.
             .args([
                 "--headless",

@@ -1,6 +1,7 @@
 //! A client of messages: tokio-tungstenite, with every wait bounded.
 
 use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
@@ -8,8 +9,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 
 use super::within;
 
-pub struct Client {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+pub struct Client<S = MaybeTlsStream<TcpStream>> {
+    stream: WebSocketStream<S>,
 }
 
 /// Connects to `ws://…`, or with a request that carries headers of its own.
@@ -24,7 +25,24 @@ pub async fn connect(request: impl IntoClientRequest + Unpin) -> Client {
     Client { stream }
 }
 
-impl Client {
+/// Opens a WebSocket over a stream of any kind.
+pub async fn connect_over<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    request: impl IntoClientRequest + Unpin,
+) -> Client<S> {
+    let connecting = tokio_tungstenite::client_async(request, stream);
+    let (stream, _) = within("the opening handshake", connecting)
+        .await
+        .expect("connect");
+    Client { stream }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// The stream without its WebSocket.
+    pub fn into_stream(self) -> S {
+        self.stream.into_inner()
+    }
+
     pub async fn send(&mut self, message: Message) {
         within("room to send", self.stream.send(message))
             .await
@@ -73,6 +91,12 @@ impl Client {
             Message::Close(None) => (1005, String::new()),
             other => panic!("a Close expected: {other:?}"),
         }
+    }
+
+    /// Answers the server's Close, and waits for the end of the connection.
+    pub async fn expect_end(&mut self) {
+        let last = within("the end", self.stream.next()).await;
+        assert!(last.is_none(), "the end expected: {last:?}");
     }
 
     /// Sends a Close and reads the server's, over whatever messages are still under way.

@@ -15,17 +15,19 @@ pub mod proxy;
 mod raw;
 mod request;
 mod server;
+mod tls;
 
 use std::future::Future;
 use std::time::Duration;
 
 pub use cases::every_case;
-pub use client::{Client, connect};
+pub use client::{Client, connect, connect_over};
 pub use frame::{Frame, Length, Wire};
 pub use probe::answering;
 pub use raw::{Head, Raw};
 pub use request::Request;
 pub use server::{Builder, Finished, Server};
+pub use tls::{Authority, Issued, TlsClient};
 
 /// The three-line handler that most tests serve.
 pub const ECHO: &str = "fn transfer_data(ws, message) {\n    ws.send(message);\n}\n";

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
+
 use super::{Client, Raw, Server, Wire, within};
 
 /// Between two questions, so that asking does not take the processor from what is waited for.
@@ -86,7 +88,7 @@ impl Server {
     }
 }
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Sends messages until the reply is this one.
     pub async fn until_answer(&mut self, answer: &str) {
         within(&format!("the answer {answer:?}"), async {

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -35,12 +36,21 @@ impl Server {
             bare: false,
             args: Vec::new(),
             env: Vec::new(),
+            handed_over: None,
+            open_files: None,
         }
     }
 
     /// The port of the ready line; 0 after `spawn`, until `ready` has been awaited.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port of the ready line that speaks TLS.
+    pub fn tls_port(&self) -> u16 {
+        let lines = self.stdout.lines.borrow();
+        let port = lines.iter().find_map(|line| port_with(line, "wss"));
+        port.expect("a wss address in the ready line")
     }
 
     pub fn pid(&self) -> u32 {
@@ -170,8 +180,9 @@ impl Server {
         let mut lines = self.stdout.lines.clone();
         let found = tokio::time::timeout(PATIENCE, async {
             loop {
-                if let Some(port) = lines.borrow_and_update().iter().find_map(|l| port_of(l)) {
-                    break Some(port);
+                let is_ready = |line: &String| line.starts_with("ready: ");
+                if let Some(line) = lines.borrow_and_update().iter().find(|line| is_ready(line)) {
+                    break Some(port_of(line).unwrap_or_default());
                 }
                 if lines.changed().await.is_err() {
                     break None;
@@ -204,7 +215,10 @@ pub struct Builder {
     workers: usize,
     bare: bool,
     args: Vec<OsString>,
-    env: Vec<(&'static str, &'static str)>,
+    env: Vec<(&'static str, OsString)>,
+    /// A listening socket that is handed over as systemd does, and its name.
+    handed_over: Option<(OwnedFd, &'static str)>,
+    open_files: Option<u32>,
 }
 
 impl Builder {
@@ -236,8 +250,20 @@ impl Builder {
     }
 
     /// One more variable of its environment.
-    pub fn env(mut self, name: &'static str, value: &'static str) -> Self {
-        self.env.push((name, value));
+    pub fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.env.push((name, value.into()));
+        self
+    }
+
+    /// Hands over a listening socket as descriptor 3, under this name.
+    pub fn handing_over(mut self, socket: impl Into<OwnedFd>, name: &'static str) -> Self {
+        self.handed_over = Some((socket.into(), name));
+        self
+    }
+
+    /// How many files it may have open, and not one more.
+    pub fn open_files(mut self, limit: u32) -> Self {
+        self.open_files = Some(limit);
         self
     }
 
@@ -285,7 +311,22 @@ impl Builder {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wsh-server"));
+        let program = env!("CARGO_BIN_EXE_wsh-server");
+        let mut command = Command::new("sh");
+        let mut stdin = Stdio::null();
+        if let Some((socket, name)) = &self.handed_over {
+            // Standard input is how a descriptor gets through `Command` without `unsafe`; the process keeps its number
+            // over `exec`.
+            let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ exec \"$0\" \"$@\"";
+            command.args(["-c", script, program]);
+            command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", name);
+            stdin = socket.try_clone().expect("a descriptor").into();
+        } else if let Some(limit) = self.open_files {
+            let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+            command.args(["-c", &script, program]);
+        } else {
+            command = Command::new(program);
+        }
         if !self.bare {
             command.args(["-p", "0", "--workers", &self.workers.to_string(), "-w"]);
             command.arg(self.dir.path());
@@ -295,8 +336,8 @@ impl Builder {
             .current_dir(self.dir.path())
             .env_remove("RUST_LOG")
             .env("NO_COLOR", "1")
-            .envs(self.env.iter().copied())
-            .stdin(Stdio::null())
+            .envs(self.env.iter().cloned())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
@@ -420,6 +461,14 @@ fn write(path: &Path, content: &[u8]) {
     let folder = path.parent().expect("a file in a folder");
     std::fs::create_dir_all(folder).expect("create the folder");
     std::fs::write(path, content).expect("write the file");
+}
+
+/// The port of an address with this scheme in the ready line.
+fn port_with(line: &str, scheme: &str) -> Option<u16> {
+    let addresses = line.strip_prefix("ready: ")?.split(" (").next()?;
+    let mut addresses = addresses.split(' ');
+    let first = addresses.find(|address| address.starts_with(&format!("{scheme}://")))?;
+    first.rsplit(':').next()?.parse().ok()
 }
 
 /// The port of the first address in `ready: ws://127.0.0.1:PORT ws://[::1]:PORT (…)`.
