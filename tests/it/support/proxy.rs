@@ -1,4 +1,4 @@
-//! Real proxies as ordinary processes in a temporary folder: Apache httpd and nginx as Debian packages them. The system's
+//! Real proxies as ordinary processes in a temporary folder: Apache httpd, nginx and HAProxy as Debian packages them. The system's
 //! own services, if there are any, are not touched.
 //!
 //! A missing program fails the test: a skipped test looks like a passed one.
@@ -30,6 +30,7 @@ pub struct Proxy {
 pub enum Kind {
     Apache,
     Nginx,
+    Haproxy,
 }
 
 impl Proxy {
@@ -75,12 +76,14 @@ impl Kind {
         let (program, text) = match self {
             Self::Apache => ("/usr/sbin/apache2", apache(dir, site, port)),
             Self::Nginx => ("/usr/sbin/nginx", nginx(dir, site)),
+            Self::Haproxy => ("/usr/sbin/haproxy", site.to_owned()),
         };
         fs::write(&config, text).expect("write the configuration");
         let mut command = Command::new(program);
         match self {
             Self::Apache => command.arg("-DFOREGROUND").arg("-f").arg(&config),
             Self::Nginx => command.arg("-e").arg(dir.join(LOG)).arg("-c").arg(&config),
+            Self::Haproxy => command.arg("-db").arg("-f").arg(&config),
         };
         let log = File::options()
             .create(true)
@@ -95,7 +98,7 @@ impl Kind {
         child.unwrap_or_else(|error| {
             panic!(
                 "{program}: {error}. The proxy tests need it: \
-                 apt-get install --no-install-recommends apache2-bin nginx-light."
+                 apt-get install --no-install-recommends apache2-bin nginx-light haproxy."
             )
         })
     }
