@@ -22,7 +22,7 @@ const ATTEMPTS: usize = 5;
 pub struct Proxy {
     child: Child,
     port: u16,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// Which program, and so which configuration stands around the site's own.
@@ -40,24 +40,27 @@ impl Proxy {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
             let port = port.expect("a free port").port();
             let dir = tempfile::tempdir().expect("a folder");
-            let mut child = kind.start(dir.path(), &site(port), port);
+            let child = kind.start(dir.path(), &site(port), port);
+            let mut proxy = Proxy { child, port, dir };
             let started = Instant::now();
             while started.elapsed() < PATIENCE {
                 if tokio::net::TcpStream::connect(("127.0.0.1", port))
                     .await
                     .is_ok()
                 {
-                    let _dir = dir;
-                    return Proxy { child, port, _dir };
+                    return proxy;
                 }
-                if child.try_wait().expect("the child's status").is_some() {
+                if proxy
+                    .child
+                    .try_wait()
+                    .expect("the child's status")
+                    .is_some()
+                {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            let log = fs::read_to_string(dir.path().join(LOG)).unwrap_or_default();
-            let _ = child.kill();
-            let _ = child.wait();
+            let log = fs::read_to_string(proxy.dir.path().join(LOG)).unwrap_or_default();
             assert!(log.contains("in use"), "{kind:?} does not serve:\n{log}");
         }
         panic!("{kind:?}: no port stayed free");
