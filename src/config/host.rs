@@ -187,13 +187,15 @@ impl HostPattern {
     /// What is answered if nothing is said: names of the loopback interface, with any port.
     pub const LOOPBACK: Self = Self(Meant::Loopback);
 
-    /// Whether the pattern stands for this host. One without a port stands for every port.
-    pub fn has(&self, authority: &Authority) -> bool {
+    /// Whether the pattern stands for this host, asked for by a scheme with this default port. One without a port stands for
+    /// every port.
+    pub fn has(&self, authority: &Authority, default_port: u16) -> bool {
         match &self.0 {
             Meant::Any => true,
             Meant::Loopback => authority.host.is_loopback(),
             Meant::Hosts(hosts, port) => {
-                hosts.has(&authority.host) && (port.is_none() || *port == authority.port)
+                let asked = authority.port.unwrap_or(default_port);
+                hosts.has(&authority.host) && port.is_none_or(|port| port == asked)
             }
         }
     }
@@ -305,6 +307,7 @@ mod tests {
             ("example.com", "www.example.com", false),
             ("example.com:443", "example.com:443", true),
             ("example.com:443", "example.com", false),
+            ("example.com:80", "example.com", true),
             ("*.example.com", "a.b.example.com", true),
             ("*.example.com", "example.com", false),
             ("*.example.com", "badexample.com", false),
@@ -318,7 +321,11 @@ mod tests {
         for (pattern, authority, expected) in cases {
             let (pattern, authority): (HostPattern, Authority) =
                 (pattern.parse().unwrap(), authority.parse().unwrap());
-            assert_eq!(pattern.has(&authority), expected, "{pattern:?} {authority}");
+            assert_eq!(
+                pattern.has(&authority, 80),
+                expected,
+                "{pattern:?} {authority}"
+            );
         }
     }
 

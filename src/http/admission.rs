@@ -117,7 +117,8 @@ impl<'c> Rules<'c> {
                 "{host} is no name of this server, unless --allow-host {host} is given"
             ))
         };
-        let is_ours = |host: &Authority| self.hosts.iter().any(|pattern| pattern.has(host));
+        let port = if asked.secure { 443 } else { 80 };
+        let is_ours = |host: &Authority| self.hosts.iter().any(|pattern| pattern.has(host, port));
         if let Some(host) = asked.forwarded.filter(|host| !is_ours(host)) {
             return Err(denied(host));
         }
@@ -380,6 +381,20 @@ mod tests {
                 false,
             );
             assert_eq!(found, expected, "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_default_port_is_the_one_that_is_not_written() {
+        for (secure, pattern, expected) in [
+            (true, "example.com:443", "ok"),
+            (true, "example.com:80", "host"),
+            (false, "example.com:80", "ok"),
+            (false, "example.com:443", "host"),
+        ] {
+            let (stated, proxy) = (admission(&[pattern], &[]), Proxy::default());
+            let found = judge_forwarded(&stated, &proxy, "example.com", None, &[], secure);
+            assert_eq!(found, expected, "{secure} {pattern}");
         }
     }
 

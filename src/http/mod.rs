@@ -6,6 +6,7 @@
 mod admission;
 mod basic_auth;
 mod client;
+mod entrance;
 mod files;
 mod forwarded;
 mod head;
@@ -17,15 +18,14 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
-use crate::config::{Admission, Deflate, Limits, Origin, Proxy, limits};
+use crate::config::{Admission, Deflate, Limits, Proxy, limits};
 use crate::handlers::{Found, Generation, decode_path};
 use crate::script::Runtime;
 use crate::websocket::Shared;
-use admission::{Asked, Denial, Rules};
 pub use admission::{Unstated, check_bind};
 pub use client::Client;
 use head::Head;
@@ -90,7 +90,8 @@ where
         }
     };
     let without_body = head.method() == "HEAD";
-    let decision = admit(&site, &head, &mut client).and_then(|()| decide(&site, &head));
+    let decision =
+        entrance::admit(&site.settings, &head, &mut client).and_then(|()| decide(&site, &head));
     let refusal = match decision {
         Ok(Decision::Upgrade(entry, path)) => {
             match upgrade::upgrade(&site, stream, head, entry, path, client.clone(), id, permit)
@@ -115,65 +116,6 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     tracing::debug!(connection = id, %client, status = refusal.status, "request refused: {}", refusal.body.trim_end());
     refusal.send(stream, without_body).await;
-}
-
-/// The first page without an origin that is let in by default is told of, once.
-static HAS_MET_NULL: AtomicBool = AtomicBool::new(false);
-
-/// Whether this request may come in at all, before anything is looked up for it; learns who the client is.
-fn admit(site: &Site, head: &Head, client: &mut Client) -> Result<(), Refusal> {
-    head.check()?;
-    let Settings {
-        admission, proxy, ..
-    } = &site.settings;
-    let said = forwarded::read(head, client, &proxy.trusted).unwrap_or_else(|malformed| {
-        tracing::debug!(%client, "ignored what a proxy says: {malformed}");
-        forwarded::Forwarded::default()
-    });
-    client.address = said.address.or(client.address);
-    client.secure = said.secure.unwrap_or(client.secure);
-    let rules = Rules::of(admission, proxy);
-    let judged = rules.judge(&Asked {
-        host: head.values("host").next(),
-        forwarded: said.host.as_ref(),
-        origins: &head.values("origin").collect::<Vec<_>>(),
-        secure: client.secure,
-    });
-    match judged {
-        Ok(Some(Origin::Null)) if rules.has_null_by_default() => {
-            if !HAS_MET_NULL.swap(true, Ordering::Relaxed) {
-                tracing::info!(
-                    "a page without an origin (Origin: null) has been let in: one that was opened from the disk, or one in a sandboxed frame of \
-                     any site, which look the same; --allow-origin loopback refuses them and goes on to let in this machine's pages"
-                );
-            }
-        }
-        Ok(_) => {}
-        Err(denial) => {
-            let (kind, why) = match &denial {
-                Denial::Host(why) => (Kind::Host, why),
-                Denial::Origin(why) => (Kind::Origin, why),
-            };
-            refusals::log(kind, client, Some(head.path()), why);
-            return Err((&denial).into());
-        }
-    }
-    if let Some(known) = &admission.credentials {
-        let shown: Vec<_> = head.values("authorization").collect();
-        match basic_auth::user(&shown, known) {
-            Ok(user) => client.user = Some(user.to_owned()),
-            Err(unknown) => {
-                refusals::log(
-                    Kind::BasicAuth,
-                    client,
-                    Some(head.path()),
-                    &unknown.to_string(),
-                );
-                return Err(unknown.into());
-            }
-        }
-    }
-    Ok(())
 }
 
 /// What a request is for.

@@ -1,7 +1,7 @@
 //! Behind real proxies, with the configurations of `docs/behind-a-proxy.md` as they stand there; and the PROXY protocol.
 
 use super::support::proxy::{Kind, Proxy};
-use super::support::{ECHO, Frame, Raw, Request, Server, Wire, every_case};
+use super::support::{ECHO, Raw, Request, Server, Wire, every_case};
 
 const PAGE: &str = include_str!("../../docs/behind-a-proxy.md");
 
@@ -23,8 +23,8 @@ fn block(heading: &str) -> &'static str {
         .unwrap_or_else(|| panic!("no heading {heading}"));
     let (_, rest) = rest.split_once("\n```").expect("a code block");
     let (_, rest) = rest.split_once('\n').expect("a code block");
-    let (block, _) = rest.split_once("\n```\n").expect("the end of a code block");
-    block
+    let end = rest.find("```").expect("the end of a code block");
+    &rest[..end]
 }
 
 /// The text with this in place of that, which must be there.
@@ -54,16 +54,14 @@ async fn serve(args: &[&str]) -> Server {
         .await
 }
 
-/// The proxy and where it listens, in front of this server.
-async fn over_tcp(kind: Kind, heading: &str, server: &Server) -> Proxy {
-    let site = with(
-        block(heading),
-        "127.0.0.1:9998",
-        &format!("127.0.0.1:{}", server.port()),
-    );
+/// Starts a proxy in front of this server.
+async fn start(kind: Kind, site: &str, server: &Server) -> Proxy {
+    let own = format!("127.0.0.1:{}", server.port());
+    let site = with(site, "127.0.0.1:9998", &own);
     Proxy::start(kind, |port| match kind {
         Kind::Apache => with(&site, "*:80>", &format!("*:{port}>")),
         Kind::Nginx => with(&site, "listen 80;", &format!("listen 127.0.0.1:{port};")),
+        Kind::Haproxy => with(&site, "bind :80\n", &format!("bind 127.0.0.1:{port}\n")),
     })
     .await
 }
@@ -71,103 +69,157 @@ async fn over_tcp(kind: Kind, heading: &str, server: &Server) -> Proxy {
 #[tokio::test]
 async fn apache_over_tcp() {
     let server = serve(&["--trusted-proxy", "127.0.0.1"]).await;
-    let proxy = over_tcp(Kind::Apache, "Apache over TCP", &server).await;
-    passes_everything(proxy.port()).await;
+    let proxy = start(Kind::Apache, block("Apache over TCP"), &server).await;
+    let site = Site::plain(&proxy);
+    site.passes_messages().await;
+    site.passes_who().await;
+    site.refuses_strangers().await;
+    site.passes_requests().await;
 }
 
 #[tokio::test]
 async fn nginx_over_tcp() {
     let server = serve(&["--trusted-proxy", "127.0.0.1"]).await;
-    let proxy = over_tcp(Kind::Nginx, "nginx over TCP", &server).await;
-    passes_everything(proxy.port()).await;
+    let proxy = start(Kind::Nginx, block("nginx over TCP"), &server).await;
+    let site = Site::plain(&proxy);
+    site.passes_messages().await;
+    site.passes_who().await;
+    site.refuses_strangers().await;
+    site.passes_requests().await;
 }
 
-/// A request of somebody who calls the site by its public name.
-fn upgrade(port: u16, path: &str) -> Request {
-    Request::upgrade(path).set("Host", format!("example.com:{port}"))
+#[tokio::test]
+async fn haproxy_passing_on_bytes() {
+    let server = serve(&["--trusted-proxy", "127.0.0.1", "--proxy-protocol"]).await;
+    let text = block("HAProxy, passing on bytes");
+    let proxy = start(Kind::Haproxy, text, &server).await;
+    let site = Site::plain(&proxy);
+    site.passes_messages().await;
+    site.passes_who().await;
+    site.refuses_strangers().await;
+
+    let text = with(text, "send-proxy-v2", "send-proxy");
+    let proxy = start(Kind::Haproxy, &text, &server).await;
+    Site::plain(&proxy).passes_who().await;
 }
 
-async fn ask(port: u16, request: Request) -> Raw {
-    let mut raw = Raw::connect_from(CLIENT, port).await;
-    raw.send(request.bytes()).await;
-    raw
+/// A site as its visitors see it.
+struct Site {
+    port: u16,
+    /// Where its visitors come from.
+    client: &'static str,
+    secure: bool,
 }
 
-async fn open(port: u16, request: Request) -> Raw {
-    let mut raw = ask(port, request).await;
-    raw.head().await.expect_upgrade();
-    raw
-}
+impl Site {
+    fn plain(proxy: &Proxy) -> Site {
+        Site {
+            port: proxy.port(),
+            client: CLIENT,
+            secure: false,
+        }
+    }
 
-/// What has to come through a proxy.
-async fn passes_everything(port: u16) {
-    // Messages of every size, control frames between them, and the client's close code.
-    let mut raw = open(port, upgrade(port, "/echo")).await;
-    raw.send(Wire::text("hello").bytes()).await;
-    raw.expect_text("hello").await;
-    let large: Vec<u8> = (0..8 * 1024 * 1024).map(|i| (i * 31 % 251) as u8).collect();
-    raw.send(Wire::binary(&large).bytes()).await;
-    let Frame {
-        opcode, payload, ..
-    } = raw.frame().await;
-    assert!(opcode == 2 && payload == large, "8 MiB come back");
-    raw.send(Wire::ping("are you there").bytes()).await;
-    raw.expect_frame(10, "are you there").await;
-    raw.send(Wire::close(4001, "enough").bytes()).await;
-    raw.expect_close(4001).await;
-    raw.expect_eof().await;
+    /// A request of somebody who calls the site by its public name.
+    fn upgrade(&self, path: &str) -> Request {
+        Request::upgrade(path).set("Host", format!("example.com:{}", self.port))
+    }
 
-    // The server's close code, the subprotocol, and the client's own address, whatever it says of itself.
-    for made_up in [
-        None,
-        Some(("Forwarded", "for=192.0.2.66;proto=https;host=evil.example")),
-        Some(("X-Forwarded-For", "192.0.2.66")),
-        Some(("X-Forwarded-Proto", "https")),
-        Some(("X-Forwarded-Host", "evil.example")),
-    ] {
-        let request = upgrade(port, "/who").with("Sec-WebSocket-Protocol", "soap, chat");
-        let request = made_up
-            .into_iter()
-            .fold(request, |request, (name, value)| request.with(name, value));
-        let mut raw = ask(port, request).await;
-        let head = raw.head().await;
-        head.expect_upgrade();
-        assert_eq!(head.header("Sec-WebSocket-Protocol"), Some("chat"));
-        raw.expect_text(&format!("{CLIENT} false chat")).await;
-        raw.send(Wire::text("bye").bytes()).await;
-        assert_eq!(raw.expect_close(4321).await, "bye");
-        raw.send(Wire::close(4321, "bye").bytes()).await;
+    async fn ask(&self, request: Request) -> Raw {
+        let mut raw = Raw::connect_from(self.client, self.port).await;
+        raw.send(request.bytes()).await;
+        raw
+    }
+
+    /// Messages of every size, control frames between them, and the client's close code.
+    async fn passes_messages(&self) {
+        let mut raw = self.ask(self.upgrade("/echo")).await;
+        raw.head().await.expect_upgrade();
+        raw.send(Wire::text("hello").bytes()).await;
+        raw.expect_text("hello").await;
+        let large: Vec<u8> = (0..8 * 1024 * 1024).map(|i| (i * 31 % 251) as u8).collect();
+        raw.send(Wire::binary(&large).bytes()).await;
+        let frame = raw.frame().await;
+        assert!(
+            frame.opcode == 2 && frame.payload == large,
+            "8 MiB come back"
+        );
+        raw.send(Wire::ping("are you there").bytes()).await;
+        raw.expect_frame(10, "are you there").await;
+        raw.send(Wire::close(4001, "enough").bytes()).await;
+        raw.expect_close(4001).await;
         raw.expect_eof().await;
     }
 
-    // Pages of the site itself, and no others.
-    let own = format!("http://example.com:{port}");
-    open(port, upgrade(port, "/echo").with("Origin", &own)).await;
-    for origin in [
-        "http://evil.example",
-        "null",
-        "http://localhost",
-        &format!("https://example.com:{port}"),
-    ] {
-        let request = upgrade(port, "/echo").with("Origin", origin);
-        let head = ask(port, request).await.head().await;
-        assert_eq!(head.status, 403, "{origin}");
+    /// The server's close code, the subprotocol, and the client's own address and scheme, whatever it says of itself.
+    async fn passes_who(&self) {
+        for made_up in [
+            None,
+            Some(("Forwarded", "for=192.0.2.66;proto=gopher;host=evil.example")),
+            Some(("X-Forwarded-For", "192.0.2.66")),
+            Some((
+                "X-Forwarded-Proto",
+                if self.secure { "http" } else { "https" },
+            )),
+            Some(("X-Forwarded-Host", "evil.example")),
+        ] {
+            let request = self
+                .upgrade("/who")
+                .with("Sec-WebSocket-Protocol", "soap, chat");
+            let request = made_up
+                .into_iter()
+                .fold(request, |request, (name, value)| request.with(name, value));
+            let mut raw = self.ask(request).await;
+            let head = raw.head().await;
+            head.expect_upgrade();
+            assert_eq!(head.header("Sec-WebSocket-Protocol"), Some("chat"));
+            raw.expect_text(&format!("{} {} chat", self.client, self.secure))
+                .await;
+            raw.send(Wire::text("bye").bytes()).await;
+            assert_eq!(raw.expect_close(4321).await, "bye");
+            raw.send(Wire::close(4321, "bye").bytes()).await;
+            raw.expect_eof().await;
+        }
     }
-    let request = upgrade(port, "/echo").set("Host", "evil.example");
-    assert_eq!(ask(port, request).await.head().await.status, 403);
 
-    // Ordinary requests, one after the other on the client's connection to the proxy.
-    let mut raw = Raw::connect_from(CLIENT, port).await;
-    for (path, status, body) in [
-        ("/", 200, "the page"),
-        ("/none", 404, "nothing has this path\n"),
-        ("/", 200, "the page"),
-    ] {
-        let request = Request::get(path).set("Host", "example.com");
-        raw.send(request.bytes()).await;
-        let head = raw.head().await;
-        assert_eq!(head.status, status, "{path}");
-        assert_eq!(raw.body(&head).await, body.as_bytes(), "{path}");
+    /// Pages of the site itself may connect, and no others; nor does another name lead to it.
+    async fn refuses_strangers(&self) {
+        let (own, other) = if self.secure {
+            ("https", "http")
+        } else {
+            ("http", "https")
+        };
+        let own = format!("{own}://example.com:{}", self.port);
+        let other = format!("{other}://example.com:{}", self.port);
+        for (origin, status) in [
+            (&*own, 101),
+            (&*other, 403),
+            ("http://evil.example", 403),
+            ("http://localhost", 403),
+            ("null", 403),
+        ] {
+            let request = self.upgrade("/echo").with("Origin", origin);
+            let head = self.ask(request).await.head().await;
+            assert_eq!(head.status, status, "{origin}");
+        }
+        let request = self.upgrade("/echo").set("Host", "evil.example");
+        assert_eq!(self.ask(request).await.head().await.status, 403);
+    }
+
+    /// Ordinary requests, one after the other on the client's connection to the proxy.
+    async fn passes_requests(&self) {
+        let mut raw = Raw::connect_from(self.client, self.port).await;
+        for (path, status, body) in [
+            ("/", 200, "the page"),
+            ("/none", 404, "nothing has this path\n"),
+            ("/", 200, "the page"),
+        ] {
+            let request = Request::get(path).set("Host", "example.com");
+            raw.send(request.bytes()).await;
+            let head = raw.head().await;
+            assert_eq!(head.status, status, "{path}");
+            assert_eq!(raw.body(&head).await, body.as_bytes(), "{path}");
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Real proxies as ordinary processes in a temporary folder: Apache httpd and nginx as Debian packages them. The system's
+//! Real proxies as ordinary processes in a temporary folder: Apache httpd, nginx and HAProxy as Debian packages them. The system's
 //! own services, if there are any, are not touched.
 //!
 //! A missing program fails the test: a skipped test looks like a passed one.
@@ -22,7 +22,7 @@ const ATTEMPTS: usize = 5;
 pub struct Proxy {
     child: Child,
     port: u16,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// Which program, and so which configuration stands around the site's own.
@@ -30,6 +30,7 @@ pub struct Proxy {
 pub enum Kind {
     Apache,
     Nginx,
+    Haproxy,
 }
 
 impl Proxy {
@@ -39,24 +40,27 @@ impl Proxy {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
             let port = port.expect("a free port").port();
             let dir = tempfile::tempdir().expect("a folder");
-            let mut child = kind.start(dir.path(), &site(port), port);
+            let child = kind.start(dir.path(), &site(port), port);
+            let mut proxy = Proxy { child, port, dir };
             let started = Instant::now();
             while started.elapsed() < PATIENCE {
                 if tokio::net::TcpStream::connect(("127.0.0.1", port))
                     .await
                     .is_ok()
                 {
-                    let _dir = dir;
-                    return Proxy { child, port, _dir };
+                    return proxy;
                 }
-                if child.try_wait().expect("the child's status").is_some() {
+                if proxy
+                    .child
+                    .try_wait()
+                    .expect("the child's status")
+                    .is_some()
+                {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            let log = fs::read_to_string(dir.path().join(LOG)).unwrap_or_default();
-            let _ = child.kill();
-            let _ = child.wait();
+            let log = fs::read_to_string(proxy.dir.path().join(LOG)).unwrap_or_default();
             assert!(log.contains("in use"), "{kind:?} does not serve:\n{log}");
         }
         panic!("{kind:?}: no port stayed free");
@@ -75,12 +79,14 @@ impl Kind {
         let (program, text) = match self {
             Self::Apache => ("/usr/sbin/apache2", apache(dir, site, port)),
             Self::Nginx => ("/usr/sbin/nginx", nginx(dir, site)),
+            Self::Haproxy => ("/usr/sbin/haproxy", site.to_owned()),
         };
         fs::write(&config, text).expect("write the configuration");
         let mut command = Command::new(program);
         match self {
             Self::Apache => command.arg("-DFOREGROUND").arg("-f").arg(&config),
             Self::Nginx => command.arg("-e").arg(dir.join(LOG)).arg("-c").arg(&config),
+            Self::Haproxy => command.arg("-db").arg("-f").arg(&config),
         };
         let log = File::options()
             .create(true)
@@ -95,7 +101,7 @@ impl Kind {
         child.unwrap_or_else(|error| {
             panic!(
                 "{program}: {error}. The proxy tests need it: \
-                 apt-get install --no-install-recommends apache2-bin nginx-light."
+                 apt-get install --no-install-recommends apache2-bin nginx-light haproxy."
             )
         })
     }

@@ -1,0 +1,69 @@
+//! The questions that every request is asked before anything is looked up for it, in their order.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::admission::{Asked, Denial, Rules};
+use super::head::Head;
+use super::refusals::{self, Kind};
+use super::respond::Refusal;
+use super::{Client, Settings, basic_auth, forwarded};
+use crate::config::Origin;
+
+/// The first page without an origin that is let in by default is told of, once.
+static HAS_MET_NULL: AtomicBool = AtomicBool::new(false);
+
+/// Whether this request may come in at all, before anything is looked up for it; learns who the client is.
+pub fn admit(settings: &Settings, head: &Head, client: &mut Client) -> Result<(), Refusal> {
+    head.check()?;
+    let Settings {
+        admission, proxy, ..
+    } = settings;
+    let said = forwarded::read(head, client, &proxy.trusted).unwrap_or_else(|malformed| {
+        tracing::debug!(%client, "ignored what a proxy says: {malformed}");
+        forwarded::Forwarded::default()
+    });
+    client.address = said.address.or(client.address);
+    client.secure = said.secure.unwrap_or(client.secure);
+    let rules = Rules::of(admission, proxy);
+    let judged = rules.judge(&Asked {
+        host: head.values("host").next(),
+        forwarded: said.host.as_ref(),
+        origins: &head.values("origin").collect::<Vec<_>>(),
+        secure: client.secure,
+    });
+    match judged {
+        Ok(Some(Origin::Null)) if rules.has_null_by_default() => {
+            if !HAS_MET_NULL.swap(true, Ordering::Relaxed) {
+                tracing::info!(
+                    "a page without an origin (Origin: null) has been let in: one that was opened from the disk, or one in a sandboxed frame of \
+                     any site, which look the same; --allow-origin loopback refuses them and goes on to let in this machine's pages"
+                );
+            }
+        }
+        Ok(_) => {}
+        Err(denial) => {
+            let (kind, why) = match &denial {
+                Denial::Host(why) => (Kind::Host, why),
+                Denial::Origin(why) => (Kind::Origin, why),
+            };
+            refusals::log(kind, client, Some(head.path()), why);
+            return Err((&denial).into());
+        }
+    }
+    if let Some(known) = &admission.credentials {
+        let shown: Vec<_> = head.values("authorization").collect();
+        match basic_auth::user(&shown, known) {
+            Ok(user) => client.user = Some(user.to_owned()),
+            Err(unknown) => {
+                refusals::log(
+                    Kind::BasicAuth,
+                    client,
+                    Some(head.path()),
+                    &unknown.to_string(),
+                );
+                return Err(unknown.into());
+            }
+        }
+    }
+    Ok(())
+}
