@@ -8,7 +8,7 @@ mod basic_auth;
 mod client;
 mod files;
 mod forwarded;
-mod head;
+pub mod head;
 mod refusals;
 mod respond;
 mod upgrade;
