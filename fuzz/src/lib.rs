@@ -2,6 +2,7 @@
 //!
 //! `model` says what is right, in its own slow words; `pieces` cuts input as a network does.
 
+pub mod config;
 pub mod connection;
 pub mod frames;
 pub mod generate;
@@ -16,6 +17,7 @@ pub type Target = fn(&[u8]);
 /// Every target by its name, which is that of its file in `fuzz_targets` and of its folder in `seeds`.
 pub const TARGETS: &[(&str, Target)] = &[
     ("close", frames::close),
+    ("configuration", config::configuration),
     ("connection", connection::connection),
     ("frame", frames::frame),
     ("handshake", http::handshake),

@@ -4,6 +4,7 @@
 mod support;
 
 mod capabilities;
+mod catalogue;
 mod cli;
 mod close;
 mod commands;
@@ -17,6 +18,8 @@ mod handlers;
 mod handshake;
 mod hooks;
 mod hostile;
+mod load;
+mod logs;
 mod modules;
 mod oracle;
 mod origins;
@@ -24,6 +27,7 @@ mod packages;
 mod page;
 mod porting;
 mod proxies;
+mod process;
 mod reference;
 mod reload;
 mod runtime;
