@@ -19,7 +19,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode> {
     let (cli, given) = Cli::read()?;
-    observe::init(&cli.log.log_level, cli.log.log_file.as_deref())?;
+    let _written = observe::init(&cli.log.log_level, cli.log.log_file.as_deref())?;
     match cli.task(given)? {
         Task::Serve(config) => commands::serve(*config),
         Task::Check(handlers, script, format) => commands::check(handlers, script, format),

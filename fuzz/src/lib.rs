@@ -1,6 +1,33 @@
-//! Generated scripts, and a server in small that runs them: for cargo-fuzz, and for a test that is bounded in time.
+//! What each fuzz target does with its bytes: for libFuzzer, and for a test that is bounded in time.
+//!
+//! `model` says what is right, in its own slow words; `pieces` cuts input as a network does.
 
+pub mod config;
+pub mod connection;
+pub mod frames;
 pub mod generate;
+pub mod http;
+mod model;
+mod pieces;
 mod run;
 
-pub use run::run;
+/// Runs one input; a panic is a finding.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name, which is that of its file in `fuzz_targets` and of its folder in `seeds`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("close", frames::close),
+    ("configuration", config::configuration),
+    ("connection", connection::connection),
+    ("frame", frames::frame),
+    ("handshake", http::handshake),
+    ("message", frames::message),
+    ("path", http::path),
+    ("request_head", http::request_head),
+    ("script", script),
+];
+
+/// Bytes to a script, and the script through all its hooks.
+pub fn script(bytes: &[u8]) {
+    run::run(&generate::script(bytes));
+}

@@ -145,6 +145,13 @@ pub const SCRIPT: Script = Script {
 /// Bytes of a line that a script logs: what a human reads, and what log collectors take for one line.
 pub const LOG_LINE: usize = 8 * 1024;
 
+/// Lines that the scripts of one file log in a second on one worker, and their bytes. What is beyond is counted, not
+/// logged: nobody reads as fast, and disks are finite.
+pub const LOG_RATE: (u32, usize) = (2_000, 1024 * 1024);
+
+/// Bytes of log lines that wait to be written, while the disk or the reader is slow. Beyond it they are dropped and counted.
+pub const LOG_QUEUE: usize = 1024 * 1024;
+
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Connections {

@@ -9,7 +9,7 @@ mod client;
 mod entrance;
 mod files;
 mod forwarded;
-mod head;
+pub mod head;
 mod refusals;
 mod respond;
 mod upgrade;
@@ -79,7 +79,7 @@ where
         Ok(Ok(Some(head))) => head,
         Ok(Ok(None)) => return,
         Ok(Err(refusal)) => {
-            tracing::debug!(connection = id, %client, status = refusal.status, "request refused: {}", refusal.body);
+            tracing::debug!(connection = id, %client, status = refusal.status, "request refused: {}", refusal.why());
             return refusal.send(stream, false).await;
         }
         Err(_) => {
@@ -114,7 +114,7 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     client: &Client,
     without_body: bool,
 ) {
-    tracing::debug!(connection = id, %client, status = refusal.status, "request refused: {}", refusal.body.trim_end());
+    tracing::debug!(connection = id, %client, status = refusal.status, "request refused: {}", refusal.why());
     refusal.send(stream, without_body).await;
 }
 

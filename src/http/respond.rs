@@ -7,6 +7,7 @@ use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::config::limits::HEAD;
+use crate::observe::one_line;
 
 /// A response that ends the connection. Its body is for the peer: no file names, nothing of our insides.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +47,13 @@ impl Refusal {
     pub fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
+    }
+
+    /// Why, for the log: the body in one short line. A script may have written it with what a peer sent.
+    pub fn why(&self) -> String {
+        const SHOWN: usize = 256;
+        let body = self.body.trim_end();
+        one_line(&body[..body.floor_char_boundary(SHOWN)])
     }
 
     fn encode(&self, without_body: bool) -> String {

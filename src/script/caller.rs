@@ -1,6 +1,7 @@
 //! Whose hook is running on this thread: for what it prints, and for functions that ask.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use tracing::Level;
@@ -8,7 +9,8 @@ use tracing::Level;
 use super::api::connection::Peer;
 use super::hooks::Hook;
 use super::program::Program;
-use crate::config::limits::LOG_LINE;
+use crate::config::limits::{LOG_LINE, LOG_RATE};
+use crate::observe::one_line;
 
 /// A running hook.
 #[derive(Debug)]
@@ -63,8 +65,65 @@ pub fn service() -> Option<Rc<Peer>> {
     })
 }
 
+/// What the scripts of one file have logged since the last tick.
+#[derive(Debug, Default, Clone, Copy)]
+struct Printed {
+    lines: u32,
+    bytes: usize,
+    suppressed: u64,
+}
+
+impl Printed {
+    fn admits(&mut self, bytes: usize) -> bool {
+        let (lines, most) = LOG_RATE;
+        if self.lines >= lines || self.bytes >= most {
+            self.suppressed += 1;
+            return false;
+        }
+        self.lines += 1;
+        self.bytes += bytes;
+        true
+    }
+}
+
+thread_local! {
+    static PRINTED: RefCell<BTreeMap<String, Printed>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Whether the file of the hook that runs may log another line in this second.
+fn admits(bytes: usize) -> bool {
+    CALLER.with_borrow(|caller| {
+        let file = caller
+            .as_ref()
+            .map_or("", |caller| caller.program.source.file.as_str());
+        PRINTED.with_borrow_mut(|printed| match printed.get_mut(file) {
+            Some(printed) => printed.admits(bytes),
+            None => printed.entry(file.to_owned()).or_default().admits(bytes),
+        })
+    })
+}
+
+/// Once a second: says how many lines were too many.
+pub fn tick() {
+    for (handler, printed) in PRINTED.take() {
+        if printed.suppressed > 0 {
+            let lines = printed.suppressed;
+            tracing::warn!(target: "wsh_server::print", handler, "{lines} lines suppressed in a second");
+        }
+    }
+}
+
 /// Logs what a script prints, with whose it is. One event is one line, whatever a peer sent.
 pub fn log(level: Level, text: &str) {
+    let is_wanted = match level {
+        Level::ERROR => tracing::enabled!(target: "wsh_server::print", Level::ERROR),
+        Level::WARN => tracing::enabled!(target: "wsh_server::print", Level::WARN),
+        Level::INFO => tracing::enabled!(target: "wsh_server::print", Level::INFO),
+        _ => tracing::enabled!(target: "wsh_server::print", Level::DEBUG),
+    };
+    if !is_wanted || !admits(text.len().min(LOG_LINE)) {
+        return;
+    }
     let shown = &text[..text.floor_char_boundary(LOG_LINE)];
     let mut line = one_line(shown);
     if shown.len() < text.len() {
@@ -88,17 +147,4 @@ pub fn log(level: Level, text: &str) {
             _ => event!(Level::DEBUG),
         }
     });
-}
-
-/// A text with its control characters escaped.
-pub fn one_line(text: &str) -> String {
-    text.chars()
-        .fold(String::with_capacity(text.len()), |mut line, c| {
-            if c.is_control() {
-                line.extend(c.escape_default());
-            } else {
-                line.push(c);
-            }
-            line
-        })
 }

@@ -9,6 +9,7 @@ use rhai::Dynamic;
 
 use super::api::connection::Place;
 use super::call;
+use super::caller;
 use super::fault::report;
 use super::fiber::Fibers;
 use super::hooks::Hook;
@@ -138,9 +139,10 @@ impl Runtime {
     }
 
     /// Once a second: memory of deep calls and what nobody uses any more is given back, and faults that were met many
-    /// times are summed up.
+    /// times are summed up, and so are lines of scripts that were too many.
     pub fn tick(&self) {
         report::tick();
+        caller::tick();
         self.fibers.trim();
         self.compiler.tidy();
         self.handlers

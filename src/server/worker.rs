@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -21,6 +21,9 @@ use crate::handlers::Generation;
 use crate::http::{self, Client, Site};
 use crate::script::{self, Hook, Runtime, Services, Settings, Source};
 use crate::websocket::Shared;
+
+/// The unit of the connections' clock.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -141,8 +144,9 @@ async fn run(
     }
     let turns = Rc::clone(&site.runtime);
     tokio::task::spawn_local(async move { turns.run_turns().await });
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    let mut tick = tokio::time::interval(SECOND);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Instant::now();
     loop {
         tokio::select! {
             order = orders.recv() => match order {
@@ -150,7 +154,11 @@ async fn run(
                 None => return,
             },
             _ = tick.tick() => {
-                site.shared.clock.tick();
+                // After a stop, or a long wait for the processor, what peers have answered meanwhile is still to be read.
+                if last.elapsed() < 2 * SECOND {
+                    site.shared.clock.tick();
+                }
+                last = Instant::now();
                 site.runtime.tick();
                 http::tick();
             }

@@ -21,9 +21,12 @@ use super::outbox::{Outbox, ReadyState};
 use super::rate::Rate;
 use super::session::{Event, Heed, Outcome, Session};
 use super::{Clock, Limits, Pool, Violation};
+use crate::observe::one_line;
 
 /// Bytes of the read buffer: a 64 KiB message and what comes with it in one read.
 const READ_BUFFER: usize = 128 * 1024;
+/// Bytes that are read before other connections have their turn: a sender that never pauses would hold up the worker.
+const TURN: usize = 64 * 1024;
 /// Bytes that the write buffer keeps between two uses; one huge reply is not held for ever.
 const WRITE_BUFFER: usize = 256 * 1024;
 
@@ -196,6 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
     fn run(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.check_deadlines();
         self.decoder.refresh();
+        let mut taken = 0;
         loop {
             self.handle(context);
             if self.inbox.holds() && self.has_room() && !self.decoder.is_spent() {
@@ -218,7 +222,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             let read = self.read(context);
             // What was written may be what the session waits for.
             let freed = wrote && self.busy;
-            if !read && !freed {
+            if read.is_none() && !freed {
+                break;
+            }
+            taken += read.unwrap_or(0);
+            if taken >= TURN {
+                context.waker().wake_by_ref();
                 break;
             }
         }
@@ -528,7 +537,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 } = *end;
                 let was_clean = was_clean && !self.lost;
                 let connection = self.outbox.id();
-                tracing::debug!(connection, code, %reason, was_clean, "connection closed");
+                tracing::debug!(
+                    connection,
+                    code,
+                    reason = one_line(&reason),
+                    was_clean,
+                    "connection closed"
+                );
                 self.outbox.set_closed();
                 self.start(
                     Event::Closed {
@@ -568,32 +583,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             && (self.phase != Phase::Lingering || now + linger < self.deadline)
     }
 
-    /// Reads once, if there is room for what may come; whether there was anything.
-    fn read(&mut self, context: &mut Context<'_>) -> bool {
+    /// Reads once, if there is room for what may come; how many bytes there were, with an end being none of them.
+    fn read(&mut self, context: &mut Context<'_>) -> Option<usize> {
         if !self.may_read() {
-            return false;
+            return None;
         }
         let shared = Rc::clone(&self.shared);
         let mut buffer = shared.read.take();
+        if buffer.is_empty() {
+            // Gone with a connection whose task panicked while it had it.
+            buffer = vec![0; READ_BUFFER];
+        }
         let mut filled = ReadBuf::new(&mut buffer);
         let polled = Pin::new(&mut self.stream).poll_read(context, &mut filled);
         let progress = match polled {
-            Poll::Pending => false,
+            Poll::Pending => None,
             Poll::Ready(Err(error)) => {
                 self.lose(&error.to_string());
-                true
+                Some(0)
             }
             Poll::Ready(Ok(())) if filled.filled().is_empty() => {
                 self.lose("the connection ended without a Close");
-                true
+                Some(0)
             }
             Poll::Ready(Ok(())) => {
+                let count = filled.filled().len();
                 if self.phase == Phase::Running {
                     self.heard = self.shared.clock.now();
                     self.pinged = false;
                     self.consume(filled.filled_mut(), context);
                 }
-                true
+                Some(count)
             }
         };
         *shared.read.borrow_mut() = buffer;

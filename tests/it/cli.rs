@@ -62,7 +62,7 @@ async fn handlers_are_listed_behind_the_ready_line() {
 }
 
 #[tokio::test]
-async fn loopback_is_the_default_host() {
+async fn o07_loopback_is_the_default_host() {
     let server = Server::start(&[("echo_wsh.rhai", ECHO)]).await;
     let line = server.printed("ready: ").await;
     assert!(
@@ -154,7 +154,7 @@ async fn an_empty_folder_serves_what_comes() {
 }
 
 #[tokio::test]
-async fn refuses_what_it_cannot_start_with() {
+async fn s04_refuses_what_it_cannot_start_with() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port().to_string();
     // The options, and what the one line must name.
@@ -427,7 +427,7 @@ async fn routes_table() {
 }
 
 #[tokio::test]
-async fn signals_end_it_politely() {
+async fn s01_signals_end_it_politely() {
     let code = format!(
         "fn on_close(ws, code, reason, was_clean) {{\n    print(`on_close ${{code}} ${{was_clean}}`);\n}}\n{ECHO}"
     );
@@ -489,7 +489,7 @@ async fn nobody_is_let_in_while_it_drains() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn s02_a_second_signal_ends_it_at_once() {
     for (first, second, number) in [("TERM", "TERM", 15), ("INT", "INT", 2), ("TERM", "INT", 2)] {
         let mut server = Server::start(&[("nap_wsh.rhai", &napping_at_the_end())]).await;
         let mut client = Raw::open(&server, "/nap").await;
@@ -509,7 +509,7 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test]
-async fn nobody_reads_its_output() {
+async fn s07_l15_nobody_reads_its_output() {
     // Each stream in turn, and more output than a pipe holds.
     for closed in [Stream::Out, Stream::Err] {
         let dir = tempfile::tempdir().expect("a temporary folder");

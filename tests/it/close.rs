@@ -3,38 +3,6 @@
 
 use crate::support::{ECHO, Raw, Server, Wire, connect, every_case, within};
 
-/// Rows, or parts of rows, that have no test here, and why.
-const LEFT_OUT: &[(&str, &str)] = &[
-    (
-        "C09 within a second",
-        "no time is asserted; the end is waited for",
-    ),
-    (
-        "C12 from another connection",
-        "connections reach each other only with topics, a later feature",
-    ),
-    (
-        "C13 under Miri",
-        "the code is safe Rust; every emitted byte is compared instead",
-    ),
-];
-
-#[test]
-fn every_row_is_tested() {
-    let source = include_str!("close.rs");
-    for number in 1..=13 {
-        assert!(
-            source.contains(&format!("async fn c{number:02}_")),
-            "C{number:02} has no test"
-        );
-    }
-    assert!(
-        LEFT_OUT
-            .iter()
-            .all(|(part, reason)| part.starts_with('C') && !reason.is_empty())
-    );
-}
-
 /// An echo that tells the log what it saw, and closes when told to: `close`, `close 4000`, `close 4000 why`.
 const WITNESS: &str = r#"
 fn on_open(ws) { print("opened"); }

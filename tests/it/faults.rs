@@ -740,9 +740,9 @@ async fn a_map_files_lines_have_excerpts() {
     }
 }
 
-/// Many clients that run into one fault are counted, and none is forgotten.
+/// G05: many clients that run into one fault are counted, and none is forgotten.
 #[tokio::test]
-async fn a_flood_of_one_fault_is_summed_up() {
+async fn g05_a_flood_of_one_fault_is_summed_up() {
     const CLIENTS: usize = 40;
     let code = "fn transfer_data(ws, message) {\n    throw message;\n}\n";
     let server = Server::builder()

@@ -5,49 +5,9 @@ use std::time::Duration;
 
 use crate::support::{ECHO, Length, PATIENCE, Raw, Request, Server, Wire, every_case, within};
 
-/// Rows, or parts of rows, that have no test here, and why.
-const LEFT_OUT: &[(&str, &str)] = &[
-    (
-        "F10 with 10,000 connections",
-        "the cost of one is the same; 200 show it",
-    ),
-    (
-        "F17 in all 145 cases",
-        "Autobahn's section 6 runs them; here is one of each kind",
-    ),
-    (
-        "F20 coalesced Pongs",
-        "Autobahn's 2.10 wants one for each Ping; their rate is what is bounded",
-    ),
-    (
-        "F21 with ten million",
-        "a million show whether memory stays flat",
-    ),
-    (
-        "F23 send time-out",
-        "30 s of waiting for what the clock's unit tests show; the bounded queue is tested",
-    ),
-];
-
 /// The bounds of the protocol that the rows are about.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 const MAX_FRAGMENTS: usize = 1_024;
-
-#[test]
-fn every_row_is_tested() {
-    let source = concat!(include_str!("frames.rs"), include_str!("oracle.rs"));
-    for number in 1..=28 {
-        assert!(
-            source.contains(&format!("fn f{number:02}_")),
-            "F{number:02} has no test"
-        );
-    }
-    assert!(
-        LEFT_OUT
-            .iter()
-            .all(|(part, reason)| part.starts_with('F') && !reason.is_empty())
-    );
-}
 
 async fn echo_server() -> Server {
     Server::start(&[("echo_wsh.rhai", ECHO)]).await
@@ -704,7 +664,7 @@ async fn f23_peer_that_never_reads() {
 }
 
 /// A conversation with everything in it, and what comes back.
-fn conversation() -> (Vec<u8>, Vec<u8>) {
+pub fn conversation() -> (Vec<u8>, Vec<u8>) {
     let said = [
         Wire::text("\u{6570}\u{636e}"),
         Wire::text("frag").more(),

@@ -172,11 +172,14 @@ async fn parameters_in_folders() {
     assert_eq!(server.status("/books/items/7").await, 404);
 }
 
+/// P09: byte for byte, and so is their Unicode form.
 #[tokio::test]
-async fn names_that_differ_in_case_only() {
+async fn p09_names_that_differ_in_case_only() {
     let server = Server::start(&[
         ("room_wsh.rhai", &answering("small")),
         ("Room_wsh.rhai", &answering("large")),
+        ("caf\u{e9}_wsh.rhai", &answering("composed")),
+        ("cafe\u{301}_wsh.rhai", &answering("decomposed")),
     ])
     .await;
     connect(server.url("/room"))
@@ -187,6 +190,8 @@ async fn names_that_differ_in_case_only() {
         .await
         .until_answer("large")
         .await;
+    assert_eq!(first_answer(&server, "/caf%C3%A9").await, "composed");
+    assert_eq!(first_answer(&server, "/cafe%CC%81").await, "decomposed");
 }
 
 #[tokio::test]
@@ -564,7 +569,7 @@ async fn documents_that_are_not_there() {
 }
 
 #[tokio::test]
-async fn parts_of_a_document() {
+async fn p11_parts_of_a_document() {
     let server = Server::builder()
         .files(&[("www/digits.txt", "0123456789")])
         .args(["-d", "www"])
@@ -901,6 +906,49 @@ async fn p10_what_else_may_be_called_a_handler() {
         .await
         .until_answer("edited")
         .await;
+}
+
+/// P12: the length that was announced is the length that comes, or the connection ends before it.
+#[tokio::test]
+async fn p12_a_document_changed_while_it_is_sent() {
+    const SIZE: usize = 32 * 1024 * 1024;
+    let server = Server::builder()
+        .file("www/cut.bin", vec![b'a'; SIZE])
+        .file("www/swapped.bin", vec![b'a'; SIZE])
+        .args(["-d", "www"])
+        .start()
+        .await;
+    let www = server.dir().join("www");
+    for (name, is_cut) in [("cut.bin", true), ("swapped.bin", false)] {
+        let mut raw = Raw::connect(&server).await;
+        raw.send(Request::get(&format!("/{name}")).bytes()).await;
+        let head = raw.head().await;
+        assert_eq!(
+            head.header("Content-Length"),
+            Some(SIZE.to_string().as_str())
+        );
+        // Far more than the sockets hold is still to come.
+        assert_eq!(raw.exactly(1000).await, [b'a'; 1000]);
+        if is_cut {
+            let file = fs::File::options().write(true).open(www.join(name));
+            file.and_then(|file| file.set_len(2_000)).expect("truncate");
+        } else {
+            fs::write(www.join("next"), vec![b'b'; SIZE]).expect("write");
+            fs::rename(www.join("next"), www.join(name)).expect("swap");
+        }
+        let (rest, _) = raw.rest().await;
+        let other = rest.iter().position(|byte| *byte != b'a');
+        assert_eq!(other, None, "{name}: of the file that was opened only");
+        if is_cut {
+            assert!(
+                rest.len() < SIZE - 1000,
+                "{} bytes of a short file",
+                rest.len()
+            );
+        } else {
+            assert_eq!(rest.len(), SIZE - 1000);
+        }
+    }
 }
 
 /// P13: long paths are looked up like short ones.

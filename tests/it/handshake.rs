@@ -5,25 +5,6 @@ use std::time::Duration;
 
 use crate::support::{ECHO, Head, PATIENCE, Raw, Request, Server, Wire, every_case, within};
 
-/// Rows, or parts of rows, that have no test here, and why.
-const LEFT_OUT: &[(&str, &str)] = &[
-    ("H16 after TLS", "the server has no TLS yet"),
-    (
-        "H16 with 10,000 sockets",
-        "two show the deadline; more only show the machine",
-    ),
-    (
-        "H17 in milliseconds",
-        "a bench's number: a debug build on a shared machine has no such bound",
-    ),
-    ("H22 H23 in milliseconds", "the same"),
-    ("H26 HTTP on the TLS port", "the server has no TLS yet"),
-    (
-        "H31 with 65,535 connections",
-        "2,000 show a leak as well, and fit the usual limit of open files",
-    ),
-];
-
 const HANDLERS: &[(&str, &str)] = &[
     ("echo_wsh.rhai", ECHO),
     (
@@ -35,22 +16,6 @@ const HANDLERS: &[(&str, &str)] = &[
         "fn transfer_data(ws, message) {\n    ws.send(;\n}\n",
     ),
 ];
-
-#[test]
-fn every_row_is_tested() {
-    let source = include_str!("handshake.rs");
-    for number in 1..=31 {
-        assert!(
-            source.contains(&format!("async fn h{number:02}_")),
-            "H{number:02} has no test"
-        );
-    }
-    assert!(
-        LEFT_OUT
-            .iter()
-            .all(|(part, reason)| part.starts_with('H') && !reason.is_empty())
-    );
-}
 
 /// The upgrade that the rows bend.
 fn upgrade() -> Request {
@@ -1053,9 +1018,9 @@ async fn unknown_and_broken_paths() {
     .await;
 }
 
-/// An answer shows nothing of the machine: no folder, no source, no line of the script.
+/// G03: an answer shows nothing of the machine: no folder, no source, no line of the script.
 #[tokio::test]
-async fn refusals_show_nothing_of_the_server() {
+async fn g03_refusals_show_nothing_of_the_server() {
     let server = Server::start(HANDLERS).await;
     for path in ["/broken", "/nothing", "/reject"] {
         let mut raw = Raw::connect(&server).await;

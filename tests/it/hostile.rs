@@ -29,15 +29,11 @@ const ECHO_LOOP: &str = "fn transfer_data(ws) {\n    loop {\n        let message
                          if message == () { break; }\n        ws.send(message);\n    }\n}\n";
 
 #[test]
-fn there_are_hundreds_of_scripts_and_one_for_every_row() {
+fn there_are_hundreds_of_scripts() {
     let scripts = scripts::all();
     let names: HashSet<_> = scripts.iter().map(|script| &script.name).collect();
     assert_eq!(names.len(), scripts.len(), "every name once");
     assert!(scripts.len() >= 200, "{}", scripts.len());
-    for row in 1..=28 {
-        let row = format!("r{row:02}_");
-        assert!(names.iter().any(|name| name.starts_with(&row)), "{row}");
-    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod support;
 
 mod capabilities;
+mod catalogue;
 mod cli;
 mod close;
 mod commands;
@@ -18,12 +19,15 @@ mod handshake;
 mod hooks;
 mod hostile;
 mod lifecycle;
+mod load;
+mod logs;
 mod modules;
 mod oracle;
 mod origins;
 mod packages;
 mod page;
 mod porting;
+mod process;
 mod proxies;
 mod reference;
 mod reload;

@@ -13,31 +13,6 @@ use tokio::task::JoinSet;
 
 use crate::support::{Client, ECHO, Server, answering, connect, within};
 
-/// Rows of the table that have no test here, and why.
-const LEFT_OUT: &[(&str, &str)] = &[
-    (
-        "W14",
-        "needs a sysctl of the host; without events the tick serves, which W16 shows",
-    ),
-    (
-        "W15",
-        "needs a file system without events; to the server it is W16 for every file",
-    ),
-];
-
-#[test]
-fn every_hazard_is_tested_or_left_out_with_a_reason() {
-    let source = include_str!("reload.rs");
-    for number in 1..=22 {
-        let tested = source.contains(&format!("async fn w{number:02}_"));
-        let row = format!("W{number:02}");
-        let listed = LEFT_OUT
-            .iter()
-            .any(|(id, reason)| *id == row && !reason.is_empty());
-        assert!(tested != listed, "{row} must be either tested or left out");
-    }
-}
-
 #[tokio::test]
 async fn w01_saved_in_place_in_pieces() {
     let server = Server::start(&[("echo_wsh.rhai", &answering("0"))]).await;

@@ -1,11 +1,11 @@
 //! Hooks in fibers: waiting and computing scripts hold up nobody, a connection's hooks come one by
 //! one and in order, faults end one connection. What hostile scripts do stands in `hostile`.
 
-use std::process::Command;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::support::{Client, ECHO, Frame, Raw, Request, Server, Wire, connect, within};
+use crate::support::{Client, ECHO, Frame, Raw, Request, Server, Wire, allow_open_files, connect};
 
 /// Longer than any test has patience: whoever waits for the end of this sleep fails.
 const FOR_EVER: &str = "sleep(60.0);";
@@ -92,7 +92,7 @@ async fn five_thousand_connections_sleep_at_once() {
 }
 
 #[tokio::test]
-async fn two_endless_loops_beside_an_echo() {
+async fn l09_two_endless_loops_beside_an_echo() {
     // All on one worker: another one would answer even if loops were not interrupted.
     let server = Server::builder()
         .workers(1)
@@ -259,7 +259,7 @@ async fn more_than_the_read_ahead_waits_in_the_socket() {
 
 /// The other direction: a script that sends without end waits for a peer that does not read.
 #[tokio::test]
-async fn a_sender_waits_for_its_reader() {
+async fn l04_a_sender_waits_for_its_reader() {
     let code = "fn transfer_data(ws, message) {\n    \
                 let data = \"x\";\n    while data.len < 65536 { data += data; }\n    \
                 print(\"sends\");\n    loop { ws.send(data); }\n}\n";
@@ -562,7 +562,7 @@ async fn a_fault_ends_one_connection() {
 }
 
 #[tokio::test]
-async fn what_a_peer_sends_forges_no_log_line() {
+async fn g01_what_a_script_prints_forges_no_log_line() {
     let code = "fn transfer_data(ws, message) {\n    print(message);\n    throw message;\n}\n";
     let server = Server::start(&[("forge_wsh.rhai", code)]).await;
     let mut client = connect(server.url("/forge")).await;
@@ -801,30 +801,6 @@ async fn data_frame(raw: &mut Raw) -> Frame {
         }
         raw.send(Wire::pong(&frame.payload).bytes()).await;
     }
-}
-
-/// Raises this process's own limit of open files, if it is below this.
-fn allow_open_files(files: u32) {
-    let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux");
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().next());
-    let soft = soft
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(u32::MAX);
-    if soft >= files {
-        return;
-    }
-    // The program of util-linux spares the tests an `unsafe` block.
-    let pid = std::process::id().to_string();
-    let status = Command::new("prlimit")
-        .args(["--pid", &pid, &format!("--nofile={files}:")])
-        .status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "{files} open files are not allowed"
-    );
 }
 
 /// The processor time a process has used so far.

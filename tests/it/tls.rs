@@ -366,7 +366,7 @@ async fn s09_client_certificates() {
         let mut server = builder.start().await;
         let cases = [
             (None, is_optional.then_some("true nobody")),
-            (Some(&good), Some(&*format!("true {subject}"))).clone(),
+            (Some(&good), Some(&*format!("true {subject}"))),
             (Some(&ended), None),
             (Some(&foreign), None),
         ]

@@ -15,9 +15,11 @@ pub mod proxy;
 mod raw;
 mod request;
 mod server;
+mod spawned;
 mod tls;
 
 use std::future::Future;
+use std::process::Command;
 use std::time::Duration;
 
 pub use cases::every_case;
@@ -27,6 +29,7 @@ pub use probe::answering;
 pub use raw::{Head, Raw};
 pub use request::Request;
 pub use server::{Builder, Finished, Server};
+pub use spawned::Spawned;
 pub use tls::{Authority, Issued, TlsClient};
 
 /// The three-line handler that most tests serve.
@@ -41,4 +44,28 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
     }
+}
+
+/// Raises this process's own limit of open files, if it is below this.
+pub fn allow_open_files(files: u32) {
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux");
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    let soft = soft
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(u32::MAX);
+    if soft >= files {
+        return;
+    }
+    // The program of util-linux spares the tests an `unsafe` block.
+    let pid = std::process::id().to_string();
+    let status = Command::new("prlimit")
+        .args(["--pid", &pid, &format!("--nofile={files}:")])
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "{files} open files are not allowed"
+    );
 }

@@ -227,6 +227,14 @@ impl Raw {
         rest
     }
 
+    /// All that comes before the end, and whether that was FIN and not a reset.
+    pub async fn rest(&mut self) -> (Vec<u8>, bool) {
+        let mut rest = Vec::new();
+        let reading = self.stream.read_to_end(&mut rest);
+        let is_fin = within("the end", reading).await.is_ok();
+        (rest, is_fin)
+    }
+
     /// Waits until there are bytes to read, which gives `false`, or an end. Without a bound of its own.
     pub async fn at_end(&mut self) -> bool {
         self.stream.fill_buf().await.map_or(true, <[u8]>::is_empty)

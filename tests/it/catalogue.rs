@@ -1,0 +1,311 @@
+//! The rows of the robustness study, and where each is proven: a test is named after its rows, `h01_…` or `p01_p02_…`, and
+//! every row either has one or stands here with the reason why it has none. The same for the tests that
+//! `docs/conformance.md` names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The tables: their letter and the number of their rows.
+const TABLES: [(char, u8); 11] = [
+    ('H', 31), // HTTP and the opening handshake
+    ('F', 28), // frames and messages
+    ('C', 13), // the closing handshake
+    ('D', 9),  // permessage-deflate
+    ('L', 15), // load, slowness, resources
+    ('O', 9),  // attacks by browsers' pages
+    ('P', 13), // paths, documents, handlers' names
+    ('G', 5),  // logs and diagnostics
+    ('R', 28), // scripts: tests/hostile/scripts.rs has a script, or many, for each
+    ('S', 15), // process, TLS, HTTP/2
+    ('W', 22), // reloading
+];
+
+/// Rows without a test, and why.
+const LEFT_OUT: &[(&str, &str)] = &[
+    (
+        "L12",
+        "one message to many connections needs topics, a later feature",
+    ),
+    (
+        "L14",
+        "needs a cgroup of its own, which a test may not make on every machine; what each connection may take is bounded by F10, F23, H15, L04",
+    ),
+    (
+        "S12",
+        "there is no HTTP/2 here: H25 and H26 show that none is spoken",
+    ),
+    ("S13", "the same"),
+    ("S14", "the same"),
+    ("W14", "S15 is the same"),
+    (
+        "W15",
+        "needs a file system without events; to the server it is S15",
+    ),
+];
+
+/// Rows whose tests are still to land. An entry is removed with the commit that brings its test.
+const LANDING: &[(&str, &str)] = &[
+    ("D01", DEFLATE),
+    ("D02", DEFLATE),
+    ("D03", DEFLATE),
+    ("D04", DEFLATE),
+    ("D05", DEFLATE),
+    ("D06", DEFLATE),
+    ("D07", DEFLATE),
+    ("D08", DEFLATE),
+    ("D09", DEFLATE),
+    ("L01", ACCEPTING),
+    ("L02", ACCEPTING),
+    ("L03", ACCEPTING),
+    ("O01", ADMISSION),
+    ("O02", ADMISSION),
+    ("O03", ADMISSION),
+    ("O04", ADMISSION),
+    ("O05", ADMISSION),
+    ("O06", ADMISSION),
+    ("O08", ADMISSION),
+    ("O09", ADMISSION),
+    ("S08", TLS),
+    ("S09", TLS),
+    ("S10", TLS),
+    ("S11", TLS),
+];
+const DEFLATE: &str = "with permessage-deflate";
+const ACCEPTING: &str = "with the bounds on accepting";
+const ADMISSION: &str = "with the checks of hosts and origins";
+const TLS: &str = "with TLS";
+
+/// Parts of rows that are tested on a smaller scale, or elsewhere, and why.
+const PARTS: &[(&str, &str)] = &[
+    (
+        "C09 within a second",
+        "no time is asserted; the end is waited for",
+    ),
+    (
+        "C12 from another connection",
+        "connections reach each other only with topics, a later feature",
+    ),
+    (
+        "C13 under Miri",
+        "the code is safe Rust; every emitted byte is compared instead",
+    ),
+    (
+        "F10 with 10,000 connections",
+        "the cost of one is the same; 200 show it",
+    ),
+    (
+        "F17 in all 145 cases",
+        "Autobahn's section 6 runs them; here is one of each kind",
+    ),
+    (
+        "F21 with ten million",
+        "a million show whether memory stays flat",
+    ),
+    (
+        "F23 send time-out",
+        "L05 has it, with a clock that is turned by hand",
+    ),
+    (
+        "H16 with 10,000 sockets",
+        "three show the deadline; more only show the machine",
+    ),
+    (
+        "H17 H22 H23 in milliseconds",
+        "a bench's number: a debug build on a shared machine has no such bound",
+    ),
+    ("H26 HTTP on the TLS port", "S09 has it"),
+    (
+        "H31 with 65,535 connections",
+        "2,000 show a leak as well, and fit the usual limit of open files",
+    ),
+    (
+        "L04 in a broadcast",
+        "topics are a later feature; one slow reader and its bounded queue are tested",
+    ),
+    ("L07 with a million cycles", "some thousand show a slope"),
+    (
+        "L08 L09 L10 in milliseconds",
+        "benches measure; here the others' answers are counted",
+    ),
+    (
+        "L09 with 64 loops",
+        "four on one worker show that turns are taken; each more costs its budget in time",
+    ),
+    (
+        "L10 with 50,000 in 5 s",
+        "2,000 at once are more than the backlog holds",
+    ),
+    (
+        "L11 loss, reordering, MTU",
+        "TCP hides them; what is left of them is how bytes are cut and delayed, which is tested",
+    ),
+    ("L15 a full disk", "/dev/full fails as one does"),
+    ("S01 with 10,000 connections", "1,000 show the drain"),
+    (
+        "S03 a thousand times",
+        "some rounds show whether the port comes free",
+    ),
+    (
+        "S05 SIGSTOP for 60 s, and a clock that jumps",
+        "the time-outs are set to seconds instead; only the monotonic clock is read, which no clock setting moves",
+    ),
+    (
+        "S06 in any task",
+        "a panic under a hook, which is where foreign code runs",
+    ),
+];
+
+#[test]
+fn every_row_is_proven_or_left_out_with_a_reason() {
+    let mut wrong = Vec::new();
+    let tested = tested_rows();
+    let mut listed = BTreeMap::new();
+    for (row, reason) in LEFT_OUT.iter().chain(LANDING) {
+        assert!(!reason.is_empty(), "{row} has no reason");
+        assert_eq!(listed.insert(*row, *reason), None, "{row} is listed twice");
+    }
+    let mut rows = BTreeSet::new();
+    for (letter, count) in TABLES {
+        rows.extend((1..=count).map(|number| format!("{letter}{number:02}")));
+    }
+    for row in &rows {
+        match (tested.get(row), listed.get(row.as_str())) {
+            (None, None) => wrong.push(format!("{row} has neither a test nor a reason")),
+            (Some(tests), Some(reason)) => {
+                wrong.push(format!(
+                    "{row} has {tests:?} and need not be listed ({reason})"
+                ));
+            }
+            _ => {}
+        }
+    }
+    for row in tested
+        .keys()
+        .chain(&listed.keys().map(|row| row.to_string()).collect::<Vec<_>>())
+    {
+        if !rows.contains(row) {
+            wrong.push(format!("{row} is in no table"));
+        }
+    }
+    for (part, reason) in PARTS {
+        let named = part.split(' ').take_while(|word| row_of(word).is_some());
+        let unknown: Vec<_> = named
+            .filter(|row| !tested.contains_key(*row) && !listed.contains_key(row))
+            .collect();
+        if !unknown.is_empty() || reason.is_empty() {
+            wrong.push(format!("{part:?} is a part of no row that is tested"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A file that nobody includes is compiled by nobody.
+#[test]
+fn every_file_is_a_module() {
+    let main = std::fs::read_to_string(folder("it").join("main.rs")).expect("main.rs");
+    for file in files(&folder("it")) {
+        let name = file
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        assert!(
+            name == "main" || main.contains(&format!("mod {name};")),
+            "{name}"
+        );
+    }
+}
+
+/// The document names tests as `file::test`, and its table of rows is the list above.
+#[test]
+fn every_test_of_the_conformance_document_exists() {
+    let path = folder("..").join("docs/conformance.md");
+    let text = std::fs::read_to_string(path).expect("docs/conformance.md");
+    let tests: BTreeSet<_> = tests().into_iter().collect();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for name in text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| name.contains("::"))
+    {
+        count += 1;
+        if !tests.contains(name) {
+            wrong.push(name);
+        }
+    }
+    assert!(wrong.is_empty(), "there are no tests {wrong:?}");
+    assert!(count > 40, "{count} tests are named");
+}
+
+/// Row by row, the tests that are named after it.
+fn tested_rows() -> BTreeMap<String, Vec<String>> {
+    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut add = |name: &str, test: &str| {
+        for row in name.split('_').map_while(row_of) {
+            rows.entry(row).or_default().push(test.to_owned());
+        }
+    };
+    for test in tests() {
+        let (file, name) = test.split_once("::").expect("file::test");
+        // Its numbers are those of another list, which it checks by itself.
+        if file != "capabilities" {
+            add(name, &test);
+        }
+    }
+    let scripts = std::fs::read_to_string(folder("hostile").join("scripts.rs"));
+    for name in scripts.expect("the hostile scripts").split('"') {
+        add(name, "hostile");
+    }
+    rows
+}
+
+/// `h01` as `H01`.
+fn row_of(word: &str) -> Option<String> {
+    let word = word.to_ascii_uppercase();
+    let digits = word.strip_prefix(|letter| TABLES.iter().any(|table| table.0 == letter))?;
+    (digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(word)
+}
+
+/// Every test of this binary and every unit test of the fuzz targets, as `file::test`.
+fn tests() -> Vec<String> {
+    let mut tests = Vec::new();
+    for file in files(&folder("it")) {
+        let text = std::fs::read_to_string(&file).expect("a source file");
+        let module = file
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let mut is_test = false;
+        for line in text.lines() {
+            if line == "#[test]" || line.starts_with("#[tokio::test") {
+                is_test = true;
+            } else if let Some((_, rest)) = line.split_once("fn ")
+                && is_test
+            {
+                let name = rest.split('(').next().unwrap_or_default();
+                tests.push(format!("{module}::{name}"));
+                is_test = false;
+            }
+        }
+    }
+    tests
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(name)
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|end| end == "rs"))
+        .collect();
+    files.sort();
+    files
+}

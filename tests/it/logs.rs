@@ -1,0 +1,130 @@
+//! The log: table 1.8 of the robustness study. What peers and scripts say comes out as data, one line an event, and in
+//! bounds. G03 is in `handshake`, G05 in `faults`, and what scripts print in `runtime`.
+
+use crate::support::{ECHO, Raw, Request, Server, Wire};
+
+/// Every line of the log begins with its time, and none has a control character.
+fn is_clean(logged: &str) {
+    for line in logged.lines() {
+        let begins = line.len() > 20 && line.as_bytes()[4] == b'-' && line.as_bytes()[10] == b'T';
+        assert!(begins, "a line that is no event: {line:?}\n{logged}");
+        assert!(!line.contains(|c: char| c.is_control()), "{line:?}");
+    }
+}
+
+/// A carriage return, a line feed, an escape sequence and one that sets a terminal's title, percent-encoded or not.
+const ODD: [&str; 4] = ["\r", "\n", "\u{1b}[31mred", "\u{1b}]0;title\u{7}"];
+
+#[tokio::test]
+async fn g01_what_a_peer_sends_forges_no_log_line() {
+    let code = format!(
+        "{ECHO}fn on_close(ws, code, reason, was_clean) {{ print(`closed ${{reason}}`); }}"
+    );
+    let server = Server::builder()
+        .files(&[("echo_wsh.rhai", &code), ("room/[id]_wsh.rhai", "fn do_extra_handshake(request) { print(request.params.id); throw request.params.id; }\nfn transfer_data(ws, message) {}")])
+        .args(["--log-level", "trace"])
+        .start()
+        .await;
+    for odd in ODD {
+        let encoded: String = odd.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        // In the path, in the query, in a parameter, and in headers that people log.
+        for path in [
+            format!("/{encoded}"),
+            format!("/echo?{encoded}"),
+            format!("/room/{encoded}"),
+        ] {
+            let mut raw = Raw::connect(&server).await;
+            raw.send(Request::upgrade(&path).bytes()).await;
+            raw.head().await;
+        }
+        for name in [
+            "User-Agent",
+            "Origin",
+            "Host",
+            "Sec-WebSocket-Protocol",
+            "Authorization",
+            "X-Forwarded-For",
+        ] {
+            let mut raw = Raw::connect(&server).await;
+            raw.send(
+                Request::upgrade("/echo")
+                    .set(name, format!("a{odd}b"))
+                    .bytes(),
+            )
+            .await;
+            raw.head().await;
+        }
+        let mut raw = Raw::open(&server, "/echo").await;
+        raw.send(Wire::close(4000, format!("why{odd}forged")).bytes())
+            .await;
+        raw.expect_close(4000).await;
+        raw.expect_eof().await;
+        server.log("closed why").await;
+    }
+    is_clean(&server.logged());
+}
+
+/// Lines are cut at a length, and what a script prints beyond all reading is counted.
+#[tokio::test]
+async fn g02_a_script_that_prints_without_end() {
+    let code = "fn transfer_data(ws, message) {\n    let text = \"x\"; text.pad(100000, 'x');\n    for round in 0..5000 { print(text); }\n    ws.send(\"done\");\n}\n";
+    let server = Server::start(&[("talk_wsh.rhai", code), ("echo_wsh.rhai", ECHO)]).await;
+    let mut raw = Raw::open(&server, "/talk").await;
+    raw.send(Wire::text("").bytes()).await;
+    Raw::open(&server, "/echo").await.echoes(20).await;
+    raw.expect_text("done").await;
+    server
+        .log(["WARN", "lines suppressed", "talk_wsh.rhai"])
+        .await;
+    let logged = server.logged();
+    assert!(
+        logged.len() < 8 * 1024 * 1024,
+        "{} bytes of 500 MB",
+        logged.len()
+    );
+    let longest = logged.lines().map(str::len).max().unwrap_or_default();
+    assert!(longest < 9 * 1024, "a line of {longest} bytes");
+    // In the next second it may print again.
+    server.write(
+        "talk_wsh.rhai",
+        "fn transfer_data(ws, message) { print(\"again\"); ws.send(\"again\"); }",
+    );
+    server.until_answer("/talk", "again").await;
+    server.log("again").await;
+}
+
+#[tokio::test]
+async fn g04_long_headers_make_no_long_lines() {
+    let server = Server::builder()
+        .file("echo_wsh.rhai", ECHO)
+        .args(["--log-level", "trace"])
+        .start()
+        .await;
+    let long = "x".repeat(7_000);
+    for name in [
+        "User-Agent",
+        "Origin",
+        "Host",
+        "Cookie",
+        "Sec-WebSocket-Key",
+        "Sec-WebSocket-Version",
+        "Upgrade",
+        "Connection",
+        "X-Other",
+    ] {
+        for target in ["/echo", "/nothing"] {
+            let mut raw = Raw::connect(&server).await;
+            raw.send(Request::upgrade(target).set(name, &long).bytes())
+                .await;
+            raw.head().await;
+        }
+    }
+    let mut raw = Raw::connect(&server).await;
+    raw.send(Request::upgrade(&format!("/{long}")).bytes())
+        .await;
+    raw.expect_refusal(404).await;
+    server.log("status=404").await;
+    for line in server.logged().lines() {
+        assert!(line.len() < 600, "{} bytes: {line:.300}", line.len());
+    }
+}
