@@ -30,7 +30,8 @@ pub fn end(bytes: &[u8], new: usize, limits: &limits::Head) -> Result<Option<usi
         return Err(Refusal::new(
             414,
             format!("the request line has more than {} bytes", limits.line),
-        ));
+        )
+        .limit("max-header-line"));
     }
     let from = seen.saturating_sub(3);
     if let Some(at) = bytes[from..]
@@ -63,7 +64,7 @@ fn has_bare_line_feed(bytes: &[u8], at_start: bool) -> bool {
 }
 
 fn too_large(limit: usize) -> Refusal {
-    Refusal::new(431, format!("the head has more than {limit} bytes"))
+    Refusal::new(431, format!("the head has more than {limit} bytes")).limit("max-header-size")
 }
 
 /// Refuses a first line, whole or in part, that cannot become a request's.
@@ -105,7 +106,8 @@ impl Head {
                 return Err(Refusal::new(
                     431,
                     format!("the head has more than {} lines", limits.headers),
-                ));
+                )
+                .limit("max-headers"));
             }
             Ok(httparse::Status::Partial) | Err(_) => {
                 return Err(Refusal::new(400, "a header line is malformed"));
@@ -134,7 +136,8 @@ impl Head {
             return Err(Refusal::new(
                 431,
                 format!("a header line has more than {} bytes", limits.line),
-            ));
+            )
+            .limit("max-header-line"));
         }
         Ok(Self {
             bytes,

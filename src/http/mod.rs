@@ -78,15 +78,11 @@ where
     let head = match reading {
         Ok(Ok(Some(head))) => head,
         Ok(Ok(None)) => return,
-        Ok(Err(refusal)) => {
-            tracing::debug!(connection = id, %client, status = refusal.status, "request refused: {}", refusal.why());
-            return refusal.send(stream, false).await;
-        }
+        Ok(Err(refusal)) => return refuse(refusal, stream, id, &client, false).await,
         Err(_) => {
-            tracing::debug!(connection = id, %client, "no request within {time:?}");
-            return Refusal::new(408, "the request did not arrive in time")
-                .send(stream, false)
-                .await;
+            let refusal = Refusal::new(408, "the request did not arrive in time");
+            let refusal = refusal.limit("header-timeout");
+            return refuse(refusal, stream, id, &client, false).await;
         }
     };
     let without_body = head.method() == "HEAD";
@@ -114,7 +110,7 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     client: &Client,
     without_body: bool,
 ) {
-    tracing::debug!(connection = id, %client, status = refusal.status, "request refused: {}", refusal.why());
+    tracing::debug!(connection = id, %client, refusal = refusal.id, status = refusal.status, "request refused: {}", refusal.why());
     refusal.send(stream, without_body).await;
 }
 

@@ -14,6 +14,8 @@ use crate::observe::one_line;
 pub struct Refusal {
     /// The status code.
     pub status: u16,
+    /// The name by which logs and counters know it; it never changes. A limit's is that of its setting.
+    pub id: &'static str,
     /// The words behind it.
     reason: String,
     headers: Vec<(Cow<'static, str>, String)>,
@@ -37,10 +39,24 @@ impl Refusal {
         };
         Self {
             status,
+            id: match status {
+                403 => "forbidden",
+                404 => "not-found",
+                405 => "method",
+                426 => "upgrade-required",
+                500.. => "server",
+                _ => "request",
+            },
             reason: if reason.is_empty() { usual() } else { reason }.to_owned(),
             headers: Vec::new(),
             body,
         }
+    }
+
+    /// Names the limit that was met.
+    pub fn limit(mut self, setting: &'static str) -> Self {
+        self.id = setting;
+        self
     }
 
     /// Adds a header.

@@ -448,6 +448,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         };
         tracing::debug!(
             connection = self.outbox.id(),
+            refusal = violation.id(),
             code,
             "peer broke the protocol: {violation}"
         );
@@ -456,6 +457,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             reason: violation.to_string().into(),
             was_clean: false,
         });
+    }
+
+    /// The peer has let a time pass; the limit is named as its setting.
+    fn expire(&mut self, limit: &'static str, why: &str) {
+        tracing::debug!(
+            connection = self.outbox.id(),
+            refusal = limit,
+            "connection dropped: {why}"
+        );
+        self.lose(why);
     }
 
     /// The stream is gone or useless.
@@ -645,9 +656,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         let limits = self.shared.limits;
         let late = self.deadline != 0 && now >= self.deadline;
         match self.phase {
-            Phase::Running if late => self.lose("no Close in answer to ours"),
+            Phase::Running if late => self.expire("close-timeout", "no Close in answer to ours"),
             Phase::Running if self.outbox.buffered() > 0 && now >= self.taken + limits.send => {
-                self.lose("the peer takes no data");
+                self.expire("send-timeout", "the peer takes no data");
             }
             Phase::Running if !self.may_read() => {
                 // What we do not read we cannot miss. A Ping still finds out whether the peer is there at all.
@@ -657,10 +668,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 self.heard = self.heard.max((now + 1).saturating_sub(limits.ping));
             }
             Phase::Running if self.begun != 0 && now >= self.assembly_deadline() => {
-                self.fail(Violation::Stalled)
+                let is_slow = now >= self.begun + limits.assembly;
+                self.fail(if is_slow {
+                    Violation::Slow
+                } else {
+                    Violation::Stalled
+                })
             }
             Phase::Running if now >= self.heard + limits.ping + limits.pong => {
-                self.lose("no answer to a Ping")
+                self.expire("pong-timeout", "no answer to a Ping")
             }
             Phase::Running if now >= self.heard + limits.ping && !self.pinged => {
                 self.pinged = true;

@@ -63,9 +63,12 @@ pub enum Violation {
     /// Section 10.4: each is an answer to write.
     #[error("too many Pings and Pongs")]
     ControlRate,
-    /// Section 10.4: a frame or message that never ends.
-    #[error("a message was not finished in time")]
+    /// Section 10.4: a frame that does not go on.
+    #[error("a message did not go on in time")]
     Stalled,
+    /// Section 10.4: a message that never ends.
+    #[error("a message was not finished in time")]
+    Slow,
 }
 
 impl Violation {
@@ -74,10 +77,33 @@ impl Violation {
         match self {
             Self::InvalidUtf8 | Self::CloseReason | Self::BrokenDeflate => code::INVALID_PAYLOAD,
             Self::TooBig { .. } => code::TOO_BIG,
-            Self::TinyFragments | Self::FinalBlocks | Self::ControlRate | Self::Stalled => {
-                code::POLICY
-            }
+            Self::TinyFragments
+            | Self::FinalBlocks
+            | Self::ControlRate
+            | Self::Stalled
+            | Self::Slow => code::POLICY,
             _ => code::PROTOCOL_ERROR,
+        }
+    }
+
+    /// The name by which logs and counters know it; it never changes. A limit's is that of its setting.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::TooBig { .. } => "max-message",
+            Self::TinyFragments => "max-fragments",
+            Self::ControlRate => "control-rate",
+            Self::Stalled => "frame-timeout",
+            Self::Slow => "message-timeout",
+            Self::InvalidUtf8 | Self::CloseReason => "utf8",
+            Self::BrokenDeflate | Self::FinalBlocks => "deflate",
+            Self::CloseBodyTooShort | Self::CloseCode(_) => "close",
+            Self::NothingToContinue | Self::MessageInsideMessage => "fragments",
+            Self::ControlTooLong | Self::ControlFragmented => "control-frame",
+            Self::Unmasked
+            | Self::ReservedBit
+            | Self::UnknownOpcode(_)
+            | Self::LengthNotMinimal
+            | Self::LengthTopBit => "frame",
         }
     }
 }

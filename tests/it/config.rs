@@ -225,7 +225,7 @@ async fn limits_of_messages_and_heads() {
                 "max-message = 100\nmax-headers = 10\nmax-header-size = \"1KiB\"\nmax-header-line = 200\n",
             ),
         ])
-        .args(["--config", "wsh.toml"])
+        .args(["--config", "wsh.toml", "--log-level", "debug"])
         .start()
         .await;
     let mut raw = Raw::open(&server, "/echo").await;
@@ -233,6 +233,7 @@ async fn limits_of_messages_and_heads() {
     raw.expect_text(&"x".repeat(100)).await;
     raw.send(Wire::text("x".repeat(101)).bytes()).await;
     raw.expect_close(1009).await;
+    server.log("refusal=\"max-message\"").await;
 
     let many = (0..12).fold(Request::upgrade("/echo"), |request, number| {
         request.with(&format!("X-{number}"), "1")
@@ -241,10 +242,15 @@ async fn limits_of_messages_and_heads() {
         request.with(&format!("X-{number}"), "x".repeat(180))
     });
     let long = Request::upgrade("/echo").with("X", "x".repeat(200));
-    for (request, what) in [(many, "many"), (large, "large"), (long, "long")] {
+    for (request, limit) in [
+        (many, "max-headers"),
+        (large, "max-header-size"),
+        (long, "max-header-line"),
+    ] {
         let mut raw = Raw::connect(&server).await;
         raw.send(request.bytes()).await;
-        assert_eq!(raw.head().await.status, 431, "{what}");
+        assert_eq!(raw.head().await.status, 431, "{limit}");
+        server.log(&format!("refusal=\"{limit}\"")).await;
     }
 }
 
@@ -272,23 +278,27 @@ async fn scripts_follow_the_longest_message() {
 async fn times_of_heads_frames_messages_and_pings() {
     let server = Server::builder()
         .file("echo_wsh.rhai", ECHO)
-        .args(["--header-timeout", "100ms"])
+        .args(["--header-timeout", "100ms", "--log-level", "debug"])
         .args(["--frame-timeout", "1s", "--ping-interval", "100s"])
         .start()
         .await;
     let mut raw = Raw::connect(&server).await;
     raw.send(b"GET /echo HTTP/1.1\r\n").await;
     assert_eq!(raw.head().await.status, 408);
+    server.log("refusal=\"header-timeout\"").await;
     let mut raw = Raw::open(&server, "/echo").await;
     raw.send(&b"\x81\x85\0\0\0\0hel"[..]).await;
     raw.expect_close(1008).await;
+    server.log("refusal=\"frame-timeout\"").await;
 
     let server = Server::builder()
         .file("echo_wsh.rhai", ECHO)
         .args(["--ping-interval", "1s", "--pong-timeout", "1s"])
+        .args(["--log-level", "debug"])
         .start()
         .await;
     let mut raw = Raw::open(&server, "/echo").await;
     assert_eq!(raw.exactly(2).await, b"\x89\x00");
     raw.expect_eof().await;
+    server.log("refusal=\"pong-timeout\"").await;
 }
