@@ -493,6 +493,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
 
     fn end(&mut self, end: End) {
         self.end = Some(Box::new(end));
+        // A message that will not be finished need not be kept while the connection lingers.
+        self.decoder = Decoder::default();
+        self.inbox.take_early();
         self.enter(Phase::Ending, self.shared.close_seconds());
     }
 
