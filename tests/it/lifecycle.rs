@@ -405,3 +405,78 @@ async fn s01_encrypted_connections_are_closed_with_1001() {
     assert_eq!(server.exited().await.code(), Some(0));
     assert_eq!(server.count("ended 1001 true"), 1, "{}", server.logged());
 }
+
+const DEPLOYMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/deployment.md");
+
+/// The unit files of `docs/deployment.md`, by name.
+fn units() -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(DEPLOYMENT).expect("docs/deployment.md");
+    let blocks = text.split("```ini\n# /etc/systemd/system/").skip(1);
+    let units: Vec<_> = blocks
+        .map(|block| {
+            let (name, rest) = block.split_once('\n').expect("a name");
+            let (unit, _) = rest.split_once("```").expect("an end");
+            (name.to_owned(), unit.to_owned())
+        })
+        .collect();
+    assert_eq!(units.len(), 2, "a socket and a service");
+    units
+}
+
+/// systemd knows every line of them.
+#[test]
+fn the_unit_files_of_the_documentation_are_valid() {
+    let folder = folder();
+    for (name, unit) in units() {
+        let unit = unit.replace(
+            "/usr/local/bin/wsh-server",
+            env!("CARGO_BIN_EXE_wsh-server"),
+        );
+        std::fs::write(folder.path().join(name), unit).expect("write");
+    }
+    let output = std::process::Command::new("systemd-analyze")
+        .args([
+            "verify",
+            "--man=no",
+            "--recursive-errors=no",
+            "wsh-server.service",
+            "wsh-server.socket",
+        ])
+        .current_dir(folder.path())
+        .env("SYSTEMD_UNIT_PATH", format!("{}:", folder.path().display()))
+        .output()
+        .expect("systemd-analyze, of Debian's package systemd");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let ours: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("wsh-server"))
+        .collect();
+    assert!(output.status.success() && ours.is_empty(), "{said}");
+}
+
+/// What the service starts does start, with a socket of the name in the socket's file.
+#[tokio::test]
+async fn the_command_line_of_the_documentation_serves() {
+    let units = units();
+    let line = |key: &str| {
+        let mut lines = units.iter().flat_map(|(_, unit)| unit.lines());
+        let found = lines.find_map(|line| line.strip_prefix(key));
+        found.expect(key).to_owned()
+    };
+    assert_eq!(line("FileDescriptorName="), "tls");
+    let authority = Authority::new();
+    let [_, certificate, _, key] = authority.identity(&authority.issue("server"));
+    let command = line("ExecStart=/usr/local/bin/wsh-server ")
+        .replace("/srv/wsh/handlers", ".")
+        .replace("/srv/wsh/fullchain.pem", &certificate)
+        .replace("/srv/wsh/privkey.pem", &key);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let builder = echo().bare().args(command.split(' '));
+    let mut server = builder.handing_over(listener, "tls").start().await;
+    let stream = authority.client().connect(server.tls_port()).await;
+    connect_over(stream, "wss://example.com/echo")
+        .await
+        .echoes(1)
+        .await;
+    assert!(server.stop().await.success());
+}
