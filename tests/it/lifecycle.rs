@@ -366,6 +366,48 @@ async fn s01_a_short_drain_runs_every_last_hook() {
     assert_eq!(server.count("are dropped"), 0, "{}", server.logged());
 }
 
+/// The window of a terminal is closed: the server ends as if it had been told to, and does not take it for a reload.
+#[tokio::test]
+async fn a_terminal_that_goes_away_takes_the_server_with_it() {
+    let folder = folder();
+    let (log, path) = (folder.path().join("log"), folder.path().join("wsh.sock"));
+    std::fs::write(folder.path().join("echo_wsh.rhai"), ECHO).expect("write");
+    let command = format!(
+        "exec {} -p 0 -w . --unix-socket wsh.sock 2>{}",
+        env!("CARGO_BIN_EXE_wsh-server"),
+        log.display()
+    );
+    let mut terminal = std::process::Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .current_dir(folder.path())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("script, of Debian's package bsdutils");
+    let until = async |what: &str, done: &dyn Fn() -> bool| {
+        let wait = async {
+            while !done() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        within(what, wait).await;
+    };
+    until("the socket", &|| is_socket(&path)).await;
+    connect_over(unix(&path).await, "ws://localhost/echo")
+        .await
+        .echoes(1)
+        .await;
+    terminal.kill().expect("kill");
+    terminal.wait().expect("wait");
+    let logged = || std::fs::read_to_string(&log).expect("a log");
+    until("its end", &|| {
+        !path.exists() && logged().contains("draining")
+    })
+    .await;
+    let log = logged();
+    assert!(!log.contains("SIGHUP"), "{log}");
+}
+
 /// A second signal leaves no file behind, either.
 #[tokio::test]
 async fn s02_a_second_signal_removes_the_socket_as_well() {
