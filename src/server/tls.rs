@@ -24,8 +24,9 @@ pub struct Terms {
     pub time: Duration,
 }
 
-/// A stream that speaks TLS now, and the subject of the certificate that its client has shown.
-pub type Encrypted<S> = (TlsStream<S>, Option<String>);
+/// A stream that speaks TLS now, and the subject of the certificate that its client has shown. It is too large to be moved
+/// from task to task.
+pub type Encrypted<S> = (Box<TlsStream<S>>, Option<String>);
 
 /// Does the handshake; `None` if there is none, which is logged. A client that breaks it has its alert then.
 pub async fn shake_hands<S>(stream: S, terms: &Terms, client: &Client) -> Option<Encrypted<S>>
@@ -41,19 +42,19 @@ where
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates();
             match shown.and_then(<[_]>::first).map(subject).transpose() {
-                Ok(subject) => return Some((stream, subject)),
+                Ok(subject) => return Some((Box::new(stream), subject)),
                 Err(error) => {
                     // A script must not take it for a client without a certificate.
                     refused(&format_args!(
                         "the client's certificate cannot be read: {error}"
                     ));
-                    linger(stream).await;
+                    Box::pin(linger(stream)).await;
                 }
             }
         }
         Ok(Err((error, stream))) => {
             refused(&error);
-            linger(stream).await;
+            Box::pin(linger(stream)).await;
         }
         Err(_) => refused(&format_args!(
             "it took longer than {:?} (--tls-handshake-timeout)",
