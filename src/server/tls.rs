@@ -15,6 +15,10 @@ use x509_cert::der::Decode;
 use crate::config::limits::HEAD;
 use crate::http::Client;
 
+/// Names by which logs know why there was no handshake; a limit's is that of its setting.
+const BROKEN: &str = "tls-handshake";
+const LATE: &str = "tls-handshake-timeout";
+
 /// What a handshake goes by: the configuration of the moment when it began.
 #[derive(Debug, Clone)]
 pub struct Terms {
@@ -33,8 +37,8 @@ pub async fn shake_hands<S>(stream: S, terms: &Terms, client: &Client) -> Option
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let refused = |why: &dyn Display| {
-        tracing::debug!(%client, refusal = "tls-handshake", "no TLS handshake: {why}");
+    let refused = |refusal: &str, why: &dyn Display| {
+        tracing::debug!(%client, refusal, "no TLS handshake: {why}");
     };
     let acceptor = TlsAcceptor::from(Arc::clone(&terms.config));
     let accepting = acceptor.accept(stream).into_fallible();
@@ -45,21 +49,17 @@ where
                 Ok(subject) => return Some((Box::new(stream), subject)),
                 Err(error) => {
                     // A script must not take it for a client without a certificate.
-                    refused(&format_args!(
-                        "the client's certificate cannot be read: {error}"
-                    ));
+                    let why = format_args!("the client's certificate cannot be read: {error}");
+                    refused(BROKEN, &why);
                     Box::pin(linger(stream)).await;
                 }
             }
         }
         Ok(Err((error, stream))) => {
-            refused(&error);
+            refused(BROKEN, &error);
             Box::pin(linger(stream)).await;
         }
-        Err(_) => refused(&format_args!(
-            "it took longer than {:?} (--tls-handshake-timeout)",
-            terms.time
-        )),
+        Err(_) => refused(LATE, &format_args!("it took longer than {:?}", terms.time)),
     }
     None
 }

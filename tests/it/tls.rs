@@ -152,9 +152,7 @@ async fn s08_a_silent_handshake_is_cut_off_and_holds_up_nobody() {
     for mut raw in silent {
         raw.expect_eof().await;
     }
-    server
-        .log(["tls-handshake", "--tls-handshake-timeout"])
-        .await;
+    server.log("refusal=\"tls-handshake-timeout\"").await;
 }
 
 /// An alert, the end, one line of the debug log, nothing at the default level.
