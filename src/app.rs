@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use crate::config::{Config, Listen, limits};
 use crate::handlers::{Generation, Reconciler, Report, Rescan};
@@ -146,10 +147,15 @@ impl App {
         let reread = certificates.map(keep_certificates).transpose()?;
         notify(State::Ready);
         let stopped = async {
+            // Those under way end with it: nobody is told "ready" after "stopping".
+            let mut reloads = JoinSet::new();
             loop {
-                match signals().await {
-                    Signal::Reload => drop(tokio::spawn(reload(rescan.clone(), reread.clone()))),
-                    Signal::Stop(_) => return,
+                tokio::select! {
+                    signal = signals() => match signal {
+                        Signal::Reload => drop(reloads.spawn(reload(rescan.clone(), reread.clone()))),
+                        Signal::Stop(_) => return,
+                    },
+                    Some(_) = reloads.join_next() => {}
                 }
             }
         };

@@ -5,7 +5,7 @@
 //! ```text
 //!  TCP bytes ─ server ─── http ───── websocket ──── script
 //!              accept     head       frames         hook in
-//!                         upgrade?   messages       a fiber
+//!              TLS        upgrade?   messages       a fiber
 //!     ▲                                  │ outbox ◄───┘
 //!     └──────────────────────────────────┘   replies
 //! ```

@@ -22,11 +22,13 @@ pub fn serve(config: Config) -> Result<ExitCode> {
     })
 }
 
-/// SIGINT and SIGTERM, and SIGHUP.
+/// SIGINT and SIGTERM, which end it, and SIGHUP, which has it look at its files unless the terminal is gone.
 struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
     hang_up: unix::Signal,
+    /// It was started from a terminal, and not detached from it since.
+    has_terminal: bool,
 }
 
 impl Signals {
@@ -35,6 +37,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
+            has_terminal: has_terminal(),
         })
     }
 
@@ -43,7 +46,16 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => app::Signal::Stop(ExitCode::from(130)),
             _ = self.terminate.recv() => app::Signal::Stop(ExitCode::from(143)),
-            _ = self.hang_up.recv() => app::Signal::Reload,
+            // The signal's first meaning: whoever closes the window does not leave a server behind.
+            _ = self.hang_up.recv() => match self.has_terminal && !has_terminal() {
+                true => app::Signal::Stop(ExitCode::from(129)),
+                false => app::Signal::Reload,
+            },
         }
     }
+}
+
+/// Whether there is a terminal that controls this process.
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }

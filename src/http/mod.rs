@@ -63,7 +63,7 @@ pub struct Settings {
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
 /// Answers one connection from its first byte on. `permit` is dropped when it ends.
-pub async fn serve<S, P>(site: Rc<Site>, mut stream: S, mut client: Client, permit: P)
+pub async fn serve<S, P>(site: Rc<Site>, mut stream: S, client: Client, permit: P)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     P: Unpin + 'static,
@@ -76,14 +76,33 @@ where
         () = site.shared.drained() => return,
     };
     let head = match reading {
-        Ok(Ok(Some(head))) => head,
+        Ok(Ok(Some(head))) => Ok(head),
         Ok(Ok(None)) => return,
-        Ok(Err(refusal)) => return refuse(refusal, stream, id, &client, false).await,
+        Ok(Err(refusal)) => Err(refusal),
         Err(_) => {
             let refusal = Refusal::new(408, "the request did not arrive in time");
-            let refusal = refusal.limit("header-timeout");
-            return refuse(refusal, stream, id, &client, false).await;
+            Err(refusal.limit("header-timeout"))
         }
+    };
+    // It takes several times the memory of what is above, which is all that a client has that only connects.
+    Box::pin(answer(site, stream, head, client, id, permit)).await;
+}
+
+/// Answers a request, or what is none.
+async fn answer<S, P>(
+    site: Rc<Site>,
+    stream: S,
+    head: Result<Head, Refusal>,
+    mut client: Client,
+    id: u64,
+    permit: P,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    P: Unpin + 'static,
+{
+    let head = match head {
+        Ok(head) => head,
+        Err(refusal) => return refuse(refusal, stream, id, &client, false).await,
     };
     let without_body = head.method() == "HEAD";
     let decision =

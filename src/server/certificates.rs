@@ -134,7 +134,8 @@ impl Certificates {
 
     /// Reads the files, and puts them to use if they are new.
     fn read(&mut self) -> Result<(), Unusable> {
-        if self.tls.identity == Identity::Development {
+        let is_ours = self.tls.identity == Identity::Development;
+        if is_ours && !development::holds(&self.files.certificate) {
             make_for_development()?;
         }
         let pem = Pem::read(&self.files, &self.tls.clients)?;

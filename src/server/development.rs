@@ -109,6 +109,11 @@ pub fn make() -> io::Result<Made> {
     Ok(made)
 }
 
+/// Whether a certificate is there that need not be renewed yet.
+pub fn holds(certificate: &Path) -> bool {
+    read(certificate).is_some_and(|known| lasts(&known, RENEW_DAYS))
+}
+
 fn read(file: &Path) -> Option<Certificate> {
     let found = CertificateDer::from_pem_slice(&fs::read(file).ok()?).ok()?;
     Certificate::from_der(&found).ok()

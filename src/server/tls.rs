@@ -15,6 +15,10 @@ use x509_cert::der::Decode;
 use crate::config::limits::HEAD;
 use crate::http::Client;
 
+/// Names by which logs know why there was no handshake; a limit's is that of its setting.
+const BROKEN: &str = "tls-handshake";
+const LATE: &str = "tls-handshake-timeout";
+
 /// What a handshake goes by: the configuration of the moment when it began.
 #[derive(Debug, Clone)]
 pub struct Terms {
@@ -24,16 +28,17 @@ pub struct Terms {
     pub time: Duration,
 }
 
-/// A stream that speaks TLS now, and the subject of the certificate that its client has shown.
-pub type Encrypted<S> = (TlsStream<S>, Option<String>);
+/// A stream that speaks TLS now, and the subject of the certificate that its client has shown. It is too large to be moved
+/// from task to task.
+pub type Encrypted<S> = (Box<TlsStream<S>>, Option<String>);
 
 /// Does the handshake; `None` if there is none, which is logged. A client that breaks it has its alert then.
 pub async fn shake_hands<S>(stream: S, terms: &Terms, client: &Client) -> Option<Encrypted<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let refused = |why: &dyn Display| {
-        tracing::debug!(%client, refusal = "tls-handshake", "no TLS handshake: {why}");
+    let refused = |refusal: &str, why: &dyn Display| {
+        tracing::debug!(%client, refusal, "no TLS handshake: {why}");
     };
     let acceptor = TlsAcceptor::from(Arc::clone(&terms.config));
     let accepting = acceptor.accept(stream).into_fallible();
@@ -41,24 +46,20 @@ where
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates();
             match shown.and_then(<[_]>::first).map(subject).transpose() {
-                Ok(subject) => return Some((stream, subject)),
+                Ok(subject) => return Some((Box::new(stream), subject)),
                 Err(error) => {
                     // A script must not take it for a client without a certificate.
-                    refused(&format_args!(
-                        "the client's certificate cannot be read: {error}"
-                    ));
-                    linger(stream).await;
+                    let why = format_args!("the client's certificate cannot be read: {error}");
+                    refused(BROKEN, &why);
+                    Box::pin(linger(stream)).await;
                 }
             }
         }
         Ok(Err((error, stream))) => {
-            refused(&error);
-            linger(stream).await;
+            refused(BROKEN, &error);
+            Box::pin(linger(stream)).await;
         }
-        Err(_) => refused(&format_args!(
-            "it took longer than {:?} (--tls-handshake-timeout)",
-            terms.time
-        )),
+        Err(_) => refused(LATE, &format_args!("it took longer than {:?}", terms.time)),
     }
     None
 }

@@ -242,8 +242,11 @@ where
     let Some(terms) = tls else {
         return http::serve(site, stream, client, permit).await;
     };
+    // It takes several times the memory of all the rest, for as long as it lasts. In a statement of its own: as a part of
+    // the next one it would have its place in this future as well.
+    let handshake = Box::pin(tls::shake_hands(stream, &terms, &client));
     let encrypted = tokio::select! {
-        encrypted = tls::shake_hands(stream, &terms, &client) => encrypted,
+        encrypted = handshake => encrypted,
         () = site.shared.drained() => return,
     };
     // Whoever keeps a connection for hours is not to keep a certificate that was replaced.

@@ -366,6 +366,48 @@ async fn s01_a_short_drain_runs_every_last_hook() {
     assert_eq!(server.count("are dropped"), 0, "{}", server.logged());
 }
 
+/// The window of a terminal is closed: the server ends as if it had been told to, and does not take it for a reload.
+#[tokio::test]
+async fn a_terminal_that_goes_away_takes_the_server_with_it() {
+    let folder = folder();
+    let (log, path) = (folder.path().join("log"), folder.path().join("wsh.sock"));
+    std::fs::write(folder.path().join("echo_wsh.rhai"), ECHO).expect("write");
+    let command = format!(
+        "exec {} -p 0 -w . --unix-socket wsh.sock 2>{}",
+        env!("CARGO_BIN_EXE_wsh-server"),
+        log.display()
+    );
+    let mut terminal = std::process::Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .current_dir(folder.path())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("script, of Debian's package bsdutils");
+    let until = async |what: &str, done: &dyn Fn() -> bool| {
+        let wait = async {
+            while !done() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        within(what, wait).await;
+    };
+    until("the socket", &|| is_socket(&path)).await;
+    connect_over(unix(&path).await, "ws://localhost/echo")
+        .await
+        .echoes(1)
+        .await;
+    terminal.kill().expect("kill");
+    terminal.wait().expect("wait");
+    let logged = || std::fs::read_to_string(&log).expect("a log");
+    until("its end", &|| {
+        !path.exists() && logged().contains("draining")
+    })
+    .await;
+    let log = logged();
+    assert!(!log.contains("SIGHUP"), "{log}");
+}
+
 /// A second signal leaves no file behind, either.
 #[tokio::test]
 async fn s02_a_second_signal_removes_the_socket_as_well() {
@@ -404,4 +446,79 @@ async fn s01_encrypted_connections_are_closed_with_1001() {
     client.expect_end().await;
     assert_eq!(server.exited().await.code(), Some(0));
     assert_eq!(server.count("ended 1001 true"), 1, "{}", server.logged());
+}
+
+const DEPLOYMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/deployment.md");
+
+/// The unit files of `docs/deployment.md`, by name.
+fn units() -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(DEPLOYMENT).expect("docs/deployment.md");
+    let blocks = text.split("```ini\n# /etc/systemd/system/").skip(1);
+    let units: Vec<_> = blocks
+        .map(|block| {
+            let (name, rest) = block.split_once('\n').expect("a name");
+            let (unit, _) = rest.split_once("```").expect("an end");
+            (name.to_owned(), unit.to_owned())
+        })
+        .collect();
+    assert_eq!(units.len(), 2, "a socket and a service");
+    units
+}
+
+/// systemd knows every line of them.
+#[test]
+fn the_unit_files_of_the_documentation_are_valid() {
+    let folder = folder();
+    for (name, unit) in units() {
+        let unit = unit.replace(
+            "/usr/local/bin/wsh-server",
+            env!("CARGO_BIN_EXE_wsh-server"),
+        );
+        std::fs::write(folder.path().join(name), unit).expect("write");
+    }
+    let output = std::process::Command::new("systemd-analyze")
+        .args([
+            "verify",
+            "--man=no",
+            "--recursive-errors=no",
+            "wsh-server.service",
+            "wsh-server.socket",
+        ])
+        .current_dir(folder.path())
+        .env("SYSTEMD_UNIT_PATH", format!("{}:", folder.path().display()))
+        .output()
+        .expect("systemd-analyze, of Debian's package systemd");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let ours: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("wsh-server"))
+        .collect();
+    assert!(output.status.success() && ours.is_empty(), "{said}");
+}
+
+/// What the service starts does start, with a socket of the name in the socket's file.
+#[tokio::test]
+async fn the_command_line_of_the_documentation_serves() {
+    let units = units();
+    let line = |key: &str| {
+        let mut lines = units.iter().flat_map(|(_, unit)| unit.lines());
+        let found = lines.find_map(|line| line.strip_prefix(key));
+        found.expect(key).to_owned()
+    };
+    assert_eq!(line("FileDescriptorName="), "tls");
+    let authority = Authority::new();
+    let [_, certificate, _, key] = authority.identity(&authority.issue("server"));
+    let command = line("ExecStart=/usr/local/bin/wsh-server ")
+        .replace("/srv/wsh/handlers", ".")
+        .replace("/srv/wsh/fullchain.pem", &certificate)
+        .replace("/srv/wsh/privkey.pem", &key);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let builder = echo().bare().args(command.split(' '));
+    let mut server = builder.handing_over(listener, "tls").start().await;
+    let stream = authority.client().connect(server.tls_port()).await;
+    connect_over(stream, "wss://example.com/echo")
+        .await
+        .echoes(1)
+        .await;
+    assert!(server.stop().await.success());
 }

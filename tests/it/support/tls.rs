@@ -1,12 +1,13 @@
 //! Certificates of a test's own, and a client that speaks TLS.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
@@ -101,6 +102,7 @@ pub struct TlsClient {
     roots: Arc<RootCertStore>,
     identity: Option<Issued>,
     is_old: bool,
+    window: Option<u32>,
 }
 
 impl TlsClient {
@@ -113,6 +115,7 @@ impl TlsClient {
             roots: Arc::new(roots),
             identity: None,
             is_old: false,
+            window: None,
         }
     }
 
@@ -124,6 +127,12 @@ impl TlsClient {
     /// TLS 1.2 alone.
     pub fn old(mut self) -> TlsClient {
         self.is_old = true;
+        self
+    }
+
+    /// A receive buffer of so many bytes: the server's writes are blocked early and often.
+    pub fn with_window(mut self, bytes: u32) -> TlsClient {
+        self.window = Some(bytes);
         self
     }
 
@@ -145,7 +154,11 @@ impl TlsClient {
                     .expect("an identity")
             }
         };
-        let connecting = TcpStream::connect(("127.0.0.1", port));
+        let socket = TcpSocket::new_v4()?;
+        if let Some(bytes) = self.window {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        let connecting = socket.connect((Ipv4Addr::LOCALHOST, port).into());
         let stream = within("a connection", connecting).await?;
         let name = ServerName::try_from("localhost").expect("a name");
         let shaking = TlsConnector::from(Arc::new(config)).connect(name, stream);
