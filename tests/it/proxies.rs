@@ -171,6 +171,25 @@ async fn haproxy_with_tls_in_front() {
     passes_with_tls(Kind::Haproxy, "HAProxy, with TLS in front", &files, &args).await;
 }
 
+/// The header of the PROXY protocol comes before TLS, which goes through to the server itself.
+#[tokio::test]
+async fn haproxy_passing_on_tls() {
+    let identity = Identity::of("example.com");
+    let (certificate, key) = (identity.file("site.pem"), identity.file("site.key"));
+    let args = ["--trusted-proxy", "127.0.0.1", "--proxy-protocol", "--tls"];
+    let args = [&args[..], &["-c", &certificate, "-k", &key]].concat();
+    let server = serve(&args).await;
+    let proxy = start(Kind::Haproxy, block("HAProxy, passing on bytes"), &server).await;
+    let site = Site {
+        port: identity.tunnel("example.com", CLIENT, proxy.port()).await,
+        client: CLIENT,
+        secure: true,
+    };
+    site.passes_messages().await;
+    site.passes_who().await;
+    site.refuses_strangers().await;
+}
+
 /// A server on a Unix-domain socket that everybody may write to, and the proxy in front of it.
 async fn passes_over_unix(kind: Kind, heading: &str) {
     let dir = tempfile::tempdir().expect("a folder");
