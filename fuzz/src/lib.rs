@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod connection;
+pub mod entrance;
 pub mod frames;
 pub mod generate;
 pub mod http;
@@ -19,10 +20,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("close", frames::close),
     ("configuration", config::configuration),
     ("connection", connection::connection),
+    ("entrance", entrance::entrance),
     ("frame", frames::frame),
     ("handshake", http::handshake),
     ("message", frames::message),
     ("path", http::path),
+    ("proxy_header", entrance::proxy_header),
     ("request_head", http::request_head),
     ("script", script),
 ];

@@ -112,7 +112,7 @@ struct Encryption {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Who may connect")]
 struct Entry {
-    /// Origin of pages that may connect, such as https://*.example.com; or same, null, *; may be given several times
+    /// Origin of pages that may connect, such as https://*.example.com; or same, loopback, null, *; may be given several times
     /// [default: loopback origins and null]
     #[arg(
         long,
@@ -121,7 +121,7 @@ struct Entry {
         value_delimiter = ','
     )]
     allow_origin: Vec<OriginPattern>,
-    /// Host that requests may name, such as *.example.com; or *; may be given several times [default: loopback names]
+    /// Host that requests may name, such as *.example.com; or loopback, *; may be given several times [default: loopback names]
     #[arg(
         long,
         value_name = "HOST",
@@ -149,7 +149,7 @@ struct Entry {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Behind a proxy")]
 struct Behind {
-    /// Addresses of proxies whose word about clients is taken, such as 10.0.0.0/8; or unix; may be given several times
+    /// Addresses of proxies whose word about clients is taken, such as 10.0.0.0/8; or loopback, unix; may be given several times
     #[arg(
         long,
         value_name = "CIDR",

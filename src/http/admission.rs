@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use super::refusals::Kind;
 use super::respond::Refusal;
 use crate::config::{Admission, Authority, HostPattern, Origin, OriginPattern, Proxy, Site};
 
@@ -31,12 +32,23 @@ pub enum Denial {
     Origin(String),
 }
 
+impl Denial {
+    /// Its kind, and the sentence for the log.
+    pub fn parts(&self) -> (Kind, &str) {
+        match self {
+            Self::Host(why) => (Kind::Host, why),
+            Self::Origin(why) => (Kind::Origin, why),
+        }
+    }
+}
+
 impl From<&Denial> for Refusal {
     fn from(denial: &Denial) -> Self {
-        match denial {
-            Denial::Host(_) => Self::new(403, "nothing is served under this host name"),
-            Denial::Origin(_) => Self::new(403, "pages of this origin may not connect"),
-        }
+        let told = match denial {
+            Denial::Host(_) => "nothing is served under this host name",
+            Denial::Origin(_) => "pages of this origin may not connect",
+        };
+        Self::new(403, told).named(denial.parts().0.id())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use data_encoding::BASE64;
 
+use super::refusals::Kind;
 use super::respond::Refusal;
 use crate::config::Credential;
 
@@ -23,10 +24,12 @@ pub enum Unknown {
 
 impl From<Unknown> for Refusal {
     fn from(_: Unknown) -> Self {
-        Self::new(401, "a user and a password are needed").header(
-            "WWW-Authenticate",
-            r#"Basic realm="wsh-server", charset="UTF-8""#,
-        )
+        Self::new(401, "a user and a password are needed")
+            .named(Kind::BasicAuth.id())
+            .header(
+                "WWW-Authenticate",
+                r#"Basic realm="wsh-server", charset="UTF-8""#,
+            )
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::admission::{Asked, Denial, Rules};
+use super::admission::{Asked, Rules};
 use super::head::Head;
 use super::refusals::{self, Kind};
 use super::respond::Refusal;
@@ -42,10 +42,7 @@ pub fn admit(settings: &Settings, head: &Head, client: &mut Client) -> Result<()
         }
         Ok(_) => {}
         Err(denial) => {
-            let (kind, why) = match &denial {
-                Denial::Host(why) => (Kind::Host, why),
-                Denial::Origin(why) => (Kind::Origin, why),
-            };
+            let (kind, why) = denial.parts();
             refusals::log(kind, client, Some(head.path()), why);
             return Err((&denial).into());
         }

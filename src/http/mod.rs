@@ -3,12 +3,12 @@
 //! A connection's first head decides everything: after a refusal nothing more is read as HTTP, and ordinary requests
 //! are answered one a connection, so that no proxy can be led to see a request where we see none.
 
-mod admission;
+pub mod admission;
 mod basic_auth;
 mod client;
 mod entrance;
 mod files;
-mod forwarded;
+pub mod forwarded;
 pub mod head;
 mod refusals;
 mod respond;

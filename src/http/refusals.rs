@@ -26,7 +26,8 @@ impl Kind {
         Self::ProxyProtocol,
     ];
 
-    fn id(self) -> &'static str {
+    /// The name by which logs and counters know it.
+    pub fn id(self) -> &'static str {
         match self {
             Self::Host => "host",
             Self::Origin => "origin",

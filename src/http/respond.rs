@@ -54,8 +54,13 @@ impl Refusal {
     }
 
     /// Names the limit that was met.
-    pub fn limit(mut self, setting: &'static str) -> Self {
-        self.id = setting;
+    pub fn limit(self, setting: &'static str) -> Self {
+        self.named(setting)
+    }
+
+    /// Gives it a name of its own.
+    pub fn named(mut self, id: &'static str) -> Self {
+        self.id = id;
         self
     }
 

@@ -9,7 +9,7 @@ mod development;
 mod drain;
 mod gate;
 mod listener;
-mod proxy_protocol;
+pub mod proxy_protocol;
 mod refusal;
 mod stream;
 mod systemd;

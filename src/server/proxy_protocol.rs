@@ -57,7 +57,7 @@ pub async fn read<S: AsyncRead + Unpin>(
 }
 
 /// The bytes of a header, and none behind it; nothing at all if the peer ends at once.
-async fn header<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Vec<u8>> {
+pub async fn header<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Vec<u8>> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
     let mut bytes = vec![0; SHORTEST];
     // What is no header is noticed by what it begins with, which may be all that comes.
@@ -98,14 +98,15 @@ async fn header<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Vec<u8>> {
 
 /// What a header tells.
 #[derive(Debug, PartialEq, Eq)]
-struct Told {
+pub struct Told {
     /// The client; `None` for the proxy's own connections, as health checks are.
-    address: Option<SocketAddr>,
+    pub address: Option<SocketAddr>,
     /// Whether the client came to the proxy encrypted.
-    secure: bool,
+    pub secure: bool,
 }
 
-fn parse(bytes: &[u8]) -> Option<Told> {
+/// What the bytes of a whole header tell; `None` if they are malformed.
+pub fn parse(bytes: &[u8]) -> Option<Told> {
     let (header, length) = ProxyHeader::parse(bytes, ParseConfig::default()).ok()?;
     (length == bytes.len()).then(|| Told {
         address: header.proxied_address().map(|address| address.source),

@@ -1,6 +1,9 @@
 //! Behind real proxies, with the configurations of `docs/behind-a-proxy.md` as they stand there; and the PROXY protocol.
 
-use super::support::proxy::{Kind, Proxy};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
+use super::support::proxy::{Identity, Kind, Proxy};
 use super::support::{ECHO, Raw, Request, Server, Wire, every_case};
 
 const PAGE: &str = include_str!("../../docs/behind-a-proxy.md");
@@ -57,13 +60,21 @@ async fn serve(args: &[&str]) -> Server {
 /// Starts a proxy in front of this server.
 async fn start(kind: Kind, site: &str, server: &Server) -> Proxy {
     let own = format!("127.0.0.1:{}", server.port());
-    let site = with(site, "127.0.0.1:9998", &own);
-    Proxy::start(kind, |port| match kind {
-        Kind::Apache => with(&site, "*:80>", &format!("*:{port}>")),
-        Kind::Nginx => with(&site, "listen 80;", &format!("listen 127.0.0.1:{port};")),
-        Kind::Haproxy => with(&site, "bind :80\n", &format!("bind 127.0.0.1:{port}\n")),
-    })
-    .await
+    start_at(kind, "80", &with(site, "127.0.0.1:9998", &own)).await
+}
+
+/// Starts a proxy with a site that listens on this port, in whose place a free one is put.
+async fn start_at(kind: Kind, listens: &str, site: &str) -> Proxy {
+    let (from, to): (_, fn(u16) -> String) = match kind {
+        Kind::Apache => (format!("*:{listens}>"), |port| format!("*:{port}>")),
+        Kind::Nginx => (format!("listen {listens}"), |port| {
+            format!("listen 127.0.0.1:{port}")
+        }),
+        Kind::Haproxy => (format!("bind :{listens}"), |port| {
+            format!("bind 127.0.0.1:{port}")
+        }),
+    };
+    Proxy::start(kind, |port| with(site, &from, &to(port))).await
 }
 
 #[tokio::test]
@@ -101,6 +112,108 @@ async fn haproxy_passing_on_bytes() {
     let text = with(text, "send-proxy-v2", "send-proxy");
     let proxy = start(Kind::Haproxy, &text, &server).await;
     Site::plain(&proxy).passes_who().await;
+}
+
+/// Messages and visitors' addresses through a site of the page that speaks TLS.
+async fn passes_with_tls(kind: Kind, heading: &str, files: &[(&str, &str)], args: &[&str]) {
+    let server = serve(args).await;
+    let identity = Identity::of("example.com");
+    let own = format!("127.0.0.1:{}", server.port());
+    let mut text = with(block(heading), "127.0.0.1:9998", &own);
+    for (documented, file) in files {
+        text = with(&text, documented, &identity.file(file));
+    }
+    let proxy = start_at(kind, "443", &text).await;
+    let site = Site {
+        port: identity.tunnel("example.com", CLIENT, proxy.port()).await,
+        client: CLIENT,
+        secure: true,
+    };
+    site.passes_messages().await;
+    site.passes_who().await;
+    site.refuses_strangers().await;
+}
+
+/// As Apache and nginx read them.
+const FILES: [(&str, &str); 2] = [
+    ("/etc/ssl/example.com.pem", "site.pem"),
+    ("/etc/ssl/example.com.key", "site.key"),
+];
+
+#[tokio::test]
+async fn apache_with_tls_in_front() {
+    let args = ["--trusted-proxy", "127.0.0.1"];
+    passes_with_tls(
+        Kind::Apache,
+        "Apache over TCP, with TLS in front",
+        &FILES,
+        &args,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn nginx_with_tls_in_front() {
+    let args = ["--trusted-proxy", "127.0.0.1"];
+    passes_with_tls(
+        Kind::Nginx,
+        "nginx over TCP, with TLS in front",
+        &FILES,
+        &args,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn haproxy_with_tls_in_front() {
+    let args = ["--trusted-proxy", "127.0.0.1", "--proxy-protocol"];
+    let files = [("/etc/ssl/example.com.both.pem", "both.pem")];
+    passes_with_tls(Kind::Haproxy, "HAProxy, with TLS in front", &files, &args).await;
+}
+
+/// The header of the PROXY protocol comes before TLS, which goes through to the server itself.
+#[tokio::test]
+async fn haproxy_passing_on_tls() {
+    let identity = Identity::of("example.com");
+    let (certificate, key) = (identity.file("site.pem"), identity.file("site.key"));
+    let args = ["--trusted-proxy", "127.0.0.1", "--proxy-protocol", "--tls"];
+    let args = [&args[..], &["-c", &certificate, "-k", &key]].concat();
+    let server = serve(&args).await;
+    let proxy = start(Kind::Haproxy, block("HAProxy, passing on bytes"), &server).await;
+    let site = Site {
+        port: identity.tunnel("example.com", CLIENT, proxy.port()).await,
+        client: CLIENT,
+        secure: true,
+    };
+    site.passes_messages().await;
+    site.passes_who().await;
+    site.refuses_strangers().await;
+}
+
+/// A server on a Unix-domain socket that everybody may write to, and the proxy in front of it.
+async fn passes_over_unix(kind: Kind, heading: &str) {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("ours");
+    let socket = dir.path().join("socket").display().to_string();
+    let _server = serve(&["--trusted-proxy", "unix", "--unix-socket", &socket]).await;
+    std::fs::set_permissions(&socket, Permissions::from_mode(0o666)).expect("ours");
+    let text = with(block(heading), "/run/wsh-server/socket", &socket);
+    let proxy = start_at(kind, "80", &text).await;
+    let site = Site::plain(&proxy);
+    site.passes_messages().await;
+    site.passes_who().await;
+    site.refuses_strangers().await;
+    site.passes_requests().await;
+}
+
+#[tokio::test]
+async fn apache_over_a_unix_domain_socket() {
+    passes_over_unix(Kind::Apache, "Apache over a Unix-domain socket").await;
+}
+
+#[tokio::test]
+async fn nginx_over_a_unix_domain_socket() {
+    passes_over_unix(Kind::Nginx, "nginx over a Unix-domain socket").await;
 }
 
 /// A site as its visitors see it.

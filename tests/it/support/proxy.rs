@@ -8,9 +8,16 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::PATIENCE;
 
@@ -44,10 +51,7 @@ impl Proxy {
             let mut proxy = Proxy { child, port, dir };
             let started = Instant::now();
             while started.elapsed() < PATIENCE {
-                if tokio::net::TcpStream::connect(("127.0.0.1", port))
-                    .await
-                    .is_ok()
-                {
+                if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
                     return proxy;
                 }
                 if proxy
@@ -161,5 +165,68 @@ impl Drop for Proxy {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A certificate for a site, and files for proxies to read.
+pub struct Identity {
+    dir: TempDir,
+    certificate: CertificateDer<'static>,
+}
+
+impl Identity {
+    pub fn of(name: &str) -> Identity {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let dir = tempfile::tempdir().expect("a folder");
+        let write = |name, text: &str| fs::write(dir.path().join(name), text).expect("write");
+        write("site.pem", &certificate);
+        write("site.key", &key);
+        write("both.pem", &format!("{certificate}{key}"));
+        Identity {
+            dir,
+            certificate: made.cert.der().clone(),
+        }
+    }
+
+    /// `site.pem`, `site.key`, or `both.pem`.
+    pub fn file(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    /// A port in the clear that leads through TLS to this one, for clients that have come from there.
+    pub async fn tunnel(&self, name: &'static str, client: &'static str, port: u16) -> u16 {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("a root");
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(config));
+        let name = ServerName::try_from(name).expect("a name");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let own = listener.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            while let Ok((mut visitor, _)) = listener.accept().await {
+                let (connector, name) = (connector.clone(), name.clone());
+                tokio::spawn(async move {
+                    let socket = TcpSocket::new_v4().expect("a socket");
+                    let from = (client.parse::<std::net::Ipv4Addr>().expect("an address"), 0);
+                    socket
+                        .bind(from.into())
+                        .expect("an address of this machine");
+                    let stream = socket.connect(([127, 0, 0, 1], port).into()).await;
+                    let stream = stream.expect("the proxy is there");
+                    let stream = connector.connect(name, stream).await;
+                    let mut stream = stream.expect("a TLS handshake");
+                    // Whichever side ends, the test sees it.
+                    let _ = copy_bidirectional(&mut visitor, &mut stream).await;
+                });
+            }
+        });
+        own
     }
 }
