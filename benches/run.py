@@ -44,14 +44,22 @@ HANDLERS = {
 }
 
 
+# How a server is asked to speak.
+PLAIN, DEFLATE, TLS = "plain", "deflate", "tls"
+
+
 @dataclasses.dataclass
 class Server:
-    """A server to load: `command` takes the port's place as PORT, the handlers' folder as HANDLERS."""
+    """A server to load: `command` takes the port's place as PORT, the handlers' folder as HANDLERS.
+
+    `variants` are the ways in which it can speak, with what each adds to the command: the key's place is KEY, the
+    certificate's CERTIFICATE."""
 
     name: str
     command: list
     version: str
     environment: dict = dataclasses.field(default_factory=dict)
+    variants: dict = dataclasses.field(default_factory=lambda: {PLAIN: []})
     # A thread or a process a connection: ten thousand of them are no measurement, but a denial of service.
     serves_thousands: bool = True
 
@@ -66,6 +74,7 @@ class Scenario:
     value: str
     columns: dict
     needs_thousands: bool = False
+    variant: str = PLAIN
 
     @property
     def is_timed(self):
@@ -79,27 +88,39 @@ ECHO_COLUMNS = {
     "server µs a message": "server_us_per_message",
     **CPU_COLUMNS,
 }
+DEFLATE_COLUMNS = {**ECHO_COLUMNS, "bytes sent": "sent_bytes", "bytes of a reply": "reply_bytes"}
 
 
-def echo(name, title, connections, size, in_flight):
+def echo(name, title, connections, size, in_flight, columns=ECHO_COLUMNS, variant=PLAIN):
     arguments = ["echo", "--connections", str(connections), "--size", str(size), "--in-flight", str(in_flight)]
-    return Scenario(name, title, arguments, "per_second", ECHO_COLUMNS)
+    return Scenario(name, f"Echo, messages a second: {title}", arguments, "per_second", columns, variant=variant)
 
 
-COMPARED = [
-    echo("echo64x1", "Echo, messages a second: 64 bytes, 100 connections, 1 in flight", 100, 64, 1),
-    echo("echo64x16", "Echo, messages a second: 64 bytes, 100 connections, 16 in flight", 100, 64, 16),
-    echo("echo4k", "Echo, messages a second: 4 KiB, 20 connections, 1 in flight", 20, 4096, 1),
-    echo("echo16k", "Echo, messages a second: 16 KiB, 20 connections, 1 in flight", 20, 16384, 1),
-    echo("echo64k", "Echo, messages a second: 64 KiB, 20 connections, 1 in flight", 20, 65536, 1),
-    Scenario(
-        "idle",
-        "Bytes of server memory per idle connection, 10,000 connections (less is better)",
+def idle(name, title, variant=PLAIN):
+    return Scenario(
+        name,
+        f"Bytes of server memory per idle connection{title}, 10,000 connections (less is better)",
         ["idle"],
         "bytes_per_connection",
         {"after a message": "bytes_per_connection_after_message", "process before": "before_bytes"},
         needs_thousands=True,
-    ),
+        variant=variant,
+    )
+
+
+COMPARED = [
+    echo("echo64x1", "64 bytes, 100 connections, 1 in flight", 100, 64, 1),
+    echo("echo64x16", "64 bytes, 100 connections, 16 in flight", 100, 64, 16),
+    echo("echo4k", "4 KiB, 20 connections, 1 in flight", 20, 4096, 1),
+    echo("echo16k", "16 KiB, 20 connections, 1 in flight", 20, 16384, 1),
+    echo("echo64k", "64 KiB, 20 connections, 1 in flight", 20, 65536, 1),
+    echo("deflate1k", "1 KiB of JSON, compressed, 100 connections, 1 in flight", 100, 1024, 1, DEFLATE_COLUMNS, DEFLATE),
+    echo("deflate16k", "16 KiB of JSON, compressed, 20 connections, 1 in flight", 20, 16384, 1, DEFLATE_COLUMNS, DEFLATE),
+    echo("tls64x1", "64 bytes over TLS, 100 connections, 1 in flight", 100, 64, 1, variant=TLS),
+    echo("tls16k", "16 KiB over TLS, 20 connections, 1 in flight", 20, 16384, 1, variant=TLS),
+    idle("idle", ""),
+    idle("idle-deflate", " with permessage-deflate", DEFLATE),
+    idle("idle-tls", " with TLS", TLS),
     Scenario(
         "connect",
         "New connections a second, 64 at a time",
@@ -115,7 +136,26 @@ COMPARED = [
 ]
 
 # What only wsh-server is asked.
-OWN = ["latency", "hostile", "reload", "startup"]
+OWN = ["latency", "hostile", "stalled", "bombs", "reload", "startup"]
+
+# Long enough for clients that stall to stay until the end, and for the server to say nothing that they would answer.
+STALLED_FLAGS = ["--header-timeout", "120s", "--tls-handshake-timeout", "120s", "--frame-timeout", "120s"]
+STALLED_FLAGS += ["--message-timeout", "120s", "--ping-interval", "120s", "--max-connections-per-address", "0"]
+
+# A message that comes byte by byte has an end before whoever waits for it loses patience.
+BOMBS_FLAGS = ["--message-timeout", "5s"]
+# Address space of the server, in bytes; it has some to itself before it takes any.
+BOMBS_MEMORY = 8 * 2**30
+# Label, kind, connections.
+BOMBS = [
+    ("a compression bomb", "bomb", 1),
+    ("a bomb that stops just below the limit", "withheld", 1),
+    ("1,000 bombs at once", "bomb", 1000),
+    ("100 bombs that stop just below the limit", "withheld", 100),
+    ("fragments of a byte without an end", "fragments", 1),
+    ("16 MiB announced, byte by byte", "drip", 1),
+    ("16 MiB announced, the last KiB byte by byte", "brim", 1),
+]
 
 
 def main():
@@ -188,6 +228,7 @@ def parse_arguments():
     parser.add_argument("--patience", type=float, default=30.0, help="seconds to wait for quiet cores before each run")
     parser.add_argument("--json", type=pathlib.Path, help="write every run to this file")
     parser.add_argument("--server", type=pathlib.Path, help="a wsh-server binary, instead of building one")
+    parser.add_argument("--load", type=pathlib.Path, help="a load generator, instead of building it and the Rust peers")
     parser.add_argument("--without-server", action="store_true", help="measure the peers alone")
     return parser.parse_args()
 
@@ -208,15 +249,16 @@ def names(allowed):
 
 def build(options):
     """Builds the package; returns our server, its bare variant if there is one, the Rust peers, the load generator."""
-    programs = cargo("bench", "--no-run", "--quiet")
-    binary = options.server
+    programs = {"load": str(options.load.absolute())} if options.load else cargo("bench", "--no-run", "--quiet")
+    binary = options.server and options.server.absolute()
     if binary is None and not options.without_server:
         binary = cargo("build", "--release", "--quiet")[OURS]
     ours = None
     if not options.without_server:
         command = [str(binary), "-p", "PORT", "-H", "127.0.0.1", "-w", "HANDLERS", "--workers", "1"]
         commit = output("git", "-C", PACKAGE, "describe", "--always", "--dirty")
-        ours = Server(OURS, command, f"{output(binary, '--version')}, commit {commit}")
+        variants = {PLAIN: [], DEFLATE: [], TLS: ["--tls", "-k", "KEY", "-c", "CERTIFICATE"]}
+        ours = Server(OURS, command, f"{output(binary, '--version')}, commit {commit}", variants=variants)
     bare = None
     if "bare" in programs:
         bare = Server("bare", [programs["bare"], "PORT"], "this package's engine, no script")
@@ -247,6 +289,7 @@ def find_peers(folder, programs):
     websocketd = shutil.which("websocketd")
     cat = shutil.which("cat")
     found = {}
+    variants = {PLAIN: [], DEFLATE: ["deflate"], TLS: ["tls", "KEY", "CERTIFICATE"]}
 
     def offer(name, needs, command, version, **more):
         if all(need and pathlib.Path(need).exists() for need in needs):
@@ -275,12 +318,14 @@ def find_peers(folder, programs):
         [node, scripts / "ws.js", "PORT"],
         lambda: f"ws {package_version(modules / 'ws')}, Node {output(node, '--version')}",
         environment={"NODE_PATH": str(modules)},
+        variants=variants,
     )
     offer(
         "websockets",
         [python],
         [python, scripts / "websockets_peer.py", "PORT"],
         lambda: f"websockets {module_version(python, 'websockets')}, {output(python, '--version')}",
+        variants=variants,
     )
     offer(
         "pywebsocket3",
@@ -310,7 +355,7 @@ def choose_peers(wanted, known):
 
 
 def suits(server, scenario):
-    return server.serves_thousands or not scenario.needs_thousands
+    return scenario.variant in server.variants and (server.serves_thousands or not scenario.needs_thousands)
 
 
 def crate_version(lock_file, crate):
@@ -333,20 +378,41 @@ def output(*command):
     return result.stdout.strip() if result.returncode == 0 else "unknown"
 
 
+@dataclasses.dataclass
+class Running:
+    """A server that has been started, and how the load generator finds it."""
+
+    port: int
+    pid: int
+    handlers: str
+    reach: list
+
+
 @contextlib.contextmanager
-def running(server):
-    """The server on its core, reachable, as (port, pid, handlers); ended by its pid when the block is left."""
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
+def running(server, variant=PLAIN):
+    """The server on its core, reachable, as `Running`; ended by its pid when the block is left."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as secrets,
+        tempfile.TemporaryFile("w+") as log,
+    ):
         for name, source in HANDLERS.items():
             pathlib.Path(folder, name).write_text(source)
         port = free_port()
         places = {"PORT": str(port), "HANDLERS": folder}
-        command = ["taskset", "-c", SERVER_CORE] + [places.get(part, part) for part in server.command]
+        reach = ["--url", f"ws://127.0.0.1:{port}/echo"]
+        if variant == TLS:
+            places |= certificate(secrets)
+            reach += ["--tls", places["CERTIFICATE"]]
+        elif variant == DEFLATE:
+            reach += ["--deflate"]
+        command = [places.get(part, part) for part in [*server.command, *server.variants[variant]]]
+        command = ["taskset", "-c", SERVER_CORE, *command]
         environment = {**os.environ, **server.environment}
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         try:
             wait_until_reachable(process, port, log)
-            yield port, process.pid, folder
+            yield Running(port, process.pid, folder, reach)
         finally:
             process.terminate()
             try:
@@ -354,6 +420,19 @@ def running(server):
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def certificate(folder):
+    """A key and a certificate for the address of all servers, as Let's Encrypt makes them today: ECDSA with P-256."""
+    files = {"KEY": f"{folder}/key.pem", "CERTIFICATE": f"{folder}/certificate.pem"}
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-keyout", files["KEY"], "-out", files["CERTIFICATE"], "-days", "30", "-subj", "/CN=localhost"]
+    # Not an authority's: the load trusts it as the server's own.
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+    made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if made.returncode:
+        raise BenchError(f"no certificate: {made.stdout.strip()}")
+    return files
 
 
 def free_port():
@@ -384,9 +463,9 @@ def measure(server, load, scenario, options):
         arguments += ["--seconds", str(options.seconds), "--warmup", str(options.warmup)]
 
     def attempt():
-        with running(server) as (port, pid, _):
-            watch = ForeignLoad(pid)
-            result = generate(load, [*arguments, "--url", f"ws://127.0.0.1:{port}/echo", "--pid", str(pid)])
+        with running(server, scenario.variant) as ready:
+            watch = ForeignLoad(ready.pid)
+            result = generate(load, [*arguments, *ready.reach, "--pid", str(ready.pid)])
             return {**result, "foreign_cpu": watch.share()}
 
     return undisturbed(attempt, options) if scenario.is_timed else attempt()
@@ -463,15 +542,20 @@ def peak_memory(pid):
     return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
+def with_flags(server, flags):
+    return dataclasses.replace(server, command=[*server.command, *flags])
+
+
 def own_runs(name, ours, load, options):
     """The runs of a scenario that only our server takes part in, as (label, action)."""
 
-    def against_server(arguments, with_handlers=False):
-        with running(ours) as (port, pid, handlers):
-            watch = ForeignLoad(pid)
-            more = ["--handlers", handlers] if with_handlers else []
-            result = generate(load, [*arguments, "--url", f"ws://127.0.0.1:{port}/echo", *more])
-            return {**result, "peak_bytes": peak_memory(pid), "foreign_cpu": watch.share()}
+    def against_server(arguments, variant=PLAIN, with_handlers=False, with_pid=False):
+        with running(ours, variant) as ready:
+            watch = ForeignLoad(ready.pid)
+            more = ["--handlers", ready.handlers] if with_handlers else []
+            more += ["--pid", str(ready.pid)] if with_pid else []
+            result = generate(load, [*arguments, *ready.reach, *more])
+            return {"peak_bytes": peak_memory(ready.pid), **result, "foreign_cpu": watch.share()}
 
     def start_up(arguments, core):
         watch = ForeignLoad()
@@ -479,7 +563,7 @@ def own_runs(name, ours, load, options):
 
     if name == "hostile":
         # Without the flag some of the scripts would fail before they do their worst.
-        ours = dataclasses.replace(ours, command=[*ours.command, "--allow-raw"])
+        ours = with_flags(ours, ["--allow-raw"])
         beside = ["hostile", "--seconds", str(max(20.0, options.seconds))]
         yield "all of them", lambda: undisturbed(lambda: against_server(beside, with_handlers=True), options)
         apart = ["hostile", "--seconds", "0.6", "--apart"]
@@ -488,6 +572,18 @@ def own_runs(name, ours, load, options):
         for spinners in (1, 2, 8):
             arguments = ["latency", "--spinners", str(spinners), "--seconds", str(max(3.0, options.seconds))]
             yield f"{spinners} spinning", lambda: undisturbed(lambda: against_server(arguments), options)
+    elif name == "stalled":
+        ours = with_flags(ours, STALLED_FLAGS)
+        arguments = ["stalled", "--seconds", str(max(3.0, options.seconds))]
+        for variant in (PLAIN, TLS):
+            yield variant, lambda: undisturbed(lambda: against_server(arguments, variant), options)
+    elif name == "bombs":
+        ours = with_flags(ours, BOMBS_FLAGS)
+        # A server that takes more than there may be ends here, and not the machine.
+        ours = dataclasses.replace(ours, command=["prlimit", f"--as={BOMBS_MEMORY}", *ours.command])
+        for label, kind, connections in BOMBS:
+            arguments = ["bombs", "--kind", kind, "--connections", str(connections)]
+            yield label, lambda: against_server(arguments, DEFLATE, with_pid=True)
     elif name == "reload":
         # Twenty repetitions each, of which the median counts: a disturbed one does no harm.
         for connections in (0, 10_000):
@@ -565,6 +661,12 @@ def print_own(name, runs):
     elif name == "hostile":
         print_hostile(mine)
         return
+    elif name == "stalled":
+        print_stalled(mine)
+        return
+    elif name == "bombs":
+        print_bombs(mine)
+        return
     elif name == "reload":
         print("### From saving a handler to the first reply of the new code, ms\n")
         header = ["other connections", "saved", "min", "median", "max"]
@@ -600,6 +702,38 @@ def print_hostile(runs):
             print(f"By themselves, {count} of {result['scripts']} have a 99th percentile of 10 ms or more.\n")
     print_table(header, rows)
     print_disturbed(runs)
+
+
+def print_stalled(runs):
+    print("### Opening handshakes in µs beside clients that are slow or silent, 100 a second\n")
+    figures = ["p50", "p90", "p99", "max"]
+    header = ["", "silent", "slow", "inside a handshake or frame", "still there", *figures]
+    rows = []
+    for run in runs:
+        result = run["result"]
+        crowd = [result[kind] for kind in ("silent", "slow", "inside")]
+        rows.append([f"{run['case']}, alone", "0", "0", "0", "", *(number(result["alone_us"][key]) for key in figures)])
+        counts = [number(kind["clients"]) for kind in crowd]
+        there = number(sum(kind["still_there"] for kind in crowd))
+        rows.append([f"{run['case']}, beside", *counts, there, *(number(result["beside_us"][key]) for key in figures)])
+    print_table(header, rows)
+    print_disturbed(runs)
+
+
+def print_bombs(runs):
+    print("### Memory that hostile messages make the server take at most, MiB\n")
+    header = ["", "connections", "before", "taken at most", "allowed", "seconds", "endings"]
+    rows = []
+    for run in runs:
+        result = run["result"]
+        # One connection may take twice the longest message and 64 KiB.
+        allowed = 2 * result["limit"] + 65536
+        endings = ", ".join(f"{count} × {ending}" for ending, count in result["endings"].items())
+        sizes = [number(result[key] / 2**20) for key in ("before_bytes", "taken_bytes")]
+        is_alone = result["connections"] == 1
+        sizes.append(number(allowed / 2**20) if is_alone else "")
+        rows.append([run["case"], number(result["connections"]), *sizes, number(result["seconds"]), endings])
+    print_table(header, rows)
 
 
 def spread(times):

@@ -7,7 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::wire::{self, Decoder, Target};
+use crate::deflate::Agreement;
+use crate::stream::Stream;
+use crate::target::Target;
+use crate::wire::{self, Decoder};
 
 /// Longer than anything takes unless the server hangs: eight spinning handlers share one core, a second of it each.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -15,9 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Connections from one source address before the next is taken: well under the 28,232 ephemeral ports.
 const CONNECTIONS_PER_SOURCE: usize = 10_000;
 
+/// The last source address that connections are opened from.
+const MOST_SOURCES: usize = 100;
+
 pub struct Client {
-    stream: TcpStream,
+    stream: Stream<TcpStream>,
     decoder: Decoder,
+    /// How messages are compressed, if they are.
+    pub agreement: Option<Agreement>,
 }
 
 /// What a connection received, as far as the blocking users need it.
@@ -30,17 +38,9 @@ pub enum Received {
 }
 
 impl Client {
-    /// Connects from the `index`-th loopback source address and does the opening handshake.
+    /// Connects from the `index`-th loopback source address and does the opening handshake, after TLS's if there is any.
     pub fn open(target: &Target, index: usize) -> Result<Client> {
-        let mut stream: TcpStream = {
-            let socket = socket_from(target, (index / CONNECTIONS_PER_SOURCE) as u8)?;
-            socket.set_tcp_nodelay(true)?;
-            socket
-                .connect_timeout(&target.address.into(), PATIENCE)
-                .with_context(|| format!("cannot connect to {}", target.address))?;
-            socket.into()
-        };
-        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut stream = connect(target, index)?;
         stream.write_all(&target.request())?;
         let mut head = Vec::new();
         let mut buffer = [0; 1024];
@@ -58,18 +58,29 @@ impl Client {
                     length == head.len(),
                     "the server spoke first: this is no echo server"
                 );
-                return Ok(Client {
-                    stream,
-                    decoder: Decoder::default(),
-                });
+                break;
             }
         }
+        let agreement = match target.offers_deflate {
+            true => Some(Agreement::read(&head)?),
+            false => None,
+        };
+        Ok(Client {
+            stream,
+            decoder: Decoder::new(agreement.is_some()),
+            agreement,
+        })
+    }
+
+    /// Writes bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.stream.write_all(bytes)?)
     }
 
     pub fn send_text(&mut self, text: &str) -> Result<()> {
         let mut frame = Vec::new();
         wire::push_frame(&mut frame, wire::TEXT, text.as_bytes());
-        Ok(self.stream.write_all(&frame)?)
+        self.send(&frame)
     }
 
     /// The next short text, the Close or the end, whichever comes first. Pings are answered on the way.
@@ -88,11 +99,11 @@ impl Client {
             };
             self.decoder
                 .feed(&buffer[..count], |frame| match frame.opcode {
-                    wire::PING => wire::push_frame(&mut pongs, wire::PONG, frame.short),
+                    wire::PING => wire::push_frame(&mut pongs, wire::PONG, frame.payload),
                     wire::CLOSE => received = Some(Received::Close(frame.close_code())),
                     _ => {
                         received = Some(Received::Text(
-                            String::from_utf8_lossy(frame.short).into_owned(),
+                            String::from_utf8_lossy(frame.payload).into_owned(),
                         ))
                     }
                 })?;
@@ -102,10 +113,43 @@ impl Client {
         received.context("no reply")
     }
 
-    pub fn into_stream(self) -> Result<mio::net::TcpStream> {
-        self.stream.set_nonblocking(true)?;
-        Ok(mio::net::TcpStream::from_std(self.stream))
+    /// Says goodbye and waits for the answer, or for the end of a server that gives none.
+    pub fn leave(mut self) -> Result<()> {
+        let mut goodbye = Vec::new();
+        wire::push_frame(&mut goodbye, wire::CLOSE, &1000_u16.to_be_bytes());
+        self.send(&goodbye)?;
+        while matches!(self.receive()?, Received::Text(_)) {}
+        Ok(())
     }
+
+    /// Another handle of a connection without TLS, to write while this one reads.
+    pub fn socket(&self) -> Result<TcpStream> {
+        Ok(self.stream.socket.try_clone()?)
+    }
+
+    /// The connection by itself.
+    pub fn into_stream(self) -> Stream<TcpStream> {
+        self.stream
+    }
+
+    /// The connection for an epoll loop, with what has cut its bytes into messages so far.
+    pub fn into_parts(self) -> Result<(Stream<mio::net::TcpStream>, Decoder)> {
+        self.stream.socket.set_nonblocking(true)?;
+        Ok((self.stream.map(mio::net::TcpStream::from_std), self.decoder))
+    }
+}
+
+/// Connects from the `index`-th loopback source address. TLS begins with the first byte that is written.
+pub fn connect(target: &Target, index: usize) -> Result<Stream<TcpStream>> {
+    let source = (index / CONNECTIONS_PER_SOURCE).min(MOST_SOURCES);
+    let socket = socket_from(target, source as u8)?;
+    socket.set_tcp_nodelay(true)?;
+    socket
+        .connect_timeout(&target.address.into(), PATIENCE)
+        .with_context(|| format!("cannot connect to {}", target.address))?;
+    let socket: TcpStream = socket.into();
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Stream::new(socket, target.address.ip(), target.tls.as_ref())
 }
 
 /// A socket bound to 127.0.0.(1 + `source`) where the target is on loopback, so that ports do not run out.

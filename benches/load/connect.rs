@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::client::socket_from;
 use crate::measure::{CpuTimes, Histogram};
-use crate::wire::{self, Decoder, Target};
+use crate::target::Target;
+use crate::wire::{self, Decoder};
 
 #[derive(Args)]
 pub struct Options {

@@ -1,5 +1,5 @@
 //! Closed-loop echo: every connection keeps a fixed number of messages in flight, and a reply releases the next.
-//! Each reply is checked: kind, length, and a mark in its first and last byte that names its place in the order.
+//! Each reply is checked, as far as [`Messages`] tells; of compressed ones a sample is inflated.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -11,14 +11,17 @@ use mio::{Events, Interest, Poll, Token};
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::deflate::Sample;
 use crate::measure::{CpuTimes, Histogram};
-use crate::wire::{self, Decoder, Frame, Target};
+use crate::messages::Messages;
+use crate::stream::Stream;
+use crate::target::Reach;
+use crate::wire::{self, Decoder};
 
 #[derive(Args)]
 pub struct Options {
-    /// The echo path, with a numeric address
-    #[arg(long)]
-    url: Target,
+    #[command(flatten)]
+    reach: Reach,
     #[arg(long, default_value_t = 100)]
     connections: usize,
     /// Payload of a message, in bytes
@@ -31,7 +34,7 @@ pub struct Options {
     seconds: f64,
     #[arg(long, default_value_t = 1.0)]
     warmup: f64,
-    /// Binary messages instead of text
+    /// Binary messages instead of text; not with --deflate
     #[arg(long)]
     binary: bool,
     /// The server's process, to report its processor time
@@ -44,25 +47,32 @@ pub fn run(options: &Options) -> Result<Value> {
         options.size > 0 && options.in_flight > 0 && options.connections > 0,
         "nothing to send"
     );
-    let opcode = if options.binary {
-        wire::BINARY
-    } else {
-        wire::TEXT
-    };
-    let script = Script::new(opcode, options.size, options.in_flight);
+    let target = options.reach.target()?;
     let mut poll = Poll::new()?;
     let mut speakers = Vec::with_capacity(options.connections);
+    let mut agreement = None;
     for index in 0..options.connections {
-        let mut stream = Client::open(&options.url, index)?.into_stream()?;
+        let client = Client::open(&target, index)?;
+        ensure!(
+            index == 0 || client.agreement == agreement,
+            "the server agrees to other terms with each client"
+        );
+        agreement = client.agreement;
+        let sample = agreement.and_then(|agreement| Sample::of(agreement, index));
+        let (mut stream, decoder) = client.into_parts()?;
         poll.registry().register(
-            &mut stream,
+            &mut stream.socket,
             Token(index),
             Interest::READABLE | Interest::WRITABLE,
         )?;
-        speakers.push(Speaker::new(stream, options.in_flight));
+        speakers.push(Speaker::new(stream, decoder, sample, options.in_flight));
     }
+    let messages = match agreement {
+        Some(agreement) => Messages::compressed(options.size, options.in_flight, agreement)?,
+        None => Messages::marked(options.binary, options.size, options.in_flight),
+    };
     for speaker in &mut speakers {
-        speaker.release(options.in_flight, Instant::now(), &script)?;
+        speaker.release(options.in_flight, Instant::now(), &messages)?;
     }
 
     let mut events = Events::with_capacity(1024);
@@ -73,32 +83,40 @@ pub fn run(options: &Options) -> Result<Value> {
         &mut events,
         &mut speakers,
         &mut buffer,
-        &script,
+        &messages,
         Duration::from_secs_f64(options.warmup),
     )?;
     let cpu = CpuTimes::now(options.pid)?;
     let span = Duration::from_secs_f64(options.seconds);
-    let (round_trips, elapsed) = drive(
+    let (tally, elapsed) = drive(
         &mut poll,
         &mut events,
         &mut speakers,
         &mut buffer,
-        &script,
+        &messages,
         span,
     )?;
     let used = CpuTimes::now(options.pid)?.since(cpu, elapsed);
 
+    let count = tally.round_trips.total();
+    let samples = speakers
+        .iter()
+        .filter_map(|speaker| speaker.sample.as_ref());
+    let inflated: u64 = samples.map(|sample| sample.checked).sum();
     Ok(json!({
         "scenario": "echo",
         "connections": options.connections,
         "size": options.size,
         "in_flight": options.in_flight,
-        "messages": round_trips.total(),
-        "per_second": (round_trips.total() as f64 / elapsed.as_secs_f64()).round(),
-        "round_trip_us": round_trips.percentiles(),
+        "messages": count,
+        "sent_bytes": messages.mean_payload,
+        "reply_bytes": (tally.payload as f64 / count.max(1) as f64).round(),
+        "inflated": inflated,
+        "per_second": (count as f64 / elapsed.as_secs_f64()).round(),
+        "round_trip_us": tally.round_trips.percentiles(),
         "client_cpu": used.client_share(),
         "server_cpu": used.server_share(),
-        "server_us_per_message": used.server_us_per(round_trips.total()),
+        "server_us_per_message": used.server_us_per(count),
     }))
 }
 
@@ -108,10 +126,13 @@ fn drive(
     events: &mut Events,
     speakers: &mut [Speaker],
     buffer: &mut [u8],
-    script: &Script,
+    messages: &Messages,
     span: Duration,
-) -> Result<(Histogram, Duration)> {
-    let mut round_trips = Histogram::new();
+) -> Result<(Tally, Duration)> {
+    let mut tally = Tally {
+        round_trips: Histogram::new(),
+        payload: 0,
+    };
     let begin = Instant::now();
     let mut last_reply = begin;
     while begin.elapsed() < span {
@@ -121,12 +142,12 @@ fn drive(
         }
         for event in &*events {
             let speaker = &mut speakers[event.token().0];
-            if speaker.unsent > 0 && event.is_writable() {
-                speaker.write(script)?;
+            if event.is_writable() && speaker.wants_to_write() {
+                speaker.write(messages)?;
             }
             if event.is_readable() || event.is_read_closed() {
                 last_reply =
-                    speaker.converse(buffer, script, &mut round_trips, event.is_read_closed())?;
+                    speaker.converse(buffer, messages, &mut tally, event.is_read_closed())?;
             }
         }
         ensure!(
@@ -134,53 +155,26 @@ fn drive(
             "the server has not answered for 10 s"
         );
     }
-    Ok((round_trips, begin.elapsed()))
+    Ok((tally, begin.elapsed()))
 }
 
-/// The frames of one round of marks, back to back, so that any batch is one slice of it.
-struct Script {
-    bytes: Vec<u8>,
-    frame_length: usize,
-    marks: usize,
-    opcode: u8,
-    size: usize,
-}
-
-impl Script {
-    fn new(opcode: u8, size: usize, in_flight: usize) -> Script {
-        // Four marks at least, so that a lost or doubled reply shows with one message in flight too.
-        let marks = in_flight.max(4);
-        let mut bytes = Vec::new();
-        for index in 0..marks + in_flight - 1 {
-            let mut payload = vec![b'x'; size];
-            payload[0] = mark(index % marks);
-            payload[size - 1] = mark(index % marks);
-            wire::push_frame(&mut bytes, opcode, &payload);
-        }
-        let frame_length = bytes.len() / (marks + in_flight - 1);
-        Script {
-            bytes,
-            frame_length,
-            marks,
-            opcode,
-            size,
-        }
-    }
-}
-
-fn mark(index: usize) -> u8 {
-    b'A' + (index % 26) as u8
+/// What has come back.
+struct Tally {
+    round_trips: Histogram,
+    /// Bytes of all payloads, as they came.
+    payload: u64,
 }
 
 struct Speaker {
-    stream: TcpStream,
+    stream: Stream<TcpStream>,
     decoder: Decoder,
-    /// The mark of the frame to write next, and how much of it is already written.
+    sample: Option<Sample>,
+    /// The number of the frame to write next, and how much of it is already written.
     next: usize,
     offset: usize,
     /// Frames released and not completely written.
     unsent: usize,
-    /// The mark that the next reply must bear.
+    /// The number of the message that the next reply must repeat.
     expected: usize,
     /// When each message in flight was released: a ring over the last `in_flight` messages.
     released: Box<[Instant]>,
@@ -189,12 +183,17 @@ struct Speaker {
 }
 
 impl Speaker {
-    fn new(stream: TcpStream, in_flight: usize) -> Speaker {
+    fn new(
+        stream: Stream<TcpStream>,
+        decoder: Decoder,
+        sample: Option<Sample>,
+        in_flight: usize,
+    ) -> Speaker {
         let released = vec![Instant::now(); in_flight].into_boxed_slice();
-        let decoder = Decoder::default();
         Speaker {
             stream,
             decoder,
+            sample,
             next: 0,
             offset: 0,
             unsent: 0,
@@ -209,8 +208,8 @@ impl Speaker {
     fn converse(
         &mut self,
         buffer: &mut [u8],
-        script: &Script,
-        round_trips: &mut Histogram,
+        messages: &Messages,
+        tally: &mut Tally,
         to_the_end: bool,
     ) -> Result<Instant> {
         let mut now = Instant::now();
@@ -222,10 +221,9 @@ impl Speaker {
                 Err(error) => return Err(error.into()),
             };
             now = Instant::now();
-            let answered = self.check(&buffer[..count], script, now, round_trips)?;
-            self.release(answered, now, script)?;
-            // A short read has emptied the socket; what comes later raises a new event.
-            if count < buffer.len() && !to_the_end {
+            let answered = self.check(&buffer[..count], messages, now, tally)?;
+            self.release(answered, now, messages)?;
+            if self.stream.is_drained() && !to_the_end {
                 return Ok(now);
             }
         }
@@ -235,12 +233,13 @@ impl Speaker {
     fn check(
         &mut self,
         bytes: &[u8],
-        script: &Script,
+        messages: &Messages,
         now: Instant,
-        round_trips: &mut Histogram,
+        tally: &mut Tally,
     ) -> Result<usize> {
         let Speaker {
             decoder,
+            sample,
             expected,
             released,
             oldest,
@@ -252,24 +251,26 @@ impl Speaker {
         let mut pongs = Vec::new();
         decoder.feed(bytes, |frame| {
             if frame.opcode == wire::PING {
-                wire::push_frame(&mut pongs, wire::PONG, frame.short);
+                wire::push_frame(&mut pongs, wire::PONG, frame.payload);
                 return;
             }
-            let mark = mark(*expected);
-            if frame.opcode != script.opcode
-                || frame.length != script.size
-                || frame.first != mark
-                || frame.last != mark
-            {
-                wrong.get_or_insert_with(|| describe(&frame, mark));
+            let checked = messages.check(*expected, &frame).and_then(|()| {
+                let sample = sample.as_mut();
+                sample.map_or(Ok(()), |sample| {
+                    sample.check(frame.payload, messages.text(*expected))
+                })
+            });
+            if let Err(error) = checked {
+                wrong.get_or_insert(error);
             }
-            round_trips.record(now - released[*oldest]);
+            tally.round_trips.record(now - released[*oldest]);
+            tally.payload += frame.length as u64;
             advance(oldest, released.len());
-            advance(expected, script.marks);
+            advance(expected, messages.len());
             answered += 1;
         })?;
         if let Some(wrong) = wrong {
-            bail!(wrong);
+            return Err(wrong);
         }
         ensure!(answered <= released.len(), "more replies than messages");
         if !pongs.is_empty() {
@@ -280,30 +281,36 @@ impl Speaker {
         Ok(answered)
     }
 
-    fn release(&mut self, count: usize, now: Instant, script: &Script) -> Result<()> {
+    fn release(&mut self, count: usize, now: Instant, messages: &Messages) -> Result<()> {
         for _ in 0..count {
             self.released[self.newest] = now;
             advance(&mut self.newest, self.released.len());
         }
         self.unsent += count;
-        self.write(script)
+        self.write(messages)
     }
 
-    fn write(&mut self, script: &Script) -> Result<()> {
-        while self.unsent > 0 {
-            let begin = self.next * script.frame_length;
-            let batch =
-                &script.bytes[begin + self.offset..begin + self.unsent * script.frame_length];
-            let count = match self.stream.write(batch) {
-                Ok(count) => count,
+    fn wants_to_write(&self) -> bool {
+        self.unsent > 0 || self.stream.has_backlog()
+    }
+
+    fn write(&mut self, messages: &Messages) -> Result<()> {
+        while self.wants_to_write() {
+            let batch = &messages.frames(self.next, self.unsent)[self.offset..];
+            let written = match batch {
+                [] => self.stream.flush().map(|()| 0),
+                batch => self.stream.write(batch),
+            };
+            match written {
+                Ok(count) => self.offset += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
-            };
-            let written = self.offset + count;
-            let frames = written / script.frame_length;
-            self.offset = written % script.frame_length;
-            self.unsent -= frames;
-            self.next = (self.next + frames) % script.marks;
+            }
+            while self.unsent > 0 && self.offset >= messages.frames(self.next, 1).len() {
+                self.offset -= messages.frames(self.next, 1).len();
+                self.unsent -= 1;
+                advance(&mut self.next, messages.len());
+            }
         }
         Ok(())
     }
@@ -311,20 +318,4 @@ impl Speaker {
 
 fn advance(index: &mut usize, length: usize) {
     *index = if *index + 1 == length { 0 } else { *index + 1 };
-}
-
-fn describe(frame: &Frame, mark: u8) -> String {
-    let Frame {
-        opcode,
-        length,
-        first,
-        last,
-        ..
-    } = frame;
-    if *opcode == wire::CLOSE {
-        return format!("the server closed with {}", frame.close_code());
-    }
-    format!(
-        "a wrong reply: opcode {opcode}, {length} bytes, from {first:#x} to {last:#x}, expected mark {mark:#x}"
-    )
 }

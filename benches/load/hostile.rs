@@ -16,7 +16,7 @@ use crate::fleet::Fleet;
 use crate::latency::round_trips;
 use crate::measure::Histogram;
 use crate::scripts;
-use crate::wire::Target;
+use crate::target::Target;
 
 #[derive(Args)]
 pub struct Options {

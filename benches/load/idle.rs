@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 
 use crate::fleet::Fleet;
 use crate::measure::private_memory;
-use crate::wire::Target;
+use crate::records;
+use crate::target::Reach;
 
 #[derive(Args)]
 pub struct Options {
-    #[arg(long)]
-    url: Target,
+    #[command(flatten)]
+    reach: Reach,
     /// The server's process
     #[arg(long)]
     pid: u32,
@@ -31,15 +32,22 @@ const WARM_UP: usize = 64;
 
 pub fn run(options: &Options) -> Result<Value> {
     let settle = Duration::from_secs_f64(options.settle);
-    Fleet::open(&options.url, WARM_UP)?.speak_once("warm")?;
+    let target = options.reach.target()?;
+    // Long enough to be compressed in both directions, where that is asked for.
+    let message = if target.offers_deflate {
+        records::text(0, 1024)
+    } else {
+        "hello".to_owned()
+    };
+    Fleet::open(&target, WARM_UP)?.speak_once(&message)?;
     thread::sleep(settle);
     let before = private_memory(options.pid)?;
 
-    let mut fleet = Fleet::open(&options.url, options.connections)?;
+    let mut fleet = Fleet::open(&target, options.connections)?;
     fleet.rest(settle)?;
     let opened = private_memory(options.pid)?;
 
-    fleet.speak_once("hello")?;
+    fleet.speak_once(&message)?;
     fleet.rest(settle)?;
     let spoken = private_memory(options.pid)?;
 

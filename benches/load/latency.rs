@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::client::{Client, Received};
 use crate::fleet::Fleet;
 use crate::measure::Histogram;
-use crate::wire::{self, Target};
+use crate::target::Target;
+use crate::wire;
 
 #[derive(Args)]
 pub struct Options {

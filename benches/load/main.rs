@@ -4,17 +4,24 @@
 //! masked once, replies are checked in the read buffer, and a connection costs one read and one write a batch.
 //! `benches/run.py` starts it beside each server; every scenario ends by itself.
 
+mod bombs;
 mod client;
 mod connect;
+mod deflate;
 mod echo;
 mod fleet;
 mod hostile;
 mod idle;
 mod latency;
 mod measure;
+mod messages;
 mod provoke;
+mod records;
 mod reload;
+mod stalled;
 mod startup;
+mod stream;
+mod target;
 mod wire;
 
 #[path = "../../tests/hostile/scripts.rs"]
@@ -48,6 +55,10 @@ enum Scenario {
     Hostile(hostile::Options),
     /// Clients of hostile scripts, and nothing measured
     Provoke(provoke::Options),
+    /// Opening handshakes beside thousands of clients that are slow or silent
+    Stalled(stalled::Options),
+    /// Memory that hostile messages make the server take, and how they end
+    Bombs(bombs::Options),
     /// Time from saving a handler to the first reply of the new code
     Reload(reload::Options),
     /// Time from the start of the server to its ready line
@@ -67,6 +78,8 @@ fn main() -> Result<()> {
         Scenario::Latency(options) => latency::run(&options)?,
         Scenario::Hostile(options) => hostile::run(&options)?,
         Scenario::Provoke(options) => provoke::run(&options)?,
+        Scenario::Stalled(options) => stalled::run(&options)?,
+        Scenario::Bombs(options) => bombs::run(&options)?,
         Scenario::Reload(options) => reload::run(&options)?,
         Scenario::Startup(options) => startup::run(&options)?,
     };

@@ -170,3 +170,30 @@ pub fn private_memory(pid: u32) -> Result<u64> {
         .sum();
     Ok(kib * 1024)
 }
+
+/// Resident memory of a process, in bytes.
+pub fn resident_memory(pid: u32) -> Result<u64> {
+    status(pid, "VmRSS:")
+}
+
+/// The most that it ever was, or since `reset_peak_memory`.
+pub fn peak_memory(pid: u32) -> Result<u64> {
+    status(pid, "VmHWM:")
+}
+
+/// Forgets the peak so far.
+pub fn reset_peak_memory(pid: u32) -> Result<()> {
+    // 5 does only this; proc_pid_clear_refs(5).
+    let path = format!("/proc/{pid}/clear_refs");
+    fs::write(&path, "5").with_context(|| format!("cannot write {path}"))
+}
+
+fn status(pid: u32, name: &str) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.split_whitespace().next())
+        .with_context(|| format!("no {name} in {path}: the process has ended"))?;
+    Ok(kib.parse::<u64>()? * 1024)
+}

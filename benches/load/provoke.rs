@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use crate::client::socket_from;
 use crate::scripts::{self, Ends, Script};
-use crate::wire::{self, Decoder, Target};
+use crate::target::Target;
+use crate::wire::{self, Decoder};
 
 #[derive(Args)]
 pub struct Options {
@@ -127,13 +128,13 @@ fn follow(stream: &mut TcpStream, ends: Ends, until: Instant) -> Option<String> 
         let fed = decoder
             .get_or_insert_default()
             .feed(bytes, |frame| match frame.opcode {
-                wire::PING => wire::push_frame(&mut answers, wire::PONG, frame.short),
+                wire::PING => wire::push_frame(&mut answers, wire::PONG, frame.payload),
                 wire::PONG => {}
                 wire::CLOSE => closed = Some(frame.close_code()),
                 _ => {
                     replies += 1;
                     let is_honest =
-                        frame.short == b"go" || matches!(ends, Ends::Reply | Ends::Somehow);
+                        frame.payload == b"go" || matches!(ends, Ends::Reply | Ends::Somehow);
                     if matches!(ends, Ends::Within(most) if replies < most) {
                         wire::push_frame(&mut answers, wire::TEXT, b"go");
                     } else if is_honest && replies == 1 {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, Received};
 use crate::fleet::Fleet;
 use crate::measure::spread;
-use crate::wire::Target;
+use crate::target::Target;
 
 #[derive(Args)]
 pub struct Options {

@@ -1,79 +1,25 @@
-//! WebSocket bytes as a client writes and reads them: a target's address in, handshake and masked frames out; the
-//! server's bytes in, whole frames out. Nothing here touches a socket.
+//! WebSocket bytes as a client writes and reads them: payloads in, masked frames out; the server's bytes in, whole
+//! messages out. Nothing here touches a socket.
 
-use std::fmt::{self, Display, Formatter};
-use std::net::SocketAddr;
-use std::str::FromStr;
+use anyhow::{Context, Result, bail, ensure};
 
-use anyhow::{Context, Error, Result, bail, ensure};
-
-const CONTINUATION: u8 = 0;
+pub const CONTINUATION: u8 = 0;
 pub const TEXT: u8 = 1;
 pub const BINARY: u8 = 2;
 pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
+/// Added to the opcode of a message's last frame, and to that of a compressed message's first.
+pub const FIN: u8 = 0x80;
+pub const RSV1: u8 = 0x40;
+
 /// One key for all frames: servers unmask with any key alike, and frames can be built before the run.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// The key of RFC 6455, section 1.3, and the answer that section gives for it.
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-
-/// A `ws://ADDRESS:PORT/PATH` URL. The address is numeric, because no benchmark wants a resolver in its way.
-#[derive(Clone)]
-pub struct Target {
-    pub address: SocketAddr,
-    path: String,
-}
-
-impl Target {
-    pub fn with_path(&self, path: &str) -> Target {
-        Target {
-            address: self.address,
-            path: path.to_owned(),
-        }
-    }
-
-    pub fn request(&self) -> Vec<u8> {
-        let Target { address, path } = self;
-        format!(
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\nOrigin: http://{address}\r\n\r\n"
-        )
-        .into_bytes()
-    }
-}
-
-impl Display for Target {
-    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        write!(out, "ws://{}{}", self.address, self.path)
-    }
-}
-
-impl FromStr for Target {
-    type Err = Error;
-
-    fn from_str(url: &str) -> Result<Target> {
-        let rest = url
-            .strip_prefix("ws://")
-            .with_context(|| format!("{url}: only ws:// URLs"))?;
-        let slash = rest.find('/').unwrap_or(rest.len());
-        let (address, path) = rest.split_at(slash);
-        let address = address
-            .parse()
-            .with_context(|| format!("{url}: needs a numeric address and a port"))?;
-        Ok(Target {
-            address,
-            path: if path.is_empty() {
-                "/".to_owned()
-            } else {
-                path.to_owned()
-            },
-        })
-    }
-}
 
 /// The length of the response head at the start of `bytes`, once it is complete and agrees to the upgrade.
 pub fn accepted_head(bytes: &[u8]) -> Result<Option<usize>> {
@@ -99,19 +45,29 @@ pub fn accepted_head(bytes: &[u8]) -> Result<Option<usize>> {
 
 /// Appends one final, masked frame.
 pub fn push_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
-    out.push(0x80 | opcode);
-    match payload.len() {
-        length @ 0..126 => out.push(0x80 | length as u8),
-        length @ 126..65_536 => {
+    push_head(out, FIN | opcode, payload.len());
+    push_payload(out, payload);
+}
+
+/// Appends the header of a masked frame, whatever it says.
+pub fn push_head(out: &mut Vec<u8>, first: u8, length: usize) {
+    out.push(first);
+    match length {
+        0..126 => out.push(0x80 | length as u8),
+        126..65_536 => {
             out.push(0x80 | 126);
             out.extend((length as u16).to_be_bytes());
         }
-        length => {
+        _ => {
             out.push(0x80 | 127);
             out.extend((length as u64).to_be_bytes());
         }
     }
     out.extend(MASK);
+}
+
+/// Appends the masked payload that a header announces.
+pub fn push_payload(out: &mut Vec<u8>, payload: &[u8]) {
     out.extend(
         payload
             .iter()
@@ -121,28 +77,31 @@ pub fn push_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
 }
 
 /// A whole message or control frame from the server. Only one that came in a single short frame carries its payload:
-/// of a longer one the ends are enough to check it.
+/// of a longer one the ends are enough to check it. A decoder of compressed messages has all payloads.
 pub struct Frame<'a> {
     pub opcode: u8,
+    pub is_compressed: bool,
     pub length: usize,
     pub first: u8,
     pub last: u8,
-    pub short: &'a [u8],
+    pub payload: &'a [u8],
 }
 
 impl Frame<'_> {
     /// The code of a Close frame, 1005 where it has none.
     pub fn close_code(&self) -> u16 {
-        match self.short {
+        match self.payload {
             [high, low, ..] => u16::from_be_bytes([*high, *low]),
             _ => 1005,
         }
     }
 }
 
-/// Cuts the server's byte stream into messages without storing their payloads.
+/// Cuts the server's byte stream into messages, without storing their payloads unless they may be compressed.
 #[derive(Default)]
 pub struct Decoder {
+    /// The payload of a message so far, if messages may be compressed.
+    payload: Option<Vec<u8>>,
     /// A header, or a short frame, that one read has cut.
     partial: Vec<u8>,
     long: Option<LongFrame>,
@@ -160,11 +119,13 @@ struct LongFrame {
 #[derive(Clone, Copy)]
 struct Head {
     last_of_message: bool,
+    is_compressed: bool,
     opcode: u8,
     length: usize,
 }
 
 struct Fragments {
+    is_compressed: bool,
     opcode: u8,
     length: usize,
     first: u8,
@@ -172,10 +133,20 @@ struct Fragments {
 }
 
 impl Decoder {
+    pub fn new(may_be_compressed: bool) -> Decoder {
+        Decoder {
+            payload: may_be_compressed.then(Vec::new),
+            ..Decoder::default()
+        }
+    }
+
     pub fn feed(&mut self, mut bytes: &[u8], mut on_frame: impl FnMut(Frame)) -> Result<()> {
         while !bytes.is_empty() {
             if let Some(long) = &mut self.long {
                 let first = *long.first.get_or_insert(bytes[0]);
+                if let Some(payload) = &mut self.payload {
+                    payload.extend(&bytes[..long.missing.min(bytes.len())]);
+                }
                 if bytes.len() < long.missing {
                     long.missing -= bytes.len();
                     return Ok(());
@@ -206,9 +177,13 @@ impl Decoder {
     /// Takes exactly the bytes that `wanted` asked for.
     fn start(&mut self, bytes: &[u8], on_frame: &mut impl FnMut(Frame)) -> Result<()> {
         let opcode = bytes[0] & 0x0f;
-        let last_of_message = bytes[0] & 0x80 != 0;
+        let last_of_message = bytes[0] & FIN != 0;
+        let is_compressed = bytes[0] & RSV1 != 0;
+        let starts_message = matches!(opcode, TEXT | BINARY);
         ensure!(
-            bytes[0] & 0x70 == 0 && bytes[1] & 0x80 == 0,
+            bytes[0] & 0x30 == 0
+                && bytes[1] & 0x80 == 0
+                && (!is_compressed || self.payload.is_some() && starts_message),
             "an unexpected frame header: {:02x?}",
             &bytes[..2]
         );
@@ -221,9 +196,13 @@ impl Decoder {
                 let last = short.last().copied().unwrap_or_default();
                 let head = Head {
                     last_of_message,
+                    is_compressed,
                     opcode,
                     length: short.len(),
                 };
+                if let (Some(payload), CONTINUATION..=BINARY) = (&mut self.payload, opcode) {
+                    payload.extend(short);
+                }
                 return self.finish(head, first, last, short, on_frame);
             }
         };
@@ -231,6 +210,7 @@ impl Decoder {
         self.long = Some(LongFrame {
             head: Head {
                 last_of_message,
+                is_compressed,
                 opcode,
                 length,
             },
@@ -250,6 +230,7 @@ impl Decoder {
     ) -> Result<()> {
         let Head {
             last_of_message,
+            is_compressed,
             opcode,
             length,
         } = head;
@@ -266,28 +247,43 @@ impl Decoder {
                 if last_of_message {
                     on_frame(Frame {
                         opcode: message.opcode,
+                        is_compressed: message.is_compressed,
                         length: message.length,
                         first: message.first,
                         last: message.last,
-                        short: &[],
+                        payload: self.payload.as_deref().unwrap_or_default(),
                     });
                     self.fragments = None;
+                    self.payload.as_mut().map(Vec::clear);
                 }
             }
             (None, TEXT | BINARY) if !last_of_message => {
                 self.fragments = Some(Fragments {
+                    is_compressed,
                     opcode,
                     length,
                     first,
                     last,
                 });
             }
-            (None, TEXT | BINARY) | (_, CLOSE | PING | PONG) => on_frame(Frame {
+            (None, TEXT | BINARY) => {
+                on_frame(Frame {
+                    opcode,
+                    is_compressed,
+                    length,
+                    first,
+                    last,
+                    payload: self.payload.as_deref().unwrap_or(short),
+                });
+                self.payload.as_mut().map(Vec::clear);
+            }
+            (_, CLOSE | PING | PONG) => on_frame(Frame {
                 opcode,
+                is_compressed,
                 length,
                 first,
                 last,
-                short,
+                payload: short,
             }),
             _ => bail!("opcode {opcode} out of place"),
         }

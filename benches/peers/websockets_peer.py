@@ -1,6 +1,7 @@
-"""An echo server on Python's `websockets`: python websockets_peer.py PORT"""
+"""An echo server on Python's `websockets`: python websockets_peer.py PORT [deflate | tls KEY CERTIFICATE]"""
 
 import asyncio
+import ssl
 import sys
 
 from websockets.asyncio.server import serve
@@ -16,8 +17,12 @@ async def echo(connection):
 
 
 async def main():
-    port = int(sys.argv[1])
-    async with serve(echo, "127.0.0.1", port, compression=None) as server:
+    port, variant, *files = [*sys.argv[1:], "plain"][:4]
+    settings = {"compression": "deflate" if variant == "deflate" else None}
+    if variant == "tls":
+        settings["ssl"] = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        settings["ssl"].load_cert_chain(files[1], files[0])
+    async with serve(echo, "127.0.0.1", int(port), **settings) as server:
         print(f"listening on 127.0.0.1:{port}", flush=True)
         await server.serve_forever()
 
