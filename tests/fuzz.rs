@@ -131,7 +131,7 @@ macro_rules! targets {
     };
 }
 
-targets! { close configuration connection frame handshake message path request_head script }
+targets! { close configuration connection extension frame handshake inflate message origin path request_head script }
 
 /// SplitMix64.
 struct Random(u64);

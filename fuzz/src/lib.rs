@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod connection;
+pub mod deflate;
 pub mod frames;
 pub mod generate;
 pub mod http;
@@ -19,9 +20,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("close", frames::close),
     ("configuration", config::configuration),
     ("connection", connection::connection),
+    ("extension", deflate::extension),
     ("frame", frames::frame),
     ("handshake", http::handshake),
+    ("inflate", deflate::inflate),
     ("message", frames::message),
+    ("origin", http::origin),
     ("path", http::path),
     ("request_head", http::request_head),
     ("script", script),
