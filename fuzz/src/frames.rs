@@ -96,7 +96,8 @@ pub fn message(bytes: &[u8]) {
     assert_eq!(heard, model::hear(bytes, &BOUNDS));
 }
 
-fn of(incoming: Incoming<'_>) -> Heard {
+/// An event as the model has it.
+pub fn of(incoming: Incoming<'_>) -> Heard {
     match incoming {
         Incoming::Message(Message::Text(text)) => Heard::Text(text.as_bytes().to_vec()),
         Incoming::Message(Message::Binary(data)) => Heard::Binary(data.to_vec()),

@@ -1,6 +1,7 @@
 //! Request heads, header values and paths: bytes that come before anything is known about their sender.
 
 use wsh_server::config::limits::HEAD;
+use wsh_server::config::{Authority, HostPattern, Origin, OriginPattern, Site};
 use wsh_server::handlers::{Route, SUFFIX, decode_path};
 use wsh_server::http::head::{self, Head};
 use wsh_server::websocket::handshake::{
@@ -189,5 +190,32 @@ pub fn path(bytes: &[u8]) {
             assert_eq!(literal, shown);
         }
         let _ = route.matches(&text);
+    }
+}
+
+/// What says where a request comes from and goes to, and the patterns of who is let in.
+pub fn origin(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (origin, host) = text.split_once('\n').unwrap_or((&text, &text));
+    let authority = host.parse::<Authority>();
+    if let Ok(authority) = &authority {
+        assert!(!host.contains(['/', '@', ' ', ',', '\r', '\0']), "{host:?}");
+        if let Ok(pattern) = host.parse::<HostPattern>() {
+            assert!(pattern.has(authority), "{host:?} is itself");
+        }
+    }
+    if let Ok(origin) = origin.parse::<Origin>() {
+        let any = "*".parse::<OriginPattern>().expect("a pattern");
+        assert!(any.has(&origin, None));
+        let own = authority.ok().map(|own| Site::of_request(&own, false));
+        let same = "same".parse::<OriginPattern>().expect("a pattern");
+        if same.has(&origin, own.as_ref()) {
+            assert!(own.is_some(), "same as nothing");
+        }
+    }
+    if let Ok(pattern) = origin.parse::<OriginPattern>()
+        && let Ok(parsed) = origin.parse::<Origin>()
+    {
+        assert!(pattern.has(&parsed, None), "{origin:?} is itself");
     }
 }

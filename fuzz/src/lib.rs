@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod connection;
+pub mod deflate;
 pub mod entrance;
 pub mod frames;
 pub mod generate;
@@ -21,9 +22,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("configuration", config::configuration),
     ("connection", connection::connection),
     ("entrance", entrance::entrance),
+    ("extension", deflate::extension),
     ("frame", frames::frame),
     ("handshake", http::handshake),
+    ("inflate", deflate::inflate),
     ("message", frames::message),
+    ("origin", http::origin),
     ("path", http::path),
     ("proxy_header", entrance::proxy_header),
     ("request_head", http::request_head),

@@ -90,10 +90,10 @@ pub fn hear(mut bytes: &[u8], limits: &Limits) -> Vec<Heard> {
             let too_tiny = open.as_ref().is_some_and(|(_, data, count)| {
                 *count > limits.fragments as usize && data.len() < count * limits.mean_fragment
             });
-            let code = if header.length > (limits.message - held) as u64 {
-                Some(1009)
+            let code = if too_tiny {
+                Some(1008)
             } else {
-                too_tiny.then_some(1008)
+                (header.length > (limits.message - held) as u64).then_some(1009)
             };
             if let Some(code) = code {
                 heard.push(Heard::Violation(code));

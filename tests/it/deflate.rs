@@ -15,17 +15,6 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// `Hello`, RFC 7692 section 7.2.3.1.
 const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 
-#[test]
-fn every_row_is_tested() {
-    let source = include_str!("deflate.rs");
-    for number in 1..=9 {
-        assert!(
-            source.contains(&format!("fn d{number:02}_")),
-            "D{number:02}"
-        );
-    }
-}
-
 fn echo() -> Builder {
     Server::builder().files(&[("echo_wsh.rhai", ECHO)])
 }

@@ -3,12 +3,21 @@
 
 mod support;
 
+// Shared with `examples/conformance.rs`, which runs them against any server.
+use support::{frame, request};
+#[path = "../conformance/cases.rs"]
+mod conformance_cases;
+#[path = "../conformance/run.rs"]
+mod conformance_run;
+use conformance_cases as cases;
+
 mod capabilities;
 mod catalogue;
 mod cli;
 mod close;
 mod commands;
 mod config;
+mod conformance;
 mod deflate;
 mod echo;
 mod examples;

@@ -31,17 +31,6 @@ const HANDLERS: &[(&str, &str)] = &[
     ("www/index.html", PAGE),
 ];
 
-#[test]
-fn every_row_is_tested() {
-    let source = include_str!("origins.rs");
-    for number in 1..=9 {
-        assert!(
-            source.contains(&format!("async fn o{number:02}_")),
-            "O{number:02} has no test"
-        );
-    }
-}
-
 /// Handlers and a page.
 fn builder() -> Builder {
     let builder = Server::builder().files(HANDLERS);

@@ -9,11 +9,11 @@
 pub mod browser;
 mod cases;
 mod client;
-mod frame;
+pub mod frame;
 mod probe;
 pub mod proxy;
 mod raw;
-mod request;
+pub mod request;
 mod server;
 mod spawned;
 mod tls;
