@@ -25,6 +25,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Cases at a time: most of their time is waiting for an end that does not come.
 const AT_ONCE: usize = 16;
 
+/// How many cases a row has, and those that did not end as they should.
+#[derive(Default)]
+struct Row<'r> {
+    count: usize,
+    wrong: Vec<(&'r cases::Case, &'r run::Got)>,
+}
+
 fn main() -> ExitCode {
     let mut target = None;
     let mut path = "/echo".to_owned();
@@ -63,33 +70,35 @@ fn main() -> ExitCode {
         }
     });
     let results = results.into_inner().expect("no panic");
-    let mut rows: BTreeMap<&str, (usize, Vec<(String, &run::Got)>)> = BTreeMap::new();
+    let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
     for (case, got) in &results {
-        let (count, wrong) = rows.entry(case.row).or_default();
-        *count += 1;
+        let row = rows.entry(case.row).or_default();
+        row.count += 1;
         if !got.fits(&case.wanted) {
-            wrong.push((format!("{}: {:?} wanted", case.name, case.wanted), got));
+            row.wrong.push((case, got));
         }
     }
     let mut failed = 0;
-    for (row, (count, wrong)) in &rows {
+    for (id, Row { count, wrong }) in &rows {
         failed += wrong.len();
-        let others: BTreeMap<_, usize> =
-            wrong.iter().fold(BTreeMap::new(), |mut others, (_, got)| {
-                *others.entry(got.shortly()).or_default() += 1;
-                others
-            });
+        let mut others = BTreeMap::new();
+        for (_, got) in wrong {
+            *others.entry(got.shortly()).or_insert(0) += 1;
+        }
         let others: Vec<_> = others
             .iter()
             .map(|(got, count)| format!("{got} ×{count}"))
             .collect();
         println!(
-            "{row}  {} of {count}  {}",
+            "{id}  {} of {count}  {}",
             count - wrong.len(),
             others.join(", ")
         );
-        for (line, got) in wrong.iter().filter(|_| verbose) {
-            println!("      {line:.200}: {got:?}");
+        for (case, got) in wrong.iter().filter(|_| verbose) {
+            println!(
+                "      {:.60}: {:?} wanted, {got:?} got",
+                case.name, case.wanted
+            );
         }
     }
     println!(

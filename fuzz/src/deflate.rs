@@ -50,7 +50,11 @@ pub fn inflate(bytes: &[u8]) {
     let pool = Pool::default();
     let whole = inflated(&pool, &[bytes]);
     let cut = inflated(&pool, &pieces.of(bytes));
-    assert_eq!(whole, cut, "at once and in pieces");
+    match (&whole, &cut) {
+        // What is broken shortly after it is too long may be found to be either.
+        (Err(_), Err(_)) => {}
+        _ => assert_eq!(whole, cut, "at once and in pieces"),
+    }
     if let Ok(message) = whole {
         assert!(message.len() <= LIMIT);
         let mut compressor = pool.compressor(&terms());
@@ -62,12 +66,17 @@ pub fn inflate(bytes: &[u8]) {
             "it comes back"
         );
     }
-    let one = heard(bytes, &mut scheduled(&[]).0);
-    assert_eq!(
+    let violated = |heard: &mut Vec<Heard>| {
+        heard
+            .pop_if(|last| matches!(last, Heard::Violation(1007 | 1009)))
+            .is_some()
+    };
+    let (mut one, mut cut) = (
+        heard(bytes, &mut scheduled(&[]).0),
         heard(bytes, &mut pieces),
-        one,
-        "frames at once and in pieces"
     );
+    assert_eq!(violated(&mut one), violated(&mut cut), "{one:?}, {cut:?}");
+    assert_eq!(one, cut, "frames at once and in pieces");
 }
 
 fn inflated(pool: &Pool, pieces: &[&[u8]]) -> Result<Vec<u8>, Violation> {

@@ -201,7 +201,7 @@ pub fn origin(bytes: &[u8]) {
     if let Ok(authority) = &authority {
         assert!(!host.contains(['/', '@', ' ', ',', '\r', '\0']), "{host:?}");
         if let Ok(pattern) = host.parse::<HostPattern>() {
-            assert!(pattern.has(authority), "{host:?} is itself");
+            assert!(pattern.has(authority, 80), "{host:?} is itself");
         }
     }
     if let Ok(origin) = origin.parse::<Origin>() {

@@ -1,4 +1,4 @@
-//! The cases that `cargo run --example conformance` has for any server, against this one; and independent clients.
+//! The cases that `cargo run --example conformance` has for any server, against this one.
 
 use std::sync::Arc;
 
@@ -22,11 +22,8 @@ async fn every_case_for_any_server() {
             let _place = room.acquire().await;
             let visit = move || {
                 let got = run(&address, "/echo", &case);
-                assert!(
-                    got.fits(&case.wanted),
-                    "{:?} wanted, {got:?} got",
-                    case.wanted
-                );
+                let (wanted, shortly) = (&case.wanted, got.shortly());
+                assert!(got.fits(wanted), "{wanted:?} wanted, {shortly}: {got:?}");
             };
             if let Err(error) = tokio::task::spawn_blocking(visit).await {
                 std::panic::resume_unwind(error.into_panic());

@@ -35,6 +35,7 @@ mod oracle;
 mod origins;
 mod packages;
 mod page;
+mod peers;
 mod porting;
 mod process;
 mod proxies;
