@@ -1,6 +1,8 @@
 //! Who may connect: attacks that a browser can be made to carry out, row by row of table 1.6 of the robustness study, in bytes
 //! and in a real browser; and users with passwords.
 
+use std::time::Instant;
+
 use super::support::browser::Page;
 use super::support::{Builder, ECHO, Raw, Request, Server, every_case};
 
@@ -455,6 +457,7 @@ async fn o09_a_query_is_not_logged() {
 #[tokio::test]
 async fn a_flood_of_refusals_is_counted() {
     let mut server = builder().workers(1).start().await;
+    let begin = Instant::now();
     for _ in 0..200 {
         let mut raw = Raw::connect(&server).await;
         raw.send(Request::get("/").set("Host", "attacker.example").bytes())
@@ -464,7 +467,10 @@ async fn a_flood_of_refusals_is_counted() {
     let line = server.log(["refusal=\"host\"", "more="]).await;
     assert!(line.contains("refused"), "{line}");
     server.stop().await;
-    assert!(server.count("refusal=\"host\"") < 20, "{}", server.logged());
+    // However long it took: the machine may be busy.
+    let seconds = begin.elapsed().as_secs() as usize;
+    let lines = server.count("refusal=\"host\"");
+    assert!(lines <= seconds + 2, "{}", server.logged());
 }
 
 #[tokio::test]
