@@ -401,3 +401,79 @@ fn take<'b>(input: &mut &'b mut [u8], length: usize) -> &'b mut [u8] {
     *input = rest;
     front
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Deflate, limits};
+    use crate::websocket::frame::Raw;
+
+    /// `Hello`, RFC 7692 section 7.2.3.1, and a reference to five bytes before it.
+    const HELLO: &[u8] = &[0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
+    const AGAIN: &[u8] = &[0xF2, 0x00, 0x11, 0x00, 0x00];
+
+    fn frame(fin: bool, rsv1: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
+        let raw = Raw {
+            fin,
+            rsv: [rsv1, false, false],
+            opcode,
+            mask: Some([1, 2, 3, 4]),
+            length: None,
+            form: None,
+            payload: payload.to_vec(),
+        };
+        raw.encode()
+    }
+
+    /// What these pieces amount to, up to the first violation.
+    fn decode(pieces: &[&[u8]], terms: &Terms) -> (Vec<String>, Option<Violation>) {
+        let mut decoder = Decoder::inflating(terms, Rc::default());
+        let mut seen = Vec::new();
+        for piece in pieces {
+            let mut bytes = piece.to_vec();
+            let mut input = &mut bytes[..];
+            loop {
+                match decoder.next(&mut input, &limits::WEBSOCKET) {
+                    Ok(Some(incoming)) => seen.push(format!("{incoming:?}")),
+                    Ok(None) if input.is_empty() => break,
+                    Ok(None) => decoder.refresh(),
+                    Err(violation) => return (seen, Some(violation)),
+                }
+            }
+        }
+        assert!(!decoder.is_unfinished());
+        (seen, None)
+    }
+
+    /// Robustness row F24 for compressed messages: how bytes are cut changes nothing.
+    #[test]
+    fn split_anywhere() {
+        let input = [
+            frame(true, true, 1, HELLO),
+            frame(false, true, 2, &HELLO[..3]),
+            frame(true, false, 9, b"between"),
+            frame(false, false, 0, b""),
+            frame(true, false, 0, &HELLO[3..]),
+            frame(true, false, 1, b"plain"),
+            frame(true, true, 2, &[0x00]),
+            frame(true, true, 1, AGAIN),
+            frame(true, false, 8, b""),
+        ]
+        .concat();
+        for (client_context, last) in [(true, None), (false, Some(Violation::BrokenDeflate))] {
+            let terms = Terms {
+                client_context,
+                ..Terms::from(&Deflate::default())
+            };
+            let whole = decode(&[&input], &terms);
+            assert_eq!(whole.0.len(), if client_context { 7 } else { 5 });
+            assert_eq!(whole.1, last);
+            for at in 0..=input.len() {
+                let (front, back) = input.split_at(at);
+                assert_eq!(decode(&[front, back], &terms), whole, "split at {at}");
+            }
+            let bytes: Vec<_> = input.chunks(1).collect();
+            assert_eq!(decode(&bytes, &terms), whole);
+        }
+    }
+}
