@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use wsh_server::config::Deflate;
 use wsh_server::websocket::extensions::{self, Terms};
+use wsh_server::websocket::message::MUCH;
 use wsh_server::websocket::{Decoder, Limits, Pool, Violation};
 
 use super::frames::{BOUNDS, of};
@@ -106,7 +107,7 @@ fn heard(bytes: &[u8], pieces: &mut Pieces) -> Vec<Heard> {
                 Ok(None) if input.is_empty() => break,
                 Ok(None) => {
                     assert!(decoder.is_spent(), "it stops for that alone");
-                    decoder.refresh();
+                    decoder.refresh(MUCH);
                 }
                 Err(violation) => heard.push(Heard::Violation(violation.code())),
             }

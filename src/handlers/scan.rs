@@ -32,6 +32,11 @@ impl Stamp {
         }
     }
 
+    /// Whether there is nothing in the file.
+    pub fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
     /// What the file is, whatever it is called: device and inode.
     pub fn inode(&self) -> (u64, u64) {
         (self.device, self.inode)

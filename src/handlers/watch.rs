@@ -160,12 +160,16 @@ impl Reconciler {
                 .changing
                 .entry(file.clone())
                 .or_insert_with(Instant::now);
-            if !same && stamp.age() < STILL && since.elapsed() < LONGEST {
-                again = Some(
+            // Whoever saves in place cuts a file to nothing first, and may be held up before it writes.
+            let is_begun = stamp.is_empty();
+            if !same && (stamp.age() < STILL || is_begun) && since.elapsed() < LONGEST {
+                let left = STILL.saturating_sub(stamp.age());
+                let least = if is_begun {
                     STILL
-                        .saturating_sub(stamp.age())
-                        .max(Duration::from_millis(1)),
-                );
+                } else {
+                    Duration::from_millis(1)
+                };
+                again = Some(left.max(least));
                 continue;
             }
             self.changing.remove(file);

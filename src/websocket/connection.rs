@@ -16,10 +16,11 @@ use tokio::sync::Notify;
 use super::close::{Close, code};
 use super::frame;
 use super::inbox::Inbox;
-use super::message::{Decoder, Incoming, Message};
+use super::message::{Decoder, Incoming, LITTLE, MUCH, Message};
 use super::outbox::{Outbox, ReadyState};
 use super::rate::Rate;
 use super::session::{Event, Heed, Outcome, Session};
+use super::turn::{Turn, Turns};
 use super::{Clock, Limits, Pool, Violation};
 use crate::observe::one_line;
 
@@ -39,6 +40,8 @@ pub struct Shared {
     pub clock: Clock,
     /// What their messages are compressed and inflated with.
     pub pool: Rc<Pool>,
+    /// Which of them may inflate a long message.
+    turns: Turns,
     draining: Cell<bool>,
     drain: Notify,
     read: RefCell<Vec<u8>>,
@@ -55,6 +58,7 @@ impl Shared {
             limits,
             clock: Clock::default(),
             pool: Rc::default(),
+            turns: Turns::default(),
             draining: Cell::new(false),
             drain: Notify::new(),
             read: RefCell::new(vec![0; READ_BUFFER]),
@@ -144,6 +148,8 @@ pub struct Connection<S, T> {
     deadline: u32,
     /// Pings and Pongs from the peer.
     controls: Rate,
+    /// The turn to inflate a long message.
+    turn: Turn,
     phase: Phase,
     /// The session is handling an event.
     busy: bool,
@@ -181,6 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             begun: 0,
             deadline: 0,
             controls: Rate::default(),
+            turn: Turn::None,
             phase: Phase::Running,
             busy: false,
             pinged: false,
@@ -198,7 +205,46 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
 
     fn run(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.check_deadlines();
-        self.decoder.refresh();
+        self.refresh();
+        let polled = self.converse(context);
+        self.pass_turn();
+        polled
+    }
+
+    /// Begins a share of inflating; a long one when it is this connection's turn.
+    fn refresh(&mut self) {
+        if self.turn != Turn::None {
+            self.turn = self.shared.turns.ask(&self.outbox, self.turn);
+        }
+        match self.turn {
+            Turn::None => self.decoder.refresh(LITTLE),
+            Turn::Held => self.decoder.refresh(MUCH),
+            Turn::Awaited => {}
+        }
+    }
+
+    /// Goes on inflating at once, beyond a little, if it is nobody else's turn.
+    fn take_turn(&mut self) -> bool {
+        if self.turn != Turn::None {
+            return false;
+        }
+        self.turn = self.shared.turns.ask(&self.outbox, self.turn);
+        if self.turn == Turn::Held {
+            self.decoder.refresh(MUCH);
+        }
+        self.turn == Turn::Held
+    }
+
+    /// Ends the turn, unless there is more to inflate now.
+    fn pass_turn(&mut self) {
+        let goes_on = self.phase == Phase::Running && self.inbox.holds() && self.has_room();
+        if self.turn == Turn::Held && !goes_on {
+            self.turn = Turn::None;
+            self.shared.turns.give();
+        }
+    }
+
+    fn converse(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut taken = 0;
         loop {
             self.handle(context);
@@ -216,7 +262,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             }
             if self.inbox.holds() && self.has_room() {
                 // Enough was inflated for now: other connections first.
-                context.waker().wake_by_ref();
+                if self.turn != Turn::Awaited {
+                    context.waker().wake_by_ref();
+                }
                 break;
             }
             let read = self.read(context);
@@ -373,7 +421,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 }
                 Ok(Some(Incoming::Pong(_))) => {}
                 Ok(Some(Incoming::Close(close))) => self.peer_closed(close),
-                Ok(None) if !may_hold && !input.is_empty() => self.decoder.refresh(),
+                Ok(None) if !may_hold && !input.is_empty() => self.decoder.refresh(MUCH),
+                Ok(None) if !input.is_empty() && self.take_turn() => {}
                 Ok(None) => break,
                 Err(violation) => self.fail(violation),
             }

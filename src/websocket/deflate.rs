@@ -11,6 +11,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 
 use super::Violation;
 use super::extensions::{MAX_BITS, Terms};
+use super::message::grow;
 
 /// What a sync flush ends with, and what a message leaves out: the empty stored block without its first bits.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
@@ -139,11 +140,7 @@ impl Pool {
             if !is_valid(piece) {
                 return Err(Violation::InvalidUtf8);
             }
-            // Twice the bytes at a time, as a Vec grows, but never beyond the limit.
-            let room = (2 * out.capacity()).min(limit).max(out.len() + piece.len());
-            if out.capacity() - out.len() < piece.len() {
-                out.reserve_exact(room - out.len());
-            }
+            grow(out, piece.len(), limit);
             out.extend_from_slice(piece);
             Ok(())
         })

@@ -80,14 +80,18 @@ struct Inflation {
     /// Bytes that the client may refer to beyond a message: none, unless it was agreed that it may.
     window: usize,
     history: Vec<u8>,
-    /// The work of inflating since [`Decoder::refresh`].
+    /// The work of inflating since [`Decoder::refresh`], about the bytes that come out.
     work: usize,
+    /// How much of it there may be.
+    share: usize,
 }
 
-/// The work of inflating, about the bytes that come out, after which others have their turn: a millisecond or two.
-const SHARE: usize = 1024 * 1024;
-/// Bytes that are inflated between two looks at that: a bomb makes one share of them.
-const PIECE: usize = 1024;
+/// The work of inflating that any number of connections may be in the middle of: most messages are done by then.
+pub const LITTLE: usize = 64 * 1024;
+/// The work after which others go first: a millisecond or two.
+pub const MUCH: usize = 1024 * 1024;
+/// Bytes that are inflated between two looks at that, of a little and of much: a bomb makes a thousand times as many.
+const PIECES: (usize, usize) = (256, 1024);
 
 #[derive(Debug, Clone, Copy)]
 struct Frame {
@@ -130,6 +134,7 @@ impl Decoder {
                 window,
                 history: Vec::new(),
                 work: 0,
+                share: LITTLE,
             })),
             ..Self::default()
         }
@@ -204,13 +209,14 @@ impl Decoder {
     pub fn is_spent(&self) -> bool {
         self.inflation
             .as_ref()
-            .is_some_and(|inflation| inflation.work >= SHARE)
+            .is_some_and(|inflation| inflation.work >= inflation.share)
     }
 
-    /// Begins a new share of inflating.
-    pub fn refresh(&mut self) {
+    /// Begins a new share of inflating, [`LITTLE`] or [`MUCH`].
+    pub fn refresh(&mut self, share: usize) {
         if let Some(inflation) = &mut self.inflation {
             inflation.work = 0;
+            inflation.share = share;
         }
     }
 
@@ -306,7 +312,13 @@ impl Decoder {
         input: &mut &mut [u8],
         limits: &Limits,
     ) -> Result<(), Violation> {
-        let most = if frame.compressed { PIECE } else { input.len() };
+        let most = match &self.inflation {
+            Some(inflation) if frame.compressed => match inflation.share {
+                LITTLE => PIECES.0,
+                _ => PIECES.1,
+            },
+            _ => input.len(),
+        };
         let length = input
             .len()
             .min(usize::try_from(frame.remaining).unwrap_or(usize::MAX))
@@ -343,6 +355,7 @@ impl Decoder {
                 if kind == Data::Text && !parts.utf8.feed(piece) {
                     return Err(Violation::InvalidUtf8);
                 }
+                grow(&mut parts.data, piece.len(), limits.message);
                 parts.data.extend_from_slice(piece);
             }
         }
@@ -385,6 +398,23 @@ impl Decoder {
             }
         }
     }
+}
+
+/// Makes room for `more` bytes: twice as much at a time, as a Vec grows, and from 1 MiB on all that may come up to the limit.
+/// What is reserved is only address space until bytes come, while a buffer that was outgrown stays with the allocator for
+/// a while: so a message costs its bytes once.
+pub(super) fn grow(data: &mut Vec<u8>, more: usize, limit: usize) {
+    const AT_ONCE: (usize, usize) = (1024 * 1024, 32 * 1024 * 1024);
+    let needed = data.len() + more;
+    if data.capacity() >= needed {
+        return;
+    }
+    let (from, most) = AT_ONCE;
+    let mut room = 2 * data.capacity();
+    if room > from {
+        room = room.max(most);
+    }
+    data.reserve_exact(room.min(limit).max(needed) - data.len());
 }
 
 fn incoming_control(control: Control, payload: Cow<'_, [u8]>) -> Result<Incoming<'_>, Violation> {
@@ -436,7 +466,7 @@ mod tests {
                 match decoder.next(&mut input, &limits::WEBSOCKET) {
                     Ok(Some(incoming)) => seen.push(format!("{incoming:?}")),
                     Ok(None) if input.is_empty() => break,
-                    Ok(None) => decoder.refresh(),
+                    Ok(None) => decoder.refresh(MUCH),
                     Err(violation) => return (seen, Some(violation)),
                 }
             }

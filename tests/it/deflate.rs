@@ -905,3 +905,36 @@ async fn frames_by_hand() {
     let (_, head) = ask(server.port(), "/raw?own", "").await;
     assert_eq!(head.header("Sec-WebSocket-Extensions"), Some("x-own"));
 }
+
+/// Many bombs at once are inflated one after the other: a little of each is held, and the limit once.
+#[tokio::test]
+async fn d01_many_bombs_at_once() {
+    const BOMBS: usize = 40;
+    let server = echo()
+        .workers(1)
+        // What is freed is given back at once, so that the peak is what was held at a time.
+        .env("MIMALLOC_PURGE_DELAY", "0")
+        .start()
+        .await;
+    server.warm_up("/echo").await;
+    let mut other = open(&server, "/echo").await;
+    let bomb = Wire::binary(deflate(&vec![0; 4 * MAX_MESSAGE]))
+        .rsv(4)
+        .bytes();
+    let mut bombs = Vec::new();
+    for _ in 0..BOMBS {
+        bombs.push(open(&server, "/echo").await);
+    }
+    let before = server.memory().peak;
+    for raw in &mut bombs {
+        raw.send(&bomb).await;
+    }
+    other.send(Wire::text("beside").bytes()).await;
+    other.expect_text("beside").await;
+    for raw in &mut bombs {
+        raw.expect_close(1009).await;
+    }
+    let grown = server.memory().peak - before;
+    let bound = 2 * MAX_MESSAGE / 1024 + BOMBS * 512;
+    assert!(grown < bound, "{grown} KiB grown of {bound}");
+}
