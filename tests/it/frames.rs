@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::cases::NOT_UTF8;
 use crate::support::{ECHO, Length, PATIENCE, Raw, Request, Server, Wire, every_case, within};
 
 /// The bounds of the protocol that the rows are about.
@@ -384,33 +385,6 @@ async fn f15_many_small_fragments() {
     raw.send(fragments(65_536, &[b'x'; 64], true)).await;
     raw.expect_frame(2, vec![b'x'; 4 * 1024 * 1024]).await;
 }
-
-/// Bytes that no UTF-8 text has, at which point of it they stand does not matter.
-const NOT_UTF8: &[(&str, &[u8])] = &[
-    ("a continuation byte alone", b"\x80"),
-    ("two of them", b"\xbf\x80"),
-    ("a lead byte alone, then ASCII", b"\xc3a"),
-    ("three bytes less one, then ASCII", b"\xe6\x95a"),
-    ("four bytes less one, then ASCII", b"\xf0\x9f\x98a"),
-    ("NUL in two bytes", b"\xc0\x80"),
-    ("a slash in two bytes", b"\xc0\xaf"),
-    ("overlong, two bytes", b"\xc1\xbf"),
-    ("overlong, three bytes", b"\xe0\x9f\xbf"),
-    ("overlong, four bytes", b"\xf0\x8f\xbf\xbf"),
-    ("the first surrogate", b"\xed\xa0\x80"),
-    ("the last surrogate", b"\xed\xbf\xbf"),
-    ("a pair of surrogates", b"\xed\xa0\xbd\xed\xb8\x80"),
-    ("beyond the last code point", b"\xf4\x90\x80\x80"),
-    ("five bytes", b"\xf8\x88\x80\x80\x80"),
-    ("six bytes", b"\xfc\x84\x80\x80\x80\x80"),
-    ("FE", b"\xfe"),
-    ("FF", b"\xff"),
-    ("Latin-1", b"caf\xe9 au lait"),
-    (
-        "the RFC's example",
-        b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
-    ),
-];
 
 #[tokio::test]
 async fn f17_text_that_is_not_utf8() {
