@@ -85,7 +85,6 @@ const PARTS: &[(&str, &str)] = &[
         "H17 H22 H23 in milliseconds",
         "a bench's number: a debug build on a shared machine has no such bound",
     ),
-    ("H26 HTTP on the TLS port", "S09 has it"),
     (
         "H31 with 65,535 connections",
         "2,000 show a leak as well, and fit the usual limit of open files",
