@@ -62,6 +62,30 @@ async fn w01_left_half_written_for_long() {
     client.until_answer("new").await;
 }
 
+/// An editor that is held up between cutting a file to nothing and writing it: longer than a file must stand still.
+#[tokio::test]
+async fn w01_cut_to_nothing_before_it_is_written() {
+    let module = "fn name() { \"V\" }\n";
+    let server = Server::start(&[
+        (
+            "it_wsh.rhai",
+            "import \"lib\" as lib;\nfn transfer_data(ws, message) { ws.send(lib::name()); }\n",
+        ),
+        ("lib.rhai", &module.replace('V', "old")),
+    ])
+    .await;
+    let mut client = connect(server.url("/it")).await;
+    client.until_answer("old").await;
+    for name in ["new", "newer"] {
+        server.write("lib.rhai", "");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        server.write("lib.rhai", module.replace('V', name));
+        client.until_answer(name).await;
+    }
+    assert_eq!(server.count("handler broken"), 0);
+    assert_eq!(server.count("script fault"), 0);
+}
+
 #[tokio::test]
 async fn w02_renamed_over_is_one_reload() {
     let server = Server::start(&[("echo_wsh.rhai", &answering("1"))]).await;
