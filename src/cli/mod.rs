@@ -30,12 +30,15 @@ pub struct Cli {
     #[command(flatten)]
     serve: Box<Serve>,
     /// Configuration file, TOML: its keys are the long flags, and flags and environment go before it
-    #[arg(long, value_name = "FILE", env = "WSH_CONFIG", global = true)]
+    #[arg(long, value_name = "FILE", env = "WSH_CONFIG", global = true, help_heading = GENERAL)]
     config: Option<PathBuf>,
     /// What is logged, and where.
     #[command(flatten)]
     pub log: Log,
 }
+
+/// Heads what every subcommand takes.
+const GENERAL: &str = "Configuration and log";
 
 /// What is logged, and where.
 #[derive(Debug, Args)]
@@ -47,7 +50,8 @@ pub struct Log {
         alias = "log_file",
         value_name = "FILE",
         env = "WSH_LOG_FILE",
-        global = true
+        global = true,
+        help_heading = GENERAL
     )]
     pub log_file: Option<PathBuf>,
     /// What to log: a level (error, warn, info, debug, trace), or TARGET=LEVEL items with commas
@@ -57,7 +61,8 @@ pub struct Log {
         value_name = "FILTER",
         default_value = "info",
         env = "WSH_LOG_LEVEL",
-        global = true
+        global = true,
+        help_heading = GENERAL
     )]
     pub log_level: String,
 }

@@ -177,7 +177,7 @@ struct Compression {
     /// Keep the server's window between messages: smaller messages, 300 KiB more a connection
     #[arg(long, env = "WSH_COMPRESSION_SERVER_CONTEXT", value_parser = BoolishValueParser::new())]
     compression_server_context: bool,
-    /// Let clients keep their window between messages: 40 KiB more a connection
+    /// Let clients keep their window between messages: 32 KiB more a connection
     #[arg(long, env = "WSH_COMPRESSION_CLIENT_CONTEXT", value_parser = BoolishValueParser::new())]
     compression_client_context: bool,
 }
