@@ -178,8 +178,9 @@ impl<G> ScriptSession<G> {
                     self.park(fiber, timeout.map(timer), is_loop);
                     return Poll::Ready(Ending::Done);
                 }
+                // A timer that is due at once would let nobody else go first.
+                Wait::Sleep(Duration::ZERO) | Wait::Slice => Waiting::Turn(Turn::default()),
                 Wait::Sleep(duration) => Waiting::Timer(timer(duration)),
-                Wait::Slice => Waiting::Turn(Turn::default()),
                 Wait::Drained => Waiting::Drained,
                 Wait::Bytes(count, timeout) => Waiting::Bytes(count, timeout.map(timer)),
             };

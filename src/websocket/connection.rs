@@ -20,14 +20,13 @@ use super::message::{Decoder, Incoming, LITTLE, MUCH, Message};
 use super::outbox::{Outbox, ReadyState};
 use super::rate::Rate;
 use super::session::{Event, Heed, Outcome, Session};
+use super::share::{self, Share};
 use super::turn::{Turn, Turns};
 use super::{Clock, Limits, Pool, Violation};
 use crate::observe::one_line;
 
 /// Bytes of the read buffer: a 64 KiB message and what comes with it in one read.
 const READ_BUFFER: usize = 128 * 1024;
-/// Bytes that are read before other connections have their turn: a sender that never pauses would hold up the worker.
-const TURN: usize = 64 * 1024;
 /// Bytes that the write buffer keeps between two uses; one huge reply is not held for ever.
 const WRITE_BUFFER: usize = 256 * 1024;
 
@@ -42,6 +41,8 @@ pub struct Shared {
     pub pool: Rc<Pool>,
     /// Which of them may inflate a long message.
     turns: Turns,
+    /// Of the one that runs.
+    share: Cell<Share>,
     draining: Cell<bool>,
     drain: Notify,
     read: RefCell<Vec<u8>>,
@@ -59,6 +60,7 @@ impl Shared {
             clock: Clock::default(),
             pool: Rc::default(),
             turns: Turns::default(),
+            share: Cell::default(),
             draining: Cell::new(false),
             drain: Notify::new(),
             read: RefCell::new(vec![0; READ_BUFFER]),
@@ -204,6 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
     }
 
     fn run(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.shared.share.take();
         self.check_deadlines();
         self.refresh();
         let polled = self.converse(context);
@@ -245,7 +248,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
     }
 
     fn converse(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let mut taken = 0;
         loop {
             self.handle(context);
             if self.inbox.holds() && self.has_room() && !self.decoder.is_spent() {
@@ -260,22 +262,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             if self.step_towards_end(context) {
                 return Poll::Ready(());
             }
-            if self.inbox.holds() && self.has_room() {
-                // Enough was inflated for now: other connections first.
-                if self.turn != Turn::Awaited {
-                    context.waker().wake_by_ref();
-                }
+            let goes_on = self.inbox.holds() && self.has_room() && self.turn != Turn::Awaited;
+            if goes_on || self.has_had_its_share() {
+                share::yield_now(context);
                 break;
             }
             let read = self.read(context);
             // What was written may be what the session waits for.
             let freed = wrote && self.busy;
-            if read.is_none() && !freed {
-                break;
-            }
-            taken += read.unwrap_or(0);
-            if taken >= TURN {
-                context.waker().wake_by_ref();
+            if !read && !freed {
                 break;
             }
         }
@@ -294,7 +289,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 Poll::Pending => return,
             }
         }
-        while !self.busy {
+        while !self.busy && !self.has_had_its_share() {
             match self.inbox.pop() {
                 Some(event) => self.start(event, context),
                 None if self.is_open() && self.session.poll_due(context).is_ready() => {
@@ -303,6 +298,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 None => return,
             }
         }
+    }
+
+    fn has_had_its_share(&self) -> bool {
+        self.shared.share.get().is_used()
     }
 
     fn is_open(&self) -> bool {
@@ -317,6 +316,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         if let Poll::Ready(outcome) = self.session.start(event, &self.outbox, context) {
             self.handled(outcome, context);
         }
+        self.count(Share::event);
+    }
+
+    fn count(&self, used: impl FnOnce(&mut Share)) {
+        let mut share = self.shared.share.get();
+        used(&mut share);
+        self.shared.share.set(share);
     }
 
     fn handled(&mut self, outcome: Outcome, context: &mut Context<'_>) {
@@ -361,24 +367,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
 
     /// Gathers whole frames for the session to see first.
     fn show_frames(&mut self, input: &[u8], context: &mut Context<'_>) {
-        if let Some(tap) = &mut self.tap {
-            tap.gathered.extend_from_slice(input);
-        }
-        while self.phase == Phase::Running
-            && let Some(tap) = &mut self.tap
-        {
-            let limit = self.max_message as usize;
-            match frame::Raw::extent(&tap.gathered) {
+        let limit = self.max_message as usize;
+        let tap = self.tap.get_or_insert_default();
+        let mut gathered = std::mem::take(&mut tap.gathered);
+        gathered.extend_from_slice(input);
+        let mut rest = &gathered[..];
+        while self.phase == Phase::Running && !rest.is_empty() {
+            if self.has_had_its_share() {
+                self.inbox.hold(rest);
+                rest = &[];
+                break;
+            }
+            match frame::Raw::extent(rest) {
                 Some((_, length)) if length > (limit + frame::MAX_HEADER) as u64 => {
                     return self.fail(Violation::TooBig { limit });
                 }
-                Some((_, length)) if length <= tap.gathered.len() as u64 => {
-                    let frame = tap.gathered.drain(..length as usize).collect();
-                    self.deliver(Event::Frame(frame), context);
+                Some((_, length)) if length <= rest.len() as u64 => {
+                    let (frame, behind) = rest.split_at(length as usize);
+                    rest = behind;
+                    self.deliver(Event::Frame(frame.into()), context);
                 }
                 _ => break,
             }
         }
+        let done = gathered.len() - rest.len();
+        gathered.drain(..done);
+        self.tap.get_or_insert_default().gathered = gathered;
         if !self.session.heeds(Heed::Frames)
             && self
                 .tap
@@ -397,9 +411,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         };
         // A few bytes may become many long messages: no more of them than the session has room for, nor than its share.
         // Frames that the session has looked at have been bounded before.
-        let may_hold = self.decoder.inflates() && self.tap.is_none();
+        let is_first_to_see = self.tap.is_none();
+        let may_hold = self.decoder.inflates() && is_first_to_see;
         while self.phase == Phase::Running {
-            if may_hold && !self.has_room() {
+            let is_full = may_hold && !self.has_room();
+            if is_full || (is_first_to_see && self.has_had_its_share()) {
                 break;
             }
             match self.decoder.next(&mut input, &limits) {
@@ -571,8 +587,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         }
         match self.outbox.flush(&mut self.stream, context) {
             Ok(0) => false,
-            Ok(_) => {
+            Ok(count) => {
                 self.taken = self.shared.clock.now();
+                self.count(|share| share.bytes(count));
                 true
             }
             Err(error) => {
@@ -646,10 +663,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             && (self.phase != Phase::Lingering || now + linger < self.deadline)
     }
 
-    /// Reads once, if there is room for what may come; how many bytes there were, with an end being none of them.
-    fn read(&mut self, context: &mut Context<'_>) -> Option<usize> {
+    /// Reads once, if there is room for what may come; whether anything came, be it the end.
+    fn read(&mut self, context: &mut Context<'_>) -> bool {
         if !self.may_read() {
-            return None;
+            return false;
         }
         let shared = Rc::clone(&self.shared);
         let mut buffer = shared.read.take();
@@ -659,28 +676,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         }
         let mut filled = ReadBuf::new(&mut buffer);
         let polled = Pin::new(&mut self.stream).poll_read(context, &mut filled);
-        let progress = match polled {
-            Poll::Pending => None,
-            Poll::Ready(Err(error)) => {
-                self.lose(&error.to_string());
-                Some(0)
-            }
+        let came = polled.is_ready();
+        match polled {
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => self.lose(&error.to_string()),
             Poll::Ready(Ok(())) if filled.filled().is_empty() => {
                 self.lose("the connection ended without a Close");
-                Some(0)
             }
             Poll::Ready(Ok(())) => {
-                let count = filled.filled().len();
                 if self.phase == Phase::Running {
                     self.heard = self.shared.clock.now();
                     self.pinged = false;
                     self.consume(filled.filled_mut(), context);
                 }
-                Some(count)
+                self.count(|share| share.bytes(filled.filled().len()));
             }
-        };
+        }
         *shared.read.borrow_mut() = buffer;
-        progress
+        came
     }
 
     fn may_read(&self) -> bool {
@@ -810,20 +823,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Future for Connectio
 }
 
 impl Outbox {
-    /// Gives queued bytes to the stream until it takes no more; how many it took.
+    /// Gives queued bytes to the stream until it takes no more, or a [share's](share::WRITE) worth; how many it took.
     fn flush(
         &self,
         stream: &mut (impl AsyncWrite + Unpin),
         context: &mut Context<'_>,
     ) -> io::Result<usize> {
         let mut total = 0;
-        loop {
+        while total < share::WRITE {
             let polled = self.with_unsent(|bytes| match bytes {
                 [] => Poll::Pending,
-                bytes => Pin::new(&mut *stream).poll_write(context, bytes),
+                bytes => {
+                    let most = bytes.len().min(share::WRITE - total);
+                    Pin::new(&mut *stream).poll_write(context, &bytes[..most])
+                }
             });
             match polled {
-                Poll::Pending => return Ok(total),
+                Poll::Pending => break,
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     self.sent(count);
@@ -832,5 +848,160 @@ impl Outbox {
                 Poll::Ready(Err(error)) => return Err(error),
             }
         }
+        Ok(total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::limits;
+
+    /// A peer that takes all it is sent at once, and sends without a pause.
+    #[derive(Default)]
+    struct Greedy {
+        taken: usize,
+        sends: Vec<u8>,
+        given: usize,
+    }
+
+    impl AsyncRead for Greedy {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if self.sends.is_empty() {
+                return Poll::Pending;
+            }
+            while buffer.remaining() >= self.sends.len() {
+                buffer.put_slice(&self.sends);
+                self.given += self.sends.len();
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Greedy {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.taken += bytes.len();
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Sends a long message at once and another whenever that is gone, or works a while at each message.
+    #[derive(Default)]
+    struct Tireless {
+        outbox: Option<Rc<Outbox>>,
+        message: Vec<u8>,
+        works: bool,
+        handled: usize,
+    }
+
+    impl Session for Tireless {
+        fn start(
+            &mut self,
+            event: Event<'_>,
+            outbox: &Rc<Outbox>,
+            context: &mut Context<'_>,
+        ) -> Poll<Outcome> {
+            self.outbox = Some(Rc::clone(outbox));
+            match event {
+                Event::Opened if !self.message.is_empty() => self.resume(context),
+                Event::Message(_) => {
+                    self.handled += 1;
+                    if self.works {
+                        std::thread::sleep(std::time::Duration::from_micros(100));
+                    }
+                    Poll::Ready(Outcome::Done)
+                }
+                _ => Poll::Ready(Outcome::Done),
+            }
+        }
+
+        fn resume(&mut self, _: &mut Context<'_>) -> Poll<Outcome> {
+            let outbox = self.outbox.as_ref().expect("it was opened");
+            if outbox.buffered() == 0 {
+                outbox.send_binary(&self.message).unwrap();
+            }
+            Poll::Pending
+        }
+
+        fn cancel(&mut self) {}
+
+        fn poll_due(&mut self, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+
+        fn heeds(&self, _: Heed) -> bool {
+            false
+        }
+    }
+
+    fn connection(stream: Greedy, session: Tireless) -> Connection<Greedy, Tireless> {
+        let shared = Rc::new(Shared::new(limits::WEBSOCKET));
+        let outbox = Rc::new(Outbox::new(1, Vec::new()));
+        Connection::new(stream, session, outbox, shared, Vec::new())
+    }
+
+    fn poll(connection: &mut Connection<Greedy, Tireless>) {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(Pin::new(connection).poll(&mut context).is_pending());
+    }
+
+    #[test]
+    fn a_peer_that_takes_everything_is_written_a_share_at_a_time() {
+        for length in [10_000, 10_000_000] {
+            let session = Tireless {
+                message: vec![0; length],
+                ..Tireless::default()
+            };
+            let mut connection = connection(Greedy::default(), session);
+            for round in 1..=12 {
+                poll(&mut connection);
+                let most = 2 * share::WRITE;
+                assert!(connection.stream.taken <= round * most, "{length} {round}");
+            }
+            assert!(connection.stream.taken > length);
+        }
+    }
+
+    #[test]
+    fn a_peer_that_sends_without_a_pause_is_heard_a_share_at_a_time() {
+        let stream = Greedy {
+            sends: b"\x81\x81\0\0\0\0x".to_vec(),
+            ..Greedy::default()
+        };
+        let session = Tireless {
+            works: true,
+            ..Tireless::default()
+        };
+        let mut connection = connection(stream, session);
+        poll(&mut connection);
+        let first = connection.session.handled;
+        assert!((8..100).contains(&first), "{first}");
+        // What was read and not handled comes later, and nothing is read before it.
+        let given = connection.stream.given;
+        poll(&mut connection);
+        assert!(connection.session.handled > first);
+        assert_eq!(connection.stream.given, given);
+        connection.session.works = false;
+        connection.stream.sends.clear();
+        while connection.inbox.holds() {
+            poll(&mut connection);
+        }
+        assert_eq!(connection.session.handled, connection.stream.given / 7);
     }
 }

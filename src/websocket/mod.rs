@@ -16,6 +16,7 @@ pub mod message;
 pub mod outbox;
 mod rate;
 pub mod session;
+mod share;
 pub mod turn;
 pub mod utf8;
 mod violation;

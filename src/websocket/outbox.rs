@@ -13,6 +13,7 @@ use super::close::Close;
 use super::deflate::{Compressor, Pool};
 use super::extensions::Agreed;
 use super::frame::{self, Control, Data, OpCode};
+use super::share;
 
 /// The states of the WebSocket interface that a server's connection can be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -366,11 +367,13 @@ impl Outbox {
     }
 
     /// The task stops running: the worker's buffer goes back, and what the stream has not taken is kept in one of
-    /// the connection's own.
+    /// the connection's own; if it is most of a long one, in that itself.
     pub(super) fn leave(&self, buffer: &mut Vec<u8>) {
         self.running.set(false);
         let mut bytes = self.bytes.borrow_mut();
-        if buffer.capacity() == 0 {
+        let left = bytes.len() - self.sent.get();
+        let is_long = left > share::WRITE && left > bytes.capacity() / 2;
+        if buffer.capacity() == 0 && !is_long {
             std::mem::swap(&mut *bytes, buffer);
             *bytes = buffer[self.sent.take()..].to_vec();
             buffer.clear();
