@@ -1,7 +1,7 @@
 //! A Rhai engine as handlers see it: the standard library, our API, and the limits.
 
-use rhai::Engine;
 use rhai::packages::{Package, StandardPackage};
+use rhai::{Engine, OptimizationLevel};
 use tracing::Level;
 
 use super::{Settings, api, caller, meter};
@@ -17,6 +17,8 @@ pub fn engine(settings: &Settings) -> Engine {
         // A function that is curried with itself doubles with every call. Closures do not need the word.
         .disable_symbol("curry")
         .set_strict_variables(true)
+        // Its optimizer takes time that grows with the square of a `switch`'s cases, at one go, and makes hooks no faster.
+        .set_optimization_level(OptimizationLevel::None)
         .set_max_expr_depths(limits.expressions.0, limits.expressions.1)
         .set_max_call_levels(limits.call_levels)
         .set_max_string_size(limits.string)
