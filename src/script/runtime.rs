@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rhai::Dynamic;
@@ -32,9 +32,17 @@ pub struct Runtime {
     /// Hooks that wait in `receive`, and whether it was said that there are too many.
     receiving: Cell<usize>,
     said_full: Cell<bool>,
-    /// By file. Weak, so that a file that is gone is forgotten when its last connection ends, and found again by
-    /// those that are left when it comes back.
-    handlers: RefCell<HashMap<String, Weak<Handler>>>,
+    /// By file. One that is gone is found again by the connections that are left when it comes back.
+    handlers: RefCell<HashMap<String, Known>>,
+}
+
+/// Seconds that a handler is kept when its last connection has ended: one connection after the other would compile it anew.
+const KEEP: u32 = 10;
+
+struct Known {
+    handler: Rc<Handler>,
+    /// Seconds for which no connection has used it.
+    idle: u32,
 }
 
 /// One file's handler on one worker: the program that serves, and the source that should.
@@ -98,9 +106,7 @@ impl Runtime {
 
     /// The handler of a source's file, with this source as its newest.
     pub fn handler(&self, source: &Arc<Source>) -> Rc<Handler> {
-        let mut handlers = self.handlers.borrow_mut();
-        if let Some(handler) = handlers.get(&source.file).and_then(Weak::upgrade) {
-            handler.replace(source);
+        if let Some(handler) = self.in_use(source) {
             return handler;
         }
         let handler = Rc::new(Handler {
@@ -113,27 +119,27 @@ impl Runtime {
             place: RefCell::new(None),
             spare: RefCell::new(Dynamic::UNIT),
         });
-        handlers.insert(source.file.clone(), Rc::downgrade(&handler));
+        let known = Known {
+            handler: Rc::clone(&handler),
+            idle: 0,
+        };
+        self.handlers
+            .borrow_mut()
+            .insert(source.file.clone(), known);
         handler
     }
 
-    /// Whether connections use this file with another source than this.
+    /// Whether connections use this file, or have of late, with another source than this.
     pub fn is_outdated(&self, source: &Source) -> bool {
-        let handler = self
-            .handlers
-            .borrow()
-            .get(&source.file)
-            .and_then(Weak::upgrade);
-        handler.is_some_and(|handler| handler.version.get() != source.version)
+        let handlers = self.handlers.borrow();
+        let known = handlers.get(&source.file);
+        known.is_some_and(|known| known.handler.version.get() != source.version)
     }
 
-    /// The handler of a source's file if connections use it, with this source as its newest.
+    /// The handler of a source's file if connections use it, or have of late, with this source as its newest.
     pub(super) fn in_use(&self, source: &Arc<Source>) -> Option<Rc<Handler>> {
-        let handler = self
-            .handlers
-            .borrow()
-            .get(&source.file)
-            .and_then(Weak::upgrade)?;
+        let handlers = self.handlers.borrow();
+        let handler = Rc::clone(&handlers.get(&source.file)?.handler);
         handler.replace(source);
         Some(handler)
     }
@@ -144,10 +150,12 @@ impl Runtime {
         report::tick();
         caller::tick();
         self.fibers.trim();
+        self.handlers.borrow_mut().retain(|_, known| {
+            let is_used = Rc::strong_count(&known.handler) > 1;
+            known.idle = if is_used { 0 } else { known.idle + 1 };
+            known.idle < KEEP
+        });
         self.compiler.tidy();
-        self.handlers
-            .borrow_mut()
-            .retain(|_, handler| handler.strong_count() > 0);
     }
 }
 
