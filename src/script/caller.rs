@@ -8,6 +8,7 @@ use tracing::Level;
 
 use super::api::connection::Peer;
 use super::hooks::Hook;
+use super::meter;
 use super::program::Program;
 use crate::config::limits::{LOG_LINE, LOG_RATE};
 use crate::observe::one_line;
@@ -129,7 +130,8 @@ pub fn log(level: Level, text: &str) {
     if shown.len() < text.len() {
         line.push_str(&format!("… ({} bytes)", text.len()));
     }
-    CALLER.with_borrow(|caller| {
+    let say = || {
+        CALLER.with_borrow(|caller| {
         let caller = caller.as_ref();
         let handler = caller.map(|caller| caller.program.source.file.as_str());
         let hook = caller.map(|caller| caller.hook.name());
@@ -146,5 +148,7 @@ pub fn log(level: Level, text: &str) {
             Level::INFO => event!(Level::INFO),
             _ => event!(Level::DEBUG),
         }
-    });
+    })
+    };
+    meter::for_others(say);
 }

@@ -141,6 +141,23 @@ pub fn apart<R>(budget: Budget, work: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Does work whose memory is not the call's own, though it is taken meanwhile: what waits for the peer or for the log has bounds
+/// of its own, and is given back by others.
+#[inline]
+pub fn for_others<R>(work: impl FnOnce() -> R) -> R {
+    let before = heap::held();
+    let result = work();
+    let taken = heap::held() - before;
+    if taken != 0 {
+        let meter = METER.get();
+        METER.set(Meter {
+            base: meter.base + taken,
+            ..meter
+        });
+    }
+    result
+}
+
 /// Operations since the call began or last waited.
 pub fn operations() -> u32 {
     TICKS.get()

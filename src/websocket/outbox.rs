@@ -161,7 +161,9 @@ impl Outbox {
         if self.deflates(payload.len(), None) {
             let Ok(deflated) = self.deflate(payload, false, || Ok::<_, Infallible>(()));
             if let Some(deflated) = deflated {
-                return self.send_deflated(kind, deflated);
+                self.send_deflated(kind, &deflated)?;
+                self.put_away(deflated);
+                return Ok(());
             }
         }
         self.send_plain(kind, payload)
@@ -223,26 +225,25 @@ impl Outbox {
         })
     }
 
-    /// Queues a compressed message.
-    pub fn send_deflated(&self, kind: Data, deflated: Deflated) -> Result<(), SendError> {
-        let Deflated {
-            payload,
-            compressor,
-        } = deflated;
-        let Some(deflation) = &self.deflation else {
-            return Err(SendError::NotOpen);
-        };
+    /// Queues a compressed message, which is to be [put away](Self::put_away) then.
+    pub fn send_deflated(&self, kind: Data, deflated: &Deflated) -> Result<(), SendError> {
         if self.fragments.get().is_some() {
             return Err(SendError::InFragments);
         }
         if self.state.get() != ReadyState::Open {
             return Err(SendError::NotOpen);
         }
-        frame::encode_compressed(&mut self.bytes.borrow_mut(), kind, &payload);
+        frame::encode_compressed(&mut self.bytes.borrow_mut(), kind, &deflated.payload);
         self.wake();
-        deflation.keep(compressor);
-        deflation.pool.keep_output(payload);
         Ok(())
+    }
+
+    /// Takes back what a message was compressed with, once it is queued.
+    pub fn put_away(&self, deflated: Deflated) {
+        if let Some(deflation) = &self.deflation {
+            deflation.keep(deflated.compressor);
+            deflation.pool.keep_output(deflated.payload);
+        }
     }
 
     /// Queues a fragment of a message; `last` ends it. All are of one kind, and no other message comes between.

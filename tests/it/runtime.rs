@@ -44,6 +44,21 @@ async fn sleep_comes_back() {
     assert_eq!(client.next_text().await, "awake");
 }
 
+/// What a hook has sent is not what it holds, whoever has to make room for it.
+#[tokio::test]
+async fn a_hook_streams_more_than_it_may_hold() {
+    let code = "fn transfer_data(ws, message) {\n    \
+                let piece = \"x\";\n    for i in 0..16 { piece += piece; }\n    \
+                for i in 0..1600 { ws.send(piece); }\n    ws.send(\"done\");\n}\n";
+    let server = Server::start(&[("stream_wsh.rhai", code)]).await;
+    let mut client = connect(server.url("/stream")).await;
+    client.send_text("go").await;
+    for number in 0..1600 {
+        assert_eq!(client.next_text().await.len(), 64 * 1024, "{number}");
+    }
+    assert_eq!(client.next_text().await, "done");
+}
+
 #[tokio::test]
 async fn a_sleeping_handshake_holds_up_nobody() {
     let code = format!(

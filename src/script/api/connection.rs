@@ -247,15 +247,17 @@ pub const PACKAGE: Package = Package {
                     .register_fn(
                         "send_fragment",
                         |ws: &mut WebSocket, text: ImmutableString, last: bool| {
-                            let sending =
-                                ws.0.outbox.send_fragment(Data::Text, text.as_bytes(), last);
-                            sent(&ws.0, sending)
+                            queue(&ws.0, |outbox| {
+                                outbox.send_fragment(Data::Text, text.as_bytes(), last)
+                            })
                         },
                     )
                     .register_fn(
                         "send_fragment",
                         |ws: &mut WebSocket, data: Blob, last: bool| {
-                            sent(&ws.0, ws.0.outbox.send_fragment(Data::Binary, &data, last))
+                            queue(&ws.0, |outbox| {
+                                outbox.send_fragment(Data::Binary, &data, last)
+                            })
                         },
                     );
             },
@@ -541,9 +543,13 @@ fn send(
     if outbox.deflates(payload.len(), wanted)
         && let Some(deflated) = outbox.deflate(payload, wanted == Some(true), meter::pause)?
     {
-        return sent(peer, outbox.send_deflated(kind, deflated));
+        let result = meter::for_others(|| outbox.send_deflated(kind, &deflated));
+        if result.is_ok() {
+            outbox.put_away(deflated);
+        }
+        return sent(peer, result);
     }
-    sent(peer, outbox.send_plain(kind, payload))
+    queue(peer, |outbox| outbox.send_plain(kind, payload))
 }
 
 /// What `send` may be told.
@@ -561,6 +567,13 @@ fn compress(options: &Map) -> Result<Option<bool>, Box<EvalAltResult>> {
         }
     }
     Ok(wanted)
+}
+
+fn queue(
+    peer: &Peer,
+    frame: impl FnOnce(&Outbox) -> Result<(), SendError>,
+) -> Result<(), Box<EvalAltResult>> {
+    sent(peer, meter::for_others(|| frame(&peer.outbox)))
 }
 
 fn sent(peer: &Peer, result: Result<(), SendError>) -> Result<(), Box<EvalAltResult>> {
@@ -618,12 +631,12 @@ fn receive(
 
 fn ping(ws: &mut WebSocket, payload: &[u8]) -> Result<(), Box<EvalAltResult>> {
     check_control(payload)?;
-    sent(&ws.0, ws.0.outbox.ping(payload))
+    queue(&ws.0, |outbox| outbox.ping(payload))
 }
 
 fn pong(ws: &mut WebSocket, payload: &[u8]) -> Result<(), Box<EvalAltResult>> {
     check_control(payload)?;
-    sent(&ws.0, ws.0.outbox.pong(payload))
+    queue(&ws.0, |outbox| outbox.pong(payload))
 }
 
 fn check_control(payload: &[u8]) -> Result<(), Box<EvalAltResult>> {

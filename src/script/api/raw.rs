@@ -290,7 +290,7 @@ fn done() -> Result<(), Box<EvalAltResult>> {
 }
 
 fn write(ws: &WebSocket, bytes: &[u8]) -> Result<(), Box<EvalAltResult>> {
-    ws.0.outbox.send_raw(bytes);
+    meter::for_others(|| ws.0.outbox.send_raw(bytes));
     if !ws.0.has_room() {
         meter::wait(Wait::Drained).map(drop)?;
     }
