@@ -574,7 +574,7 @@ async fn talk_until(mut client: Client, last: u32) {
 /// Freeing nested data takes stack for every level, wherever it was made.
 #[tokio::test]
 async fn deep_data_at_a_top_level() {
-    let deep = "let f = || 1;\nfor i in 0..40_000 { let g = f; f = || g; }\n";
+    let deep = "let f = || 1;\nfor i in 0..20_000 { let g = f; f = || g; }\n";
     let server = Server::builder()
         .file("deep.rhai", deep)
         .file("it_wsh.rhai", saying("import \"deep\" as deep;", "\"1\""))

@@ -402,6 +402,10 @@ fn digest<D: Digest>(data: &[u8]) -> Result<Blob> {
 }
 
 fn hmac_sha256(key: &[u8], data: &[u8]) -> Result<Blob> {
+    // RFC 2104 section 2: a key beyond a block of the hash counts as its digest, which is made in pieces here.
+    let long = (key.len() > PIECE).then(|| digest::<Sha256>(key));
+    let long = long.transpose()?;
+    let key = long.as_deref().unwrap_or(key);
     let mut hmac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     for piece in data.chunks(PIECE) {
         hmac.update(piece);
@@ -524,6 +528,10 @@ mod tests {
         assert_eq!(
             digest::<Sha256>(&data).unwrap(),
             Sha256::digest(&data).to_vec()
+        );
+        assert_eq!(
+            hmac_sha256(&data, b"long").unwrap(),
+            hmac_sha256(&Sha256::digest(&data), b"long").unwrap()
         );
         assert!(same_bytes(&data, &data.clone()).unwrap());
         let mut other = data.clone();
