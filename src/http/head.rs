@@ -307,7 +307,7 @@ impl Head {
         }
         Refusal::new(
             426,
-            "this is a WebSocket resource: open it with new WebSocket(\"ws://…\")",
+            "this is a WebSocket resource: open it with new WebSocket(\"ws://…\"), or over TLS \"wss://…\"",
         )
         .header("Upgrade", "websocket")
     }
