@@ -151,6 +151,8 @@ async fn connection(runtime: &Rc<Runtime>, source: &Arc<Source>) {
     let peer = Rc::new(Peer::new(Rc::clone(&outbox), place, state, Some(request)));
     let session = ScriptSession::new(Rc::clone(runtime), handler, peer, ());
     let shared = Rc::new(Shared::new(limits::WEBSOCKET));
+    let alarms = Rc::clone(&shared);
+    spawn_local(async move { alarms.clock.run().await });
     let ticking = Rc::clone(&shared);
     spawn_local(async move {
         loop {

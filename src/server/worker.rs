@@ -144,6 +144,8 @@ async fn run(
     }
     let turns = Rc::clone(&site.runtime);
     tokio::task::spawn_local(async move { turns.run_turns().await });
+    let alarms = Rc::clone(&site.shared);
+    tokio::task::spawn_local(async move { alarms.clock.run().await });
     let mut tick = tokio::time::interval(SECOND);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = Instant::now();

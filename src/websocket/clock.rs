@@ -3,18 +3,26 @@
 //! An idle connection costs one pointer in the wheel and is woken only when one of its deadlines may have come.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
+
+use tokio::sync::Notify;
 
 use super::outbox::Outbox;
 
 /// Seconds that the wheel spans; an alarm further away is looked at once a round.
 const SLOTS: usize = 64;
+/// Connections that are woken before others have their turn: of a hundred thousand, five thousand send a Ping every second.
+const TOGETHER: usize = 32;
 
 /// A worker's clock, and through its alarms the list of its connections.
 #[derive(Debug)]
 pub struct Clock {
     now: Cell<u32>,
     wheel: RefCell<Vec<Vec<Weak<Outbox>>>>,
+    /// Whose alarm has come.
+    due: RefCell<VecDeque<Weak<Outbox>>>,
+    ticked: Notify,
 }
 
 impl Default for Clock {
@@ -23,6 +31,8 @@ impl Default for Clock {
         Self {
             now: Cell::new(1),
             wheel: RefCell::new(vec![Vec::new(); SLOTS]),
+            due: RefCell::default(),
+            ticked: Notify::new(),
         }
     }
 }
@@ -44,30 +54,103 @@ impl Clock {
         self.wheel.borrow_mut()[second as usize % SLOTS].push(Rc::downgrade(outbox));
     }
 
-    /// One second has passed: wakes every connection whose alarm it is. They set their next one when they run.
+    /// One second has passed: every connection whose alarm it is will be [woken](Self::run). They set their next one when
+    /// they run.
     pub fn tick(&self) {
         self.now.set(self.now() + 1);
-        let due = std::mem::take(&mut self.wheel.borrow_mut()[self.now() as usize % SLOTS]);
-        for outbox in due.iter().filter_map(Weak::upgrade) {
+        let alarms = std::mem::take(&mut self.wheel.borrow_mut()[self.now() as usize % SLOTS]);
+        let mut due = self.due.borrow_mut();
+        for alarm in alarms {
             // An entry that a nearer alarm has replaced wakes nobody.
-            if outbox.alarm.get() == self.now() {
+            if let Some(outbox) = alarm.upgrade()
+                && outbox.alarm.get() == self.now()
+            {
                 outbox.alarm.set(0);
-                outbox.wake();
+                due.push_back(alarm);
+            }
+        }
+        if !due.is_empty() {
+            self.ticked.notify_one();
+        }
+    }
+
+    /// Wakes those whose alarm has come, for ever, some of them between two looks at the sockets.
+    pub async fn run(&self) {
+        loop {
+            for _ in 0..TOGETHER {
+                let next = self.due.borrow_mut().pop_front();
+                if let Some(outbox) = next.and_then(|next| next.upgrade()) {
+                    outbox.wake();
+                }
+            }
+            if self.due.borrow().is_empty() {
+                self.ticked.notified().await;
+            } else {
+                tokio::task::yield_now().await;
             }
         }
     }
 
     /// Every connection that has an alarm, which is every open one.
     pub fn connections(&self) -> Vec<Rc<Outbox>> {
-        let mut all: Vec<_> = self
-            .wheel
-            .borrow()
+        let (wheel, due) = (self.wheel.borrow(), self.due.borrow());
+        let mut all: Vec<_> = wheel
             .iter()
             .flatten()
+            .chain(&*due)
             .filter_map(Weak::upgrade)
             .collect();
         all.sort_by_key(|outbox| outbox.id());
         all.dedup_by_key(|outbox| outbox.id());
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake, Waker};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn alarms_of_a_second_come_some_at_a_time() {
+        let clock = Clock::default();
+        let woken = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let open: Vec<_> = (0..3 * TOGETHER as u64 + 1)
+            .map(|id| {
+                let outbox = Rc::new(Outbox::new(id, Vec::new()));
+                outbox.enter(&Context::from_waker(&waker), &mut Vec::new());
+                outbox.leave(&mut Vec::new());
+                clock.wake_at(&outbox, 2);
+                outbox
+            })
+            .collect();
+        let mut running = pin!(clock.run());
+        let mut poll = || {
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(running.as_mut().poll(&mut context).is_pending());
+            woken.0.load(Ordering::Relaxed)
+        };
+        assert_eq!(poll(), 0);
+        clock.tick();
+        assert_eq!(clock.connections().len(), open.len());
+        for turn in 1..=3 {
+            assert_eq!(poll(), turn * TOGETHER);
+        }
+        assert_eq!(poll(), open.len());
+        assert_eq!(poll(), open.len());
     }
 }
