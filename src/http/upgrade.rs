@@ -253,6 +253,11 @@ fn refusal(refused: Refused) -> Option<Refusal> {
             500,
             "the handler failed; the server's log says where",
         )),
+        Refused::Busy => Some(
+            Refusal::new(503, "the server is busy: try again later")
+                .header("Retry-After", "5")
+                .named("hooks"),
+        ),
         Refused::Dropped => None,
     }
 }

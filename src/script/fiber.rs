@@ -120,6 +120,11 @@ impl Fibers {
         }
     }
 
+    /// Calls that have not ended.
+    pub fn live(&self) -> usize {
+        self.live.get()
+    }
+
     /// Whether a call would find a fiber now.
     pub fn is_free(&self) -> bool {
         self.live.get() < self.max

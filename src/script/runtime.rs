@@ -32,6 +32,8 @@ pub struct Runtime {
     /// Hooks that wait in `receive`, and whether it was said that there are too many.
     receiving: Cell<usize>,
     said_full: Cell<bool>,
+    /// Whether it was said in this second that too many hooks wait.
+    said_waiting: Cell<bool>,
     /// By file. One that is gone is found again by the connections that are left when it comes back.
     handlers: RefCell<HashMap<String, Known>>,
 }
@@ -73,8 +75,24 @@ impl Runtime {
             limits: Rc::new(settings.limits),
             receiving: Cell::new(0),
             said_full: Cell::new(false),
+            said_waiting: Cell::new(false),
             handlers: RefCell::default(),
         }
+    }
+
+    /// Whether the hook that runs may wait, for anything but its turn to compute.
+    pub(super) fn may_wait(&self) -> bool {
+        let live = self.fibers.live();
+        if live <= self.limits.waiting {
+            return true;
+        }
+        if !self.said_waiting.replace(true) {
+            tracing::warn!(
+                "{live} hooks wait on this worker: those that would wait, too, are ended and their connections closed with 1013, \
+                 so that others go on"
+            );
+        }
+        false
     }
 
     /// Whether another hook may wait in `receive`.
@@ -150,6 +168,7 @@ impl Runtime {
         report::tick();
         caller::tick();
         self.fibers.trim();
+        self.said_waiting.set(false);
         self.handlers.borrow_mut().retain(|_, known| {
             let is_used = Rc::strong_count(&known.handler) > 1;
             known.idle = if is_used { 0 } else { known.idle + 1 };

@@ -32,6 +32,8 @@ pub enum Refused {
     Thrown,
     /// It failed, as has been reported: 500.
     Failed,
+    /// It was ended, because too many hooks wait: 503.
+    Busy,
     /// It was ended: there is nobody to answer any more, or nobody is to be answered.
     Dropped,
 }
@@ -169,9 +171,15 @@ impl<G> ScriptSession<G> {
                 }
                 Wait::Receive { .. } if !self.runtime.may_receive() => {
                     // Better none of its messages than somebody else's hook without a fiber.
-                    let close = Close::new(close::code::TRY_AGAIN, "");
-                    let _ = self.peer.outbox.close(Some(&close));
+                    self.come_back_later();
                     step = self.resume_fiber(fiber);
+                    continue;
+                }
+                Wait::Sleep(_) | Wait::Drained | Wait::Bytes(..)
+                    if !self.serves_alone() && !self.runtime.may_wait() =>
+                {
+                    self.come_back_later();
+                    step = self.runtime.fibers.resume(fiber, Wake::Cancelled);
                     continue;
                 }
                 Wait::Receive { timeout, is_loop } => {
@@ -190,6 +198,16 @@ impl<G> ScriptSession<G> {
             }
             step = self.resume_fiber(fiber);
         }
+    }
+
+    /// Whether it runs a handler's hooks without a connection, of which there are no more than files.
+    fn serves_alone(&self) -> bool {
+        self.peer.outbox.id() == 0
+    }
+
+    fn come_back_later(&self) {
+        let close = Close::new(close::code::TRY_AGAIN, "");
+        let _ = self.peer.outbox.close(Some(&close));
     }
 
     fn resume_fiber(&self, fiber: Fiber) -> Step {
@@ -464,7 +482,8 @@ impl Handshake {
         Poll::Ready(match ending {
             _ if answer.is_aborted => Err(Refused::Dropped),
             Ending::Thrown => Err(Refused::Thrown),
-            Ending::Failed | Ending::Cancelled => Err(Refused::Failed),
+            Ending::Failed => Err(Refused::Failed),
+            Ending::Cancelled => Err(Refused::Busy),
             _ => Ok((self.session.peer.state.take(), answer)),
         })
     }
@@ -671,6 +690,38 @@ mod tests {
         assert_eq!(open(second).await, ReadyState::Closing);
         first.end_parked();
         assert_eq!(open(third).await, ReadyState::Open);
+    }
+
+    /// Hooks that wait leave fibers for those that do not: one too many is ended, and its client told to come back later.
+    #[tokio::test(start_paused = true)]
+    async fn a_hook_too_many_does_not_wait() {
+        let runtime = Rc::new(Runtime::new(&Settings {
+            limits: Limits {
+                fibers: 3,
+                waiting: 2,
+                ..limits::SCRIPT
+            },
+            ..Settings::default()
+        }));
+        let nap = source(NAP);
+        let echo = Arc::new(Source {
+            file: "echo_wsh.rhai".into(),
+            text: "fn transfer_data(ws, message) { ws.send(message); }".into(),
+            version: 1,
+            modules: Vec::new(),
+        });
+        let mut sleepers = [1, 2, 3].map(|number| session(&runtime, &nap, number));
+        let mut other = session(&runtime, &echo, 4);
+        let [first, second, third] = &mut sleepers;
+        let afterwards = async {
+            tokio::task::yield_now().await;
+            assert_eq!(message(third).await, Outcome::Done);
+            assert_eq!(third.peer.outbox.state(), ReadyState::Closing);
+            assert_eq!(message(&mut other).await, Outcome::Done);
+            assert_eq!(other.peer.outbox.state(), ReadyState::Open);
+        };
+        let (first, second, ()) = tokio::join!(message(first), message(second), afterwards);
+        assert_eq!([first, second], [const { Outcome::Done }; 2]);
     }
 
     /// More hooks than fibers: each waits for one that is free, and one that is cancelled holds up nobody.

@@ -80,6 +80,7 @@ impl Worker {
         let (site, mut settings) = (site.clone(), settings.clone());
         let limits = &mut settings.limits;
         limits.fibers = limits.fibers.div_ceil(workers);
+        limits.waiting = limits.waiting.div_ceil(workers);
         limits.receiving = limits.receiving.div_ceil(workers);
         // Unbounded, but what is in it holds a socket, a generation or an end: their numbers are bounded elsewhere.
         let (orders, inbox) = unbounded_channel();

@@ -111,8 +111,8 @@ fn limits() -> String {
         ),
         (
             "hooks that wait at the same time",
-            count(SCRIPT.fibers),
-            "more wait for their turn",
+            count(SCRIPT.waiting),
+            "the next one that would is ended, with Close 1013",
         ),
         (
             "of those, hooks in `receive()`, as a loop for as long as its connection lives",
