@@ -13,7 +13,7 @@ use super::outbox::Outbox;
 /// Seconds that the wheel spans; an alarm further away is looked at once a round.
 const SLOTS: usize = 64;
 /// Connections that are woken before others have their turn: of a hundred thousand, five thousand send a Ping every second.
-const TOGETHER: usize = 32;
+const TOGETHER: usize = 8;
 
 /// A worker's clock, and through its alarms the list of its connections.
 #[derive(Debug)]
