@@ -2,7 +2,8 @@
 //!
 //! `frame` → `message` turn a client's bytes into messages, `close` checks the end, [`Outbox`] gathers what goes
 //! back, and [`Connection`] drives a [`Session`] with it. `extensions` says whether messages are compressed, `deflate`
-//! does it. Nothing here knows scripts, HTTP or configuration files.
+//! does it, `share` and `turn` say how much of its worker a connection may use before others have theirs. Nothing here
+//! knows scripts, HTTP or configuration files.
 
 pub mod clock;
 pub mod close;
