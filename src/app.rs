@@ -133,11 +133,11 @@ impl App {
         let advice = certificates.as_ref().and_then(Certificates::advice);
         say_ready(&listeners, &generation, &config, advice);
         let admission = Admission {
-            gate: Gate::new(
+            gate: Arc::new(Gate::new(
                 connections(&config.limits.connections),
                 config.limits.connections.by_address,
                 config.proxy.trusted.clone(),
-            ),
+            )),
             tls: config
                 .tls
                 .as_ref()

@@ -16,14 +16,17 @@ pub enum Kind {
     BasicAuth,
     /// No PROXY protocol header where one must be.
     ProxyProtocol,
+    /// Too many connections of the address that a PROXY protocol header has told.
+    Address,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::Host,
         Self::Origin,
         Self::BasicAuth,
         Self::ProxyProtocol,
+        Self::Address,
     ];
 
     /// The name by which logs and counters know it.
@@ -33,6 +36,7 @@ impl Kind {
             Self::Origin => "origin",
             Self::BasicAuth => "basic-auth",
             Self::ProxyProtocol => "proxy-protocol",
+            Self::Address => "max-connections-per-address",
         }
     }
 }

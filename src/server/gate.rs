@@ -46,8 +46,7 @@ impl Gate {
         }
     }
 
-    /// Lets in one more beside those that are open, if it may come. Whoever has no address, loopback, and proxies are
-    /// counted in total only.
+    /// Lets in one more beside those that are open, if it may come.
     pub fn admit(
         &self,
         address: Option<SocketAddr>,
@@ -56,6 +55,11 @@ impl Gate {
         if open >= self.total {
             return Err(Refusal::Connections(self.total));
         }
+        self.place(address)
+    }
+
+    /// A place among the connections of an address. Whoever has none, loopback, and proxies are counted in total only.
+    pub fn place(&self, address: Option<SocketAddr>) -> Result<Option<Place>, Refusal> {
         let Some(address) = address.map(|address| address.ip()) else {
             return Ok(None);
         };

@@ -54,7 +54,7 @@ impl Listener {
 #[derive(Debug)]
 pub struct Admission {
     /// How many may come in.
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
     /// The configuration of TLS handshakes, if there are any, and how long each may take.
     pub tls: Option<(watch::Receiver<Arc<ServerConfig>>, Duration)>,
 }
@@ -147,6 +147,7 @@ impl Door<'_> {
                 time: *time,
             }),
             place,
+            gate: Arc::clone(&self.admission.gate),
         };
         let worker = self
             .workers

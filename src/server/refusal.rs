@@ -21,14 +21,19 @@ const RETRY_AFTER: &str = "5";
 /// A fatal alert in the clear, RFC 8446 section 6: internal_error, which is also what a lack of room is called.
 const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
-/// Why a connection is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a connection is refused, and what the operator can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// There are so many already.
+    #[error("no room for another connection; raise --max-connections")]
     Connections(usize),
     /// There are so many from its address.
+    #[error("too many connections from one address; raise --max-connections-per-address")]
     ByAddress(usize),
     /// The system has no descriptor or memory for it.
+    #[error(
+        "no further connection can be accepted: there are no file descriptors left; raise the open-file limit (ulimit -n)"
+    )]
     OpenFiles,
 }
 
@@ -107,7 +112,8 @@ impl Refusals {
     }
 }
 
-async fn tell<S: AsyncRead + AsyncWrite + Unpin>(
+/// Answers one that is refused, in a protocol that it can read.
+pub async fn tell<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     speaks_tls: bool,
 ) -> io::Result<()> {
@@ -133,23 +139,10 @@ impl Said {
         self.last = Some((Instant::now(), refusal));
         let id = refusal.id();
         match refusal {
-            Refusal::Connections(limit) => tracing::warn!(
-                refusal = id,
-                limit,
-                count,
-                "no room for another connection; raise --max-connections"
-            ),
-            Refusal::ByAddress(limit) => tracing::warn!(
-                refusal = id,
-                limit,
-                count,
-                "too many connections from one address; raise --max-connections-per-address"
-            ),
-            Refusal::OpenFiles => tracing::error!(
-                refusal = id,
-                count,
-                "no further connection can be accepted: there are no file descriptors left; raise the open-file limit (ulimit -n)"
-            ),
+            Refusal::Connections(limit) | Refusal::ByAddress(limit) => {
+                tracing::warn!(refusal = id, limit, count, "{refusal}");
+            }
+            Refusal::OpenFiles => tracing::error!(refusal = id, count, "{refusal}"),
         }
     }
 }

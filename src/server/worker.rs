@@ -13,12 +13,13 @@ use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 
 use super::drain;
-use super::gate::Place;
+use super::gate::{Gate, Place};
 use super::proxy_protocol;
+use super::refusal;
 use super::stream::Stream;
 use super::tls::{self, Terms};
 use crate::handlers::Generation;
-use crate::http::{self, Client, Site};
+use crate::http::{self, Client, Kind, Site, log_refusal};
 use crate::script::{self, Hook, Runtime, Services, Settings, Source};
 use crate::websocket::Shared;
 
@@ -47,6 +48,8 @@ pub struct Arrival {
     pub tls: Option<Terms>,
     /// Its place among the connections of its address.
     pub place: Option<Place>,
+    /// Who gives it one, once a proxy has told its address.
+    pub gate: Arc<Gate>,
 }
 
 /// A worker as others hold it.
@@ -60,7 +63,7 @@ pub struct Worker {
 #[derive(Debug)]
 pub struct Permit {
     open: Arc<AtomicUsize>,
-    _place: Option<Place>,
+    place: Option<Place>,
 }
 
 impl Drop for Permit {
@@ -111,7 +114,7 @@ impl Worker {
         self.connections.fetch_add(1, Ordering::Relaxed);
         let permit = Permit {
             open: Arc::clone(&self.connections),
-            _place: arrival.place.take(),
+            place: arrival.place.take(),
         };
         self.tell(Order::Connection(arrival, permit));
     }
@@ -214,34 +217,53 @@ fn receive(site: &Rc<Site>, arrival: Arrival, permit: Permit) {
         client,
         tls,
         place: _,
+        gate,
     } = arrival;
     let site = Rc::clone(site);
     match stream {
         Stream::Tcp(stream) => {
             if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-                tokio::task::spawn_local(serve(site, stream, client, tls, permit));
+                tokio::task::spawn_local(serve(site, stream, client, tls, gate, permit));
             }
         }
         Stream::Unix(stream) => {
             if let Ok(stream) = tokio::net::UnixStream::from_std(stream) {
-                tokio::task::spawn_local(serve(site, stream, client, tls, permit));
+                tokio::task::spawn_local(serve(site, stream, client, tls, gate, permit));
             }
         }
     }
 }
 
 /// From the raw stream to the one that HTTP is spoken on.
-async fn serve<S>(site: Rc<Site>, mut stream: S, client: Client, tls: Option<Terms>, permit: Permit)
-where
+async fn serve<S>(
+    site: Rc<Site>,
+    mut stream: S,
+    client: Client,
+    tls: Option<Terms>,
+    gate: Arc<Gate>,
+    mut permit: Permit,
+) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let settings = &site.settings;
+    let peer = client.address;
     let time = settings.limits.head.time;
     let client = tokio::select! {
         client = proxy_protocol::read(&mut stream, client, &settings.proxy, time) => client,
         () = site.shared.drained() => None,
     };
     let Some(mut client) = client else { return };
+    if client.address != peer {
+        // The proxy's own connections are counted in total only; whose it passes on, by their address.
+        match gate.place(client.address) {
+            Ok(place) => permit.place = place,
+            Err(refusal) => {
+                log_refusal(Kind::Address, &client, None, &refusal.to_string());
+                return drop(Box::pin(refusal::tell(stream, tls.is_some())).await);
+            }
+        }
+    }
+    drop(gate);
     let Some(terms) = tls else {
         return http::serve(site, stream, client, permit).await;
     };

@@ -4,7 +4,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
 use super::support::proxy::{Identity, Kind, Proxy};
-use super::support::{ECHO, Raw, Request, Server, Wire, every_case};
+use super::support::{ECHO, Raw, Request, Server, Wire, every_case, within};
 
 const PAGE: &str = include_str!("../../docs/behind-a-proxy.md");
 
@@ -438,6 +438,50 @@ async fn a_trusted_proxy_without_its_header_is_closed_and_others_need_none() {
     .await;
     let line = server.log("refusal=\"proxy-protocol\"").await;
     assert!(line.contains("WARN"), "{line}");
+}
+
+/// Clients behind the PROXY protocol are counted by their addresses, like those that come by themselves.
+#[tokio::test]
+async fn l02_an_address_that_a_proxy_tells_has_its_share() {
+    let server = serve(&[
+        "--proxy-protocol",
+        "--trusted-proxy",
+        "127.0.0.1",
+        "--max-connections-per-address",
+        "2",
+        "--allow-host",
+        "localhost",
+    ])
+    .await;
+    let port = server.port();
+    let connect = async |address: &str| {
+        let mut raw = Raw::connect_to(port).await;
+        let line = format!("PROXY TCP4 {address} 10.0.0.1 4711 443\r\n");
+        raw.send([line.as_bytes(), &Request::upgrade("/who").bytes()].concat())
+            .await;
+        let status = raw.head().await.status;
+        (raw, status)
+    };
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let (raw, status) = connect("192.0.2.7").await;
+        assert_eq!(status, 101);
+        open.push(raw);
+    }
+    let (_, status) = connect("192.0.2.7").await;
+    assert_eq!(status, 503);
+    let line = server.log("refusal=\"max-connections-per-address\"").await;
+    assert!(line.contains("192.0.2.7"), "{line}");
+    let (_other, status) = connect("192.0.2.8").await;
+    assert_eq!(status, 101);
+    // Its place is free again when the server has noticed the end.
+    open.pop();
+    within("a place", async {
+        while connect("192.0.2.7").await.1 != 101 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
