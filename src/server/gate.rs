@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::refusal::Refusal;
 use crate::config::Trusted;
@@ -19,18 +19,12 @@ pub struct Gate {
     held: Arc<Held>,
 }
 
-/// Addresses of open connections: locked when a connection begins and when the last of an address ends, never in between.
-type Held = Mutex<HashMap<IpAddr, Weak<Address>>>;
+/// Connections that are open, by address: locked when one begins and when it ends, never in between.
+type Held = Mutex<HashMap<IpAddr, usize>>;
 
-/// The place that a connection takes up among those of its address, for as long as it lives. One pointer, since each has one.
+/// The place that a connection takes up among those of its address, for as long as it lives.
 #[derive(Debug)]
 pub struct Place {
-    _address: Arc<Address>,
-}
-
-/// An address, of which there are as many owners as connections.
-#[derive(Debug)]
-struct Address {
     address: IpAddr,
     held: Arc<Held>,
 }
@@ -69,33 +63,26 @@ impl Gate {
         }
         let address = party(address);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = held.get(&address).and_then(Weak::upgrade);
-        let known = known.unwrap_or_else(|| {
-            let first = Arc::new(Address {
-                address,
-                held: Arc::clone(&self.held),
-            });
-            held.insert(address, Arc::downgrade(&first));
-            first
-        });
-        // Dropping the last owner locks it again.
-        drop(held);
-        if Arc::strong_count(&known) > self.by_address {
+        let count = held.entry(address).or_default();
+        if *count >= self.by_address {
             return Err(Refusal::ByAddress(self.by_address));
         }
-        Ok(Some(Place { _address: known }))
+        *count += 1;
+        Ok(Some(Place {
+            address,
+            held: Arc::clone(&self.held),
+        }))
     }
 }
 
-impl Drop for Address {
+impl Drop for Place {
     fn drop(&mut self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another may have begun since.
-        if held
-            .get(&self.address)
-            .is_some_and(|known| known.strong_count() == 0)
-        {
-            held.remove(&self.address);
+        if let Some(count) = held.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.address);
+            }
         }
     }
 }
