@@ -23,6 +23,9 @@ pub struct Refusal {
     pub body: String,
 }
 
+/// Seconds after which a client is told to try again.
+const RETRY_AFTER: &str = "5";
+
 impl Refusal {
     /// A refusal with the usual words for its status, and a sentence as body.
     pub fn new(status: u16, body: impl Into<String>) -> Self {
@@ -62,6 +65,11 @@ impl Refusal {
     pub fn named(mut self, id: &'static str) -> Self {
         self.id = id;
         self
+    }
+
+    /// Says that it is worth trying again in a moment.
+    pub fn for_now(self) -> Self {
+        self.header("Retry-After", RETRY_AFTER)
     }
 
     /// Adds a header.

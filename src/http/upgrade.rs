@@ -255,7 +255,7 @@ fn refusal(refused: Refused) -> Option<Refusal> {
         )),
         Refused::Busy => Some(
             Refusal::new(503, "the server is busy: try again later")
-                .header("Retry-After", "5")
+                .for_now()
                 .named("hooks"),
         ),
         Refused::Dropped => None,

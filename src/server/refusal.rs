@@ -16,8 +16,6 @@ use crate::http;
 const REPEAT: Duration = Duration::from_secs(10);
 /// Refused clients that are waited for at once, until they have read why. More of them are just dropped.
 const TELLING: usize = 128;
-/// Seconds after which a client is told to try again.
-const RETRY_AFTER: &str = "5";
 /// A fatal alert in the clear, RFC 8446 section 6: internal_error, which is also what a lack of room is called.
 const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
@@ -122,7 +120,7 @@ pub async fn tell<S: AsyncRead + AsyncWrite + Unpin>(
         tls::linger(stream).await;
     } else {
         http::Refusal::new(503, "the server has no room for another connection")
-            .header("Retry-After", RETRY_AFTER)
+            .for_now()
             .send(stream, false)
             .await;
     }
@@ -152,7 +150,7 @@ impl Refusal {
     pub fn id(self) -> &'static str {
         match self {
             Self::Connections(_) => "max-connections",
-            Self::ByAddress(_) => "max-connections-per-address",
+            Self::ByAddress(_) => http::Kind::Address.id(),
             Self::OpenFiles => "open-files",
         }
     }
