@@ -81,8 +81,7 @@ pub struct Script {
     pub close_budget: Duration,
     /// Hooks that may wait or compute at once on one worker; more wait for their turn.
     pub fibers: usize,
-    /// Of those, hooks after whose number none begins to wait for time, bytes or its peer: the rest is for hooks that do not wait, so that
-    /// they find a fiber whatever others do. Over it: 1013.
+    /// Of those, hooks that wait for time, bytes or their peer. Over it: 1013.
     pub waiting: usize,
     /// Of those, hooks that wait in `receive`, as a loop over all messages does for as long as its connection lives. Over it: 1013.
     pub receiving: usize,
@@ -125,6 +124,7 @@ pub const SCRIPT: Script = Script {
     close_budget: Duration::from_millis(100),
     // Two memory maps each; Linux allows 65,530 to a process, and workers share them.
     fibers: 12_000,
+    // The rest is for hooks that do not wait, so that they find a fiber whatever the others do.
     waiting: 11_000,
     // The other third is for hooks that come and go, so that loops do not take the last place of the other handlers.
     receiving: 8_000,

@@ -130,8 +130,12 @@ pub fn log(level: Level, text: &str) {
     if shown.len() < text.len() {
         line.push_str(&format!("… ({} bytes)", text.len()));
     }
-    let say = || {
-        CALLER.with_borrow(|caller| {
+    meter::for_others(|| say(level, &line));
+}
+
+/// Logs a line with whose it is.
+fn say(level: Level, line: &str) {
+    CALLER.with_borrow(|caller| {
         let caller = caller.as_ref();
         let handler = caller.map(|caller| caller.program.source.file.as_str());
         let hook = caller.map(|caller| caller.hook.name());
@@ -148,7 +152,5 @@ pub fn log(level: Level, text: &str) {
             Level::INFO => event!(Level::INFO),
             _ => event!(Level::DEBUG),
         }
-    })
-    };
-    meter::for_others(say);
+    });
 }

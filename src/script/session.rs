@@ -643,8 +643,12 @@ mod tests {
     const NAP: &str = "fn transfer_data(ws, message) { sleep(1.0); ws.send(message); }";
 
     fn source(text: &str) -> Arc<Source> {
+        source_of("test_wsh.rhai", text)
+    }
+
+    fn source_of(file: &str, text: &str) -> Arc<Source> {
         Arc::new(Source {
-            file: "test_wsh.rhai".into(),
+            file: file.into(),
             text: text.into(),
             version: 1,
             modules: Vec::new(),
@@ -704,12 +708,8 @@ mod tests {
             ..Settings::default()
         }));
         let nap = source(NAP);
-        let echo = Arc::new(Source {
-            file: "echo_wsh.rhai".into(),
-            text: "fn transfer_data(ws, message) { ws.send(message); }".into(),
-            version: 1,
-            modules: Vec::new(),
-        });
+        let echo = "fn transfer_data(ws, message) { ws.send(message); }";
+        let echo = source_of("echo_wsh.rhai", echo);
         let mut sleepers = [1, 2, 3].map(|number| session(&runtime, &nap, number));
         let mut other = session(&runtime, &echo, 4);
         let [first, second, third] = &mut sleepers;

@@ -569,7 +569,8 @@ fn compress(options: &Map) -> Result<Option<bool>, Box<EvalAltResult>> {
     Ok(wanted)
 }
 
-fn queue(
+/// Queues what is to be sent, and waits while there is too much of it.
+pub(super) fn queue(
     peer: &Peer,
     frame: impl FnOnce(&Outbox) -> Result<(), SendError>,
 ) -> Result<(), Box<EvalAltResult>> {

@@ -2,7 +2,7 @@
 
 use rhai::{Blob, Dynamic, EvalAltResult, ImmutableString, Map};
 
-use super::connection::WebSocket;
+use super::connection::{WebSocket, queue};
 use super::request::{Handle, Request};
 use super::time::duration;
 use super::{Allowed, Function, Package, throw};
@@ -290,11 +290,10 @@ fn done() -> Result<(), Box<EvalAltResult>> {
 }
 
 fn write(ws: &WebSocket, bytes: &[u8]) -> Result<(), Box<EvalAltResult>> {
-    meter::for_others(|| ws.0.outbox.send_raw(bytes));
-    if !ws.0.has_room() {
-        meter::wait(Wait::Drained).map(drop)?;
-    }
-    Ok(())
+    queue(&ws.0, |outbox| {
+        outbox.send_raw(bytes);
+        Ok(())
+    })
 }
 
 fn read(request: &Request, count: i64, seconds: Option<f64>) -> Result<Blob, Box<EvalAltResult>> {
