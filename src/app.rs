@@ -85,7 +85,10 @@ impl App {
             );
         }
         let addresses = listeners.iter().filter_map(|listener| listener.socket.ip());
-        http::check_bind(&config.admission, addresses)?;
+        http::check_bind(&config.admission, addresses.clone())?;
+        if config.dev {
+            http::check_dev(&config.admission, addresses)?;
+        }
         announce(&report, true);
         Ok(Self {
             listeners,
@@ -113,6 +116,7 @@ impl App {
             .transpose()?;
         let site = http::Settings {
             document_root,
+            dev: config.dev,
             limits: config.limits,
             admission: config.admission.clone(),
             proxy: config.proxy.clone(),

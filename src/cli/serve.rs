@@ -66,6 +66,10 @@ struct Listening {
         env = "WSH_DOCUMENT_ROOT"
     )]
     document_root: Option<PathBuf>,
+    /// The developer's seat: faults keep their connection and say where they are, and the log has a line for each open
+    /// and close; on loopback, or with a password
+    #[arg(long, env = "WSH_DEV", value_parser = BoolishValueParser::new())]
+    dev: bool,
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), env = "WSH_WORKERS")]
     workers: Option<u16>,
@@ -254,12 +258,14 @@ impl Serve {
             unix_socket,
             queue,
             document_root,
+            dev,
             workers,
         } = self.listening;
         let drain = self.bounds.drain_timeout.0;
         let limits = Limits::from(self.bounds);
         let mut script = Script::from(self.power);
         // A script holds what it is given.
+        script.dev = dev;
         script.max_message = limits.websocket.message;
         script.limits.string = script.limits.string.max(script.max_message);
         let (speaks_tls, tls_port) = (self.encryption.tls, self.encryption.tls_port);
@@ -274,6 +280,7 @@ impl Serve {
             },
             handlers: self.folder.into(),
             document_root,
+            dev,
             script,
             workers: workers.map_or_else(cores, usize::from),
             tls: self.encryption.tls()?,

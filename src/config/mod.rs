@@ -24,6 +24,8 @@ pub struct Config {
     pub handlers: Handlers,
     /// Where ordinary files are, if any are served.
     pub document_root: Option<PathBuf>,
+    /// Whether this is a developer's seat: what happens is shown, on loopback or behind a password.
+    pub dev: bool,
     /// What scripts may do and use up.
     pub script: Script,
     /// Worker threads.
@@ -158,6 +160,8 @@ impl Default for Deflate {
 pub struct Script {
     /// The bounds of every run.
     pub limits: limits::Script,
+    /// Whether a fault at run time is shown to who develops, and its connection goes on.
+    pub dev: bool,
     /// Whether they may send bytes that break the protocol, to test clients with.
     pub allow_raw: bool,
     /// The environment variables that they may read.
@@ -170,6 +174,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             limits: limits::SCRIPT,
+            dev: false,
             allow_raw: false,
             env: Arc::default(),
             max_message: limits::WEBSOCKET.message,

@@ -178,6 +178,26 @@ pub fn check_bind(
     }
 }
 
+/// A developer's seat that other machines can reach, and that asks for no password.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "--dev shows whoever connects what the handlers do and where they fail, and {0} can be reached from other machines: leave --dev out, listen \
+     on loopback, or ask for a password with --basic-auth-file FILE"
+)]
+pub struct Exposed(IpAddr);
+
+/// Whether a developer's seat is where only its developer sits.
+pub fn check_dev(
+    admission: &Admission,
+    addresses: impl IntoIterator<Item = IpAddr>,
+) -> Result<(), Exposed> {
+    let mut addresses = addresses.into_iter();
+    match addresses.find(|address| !address.to_canonical().is_loopback()) {
+        Some(address) if admission.credentials.is_none() => Err(Exposed(address)),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,7 +26,7 @@ use crate::config::{Admission, Deflate, Limits, Proxy, limits};
 use crate::handlers::{Found, Generation, decode_path};
 use crate::script::Runtime;
 use crate::websocket::Shared;
-pub use admission::{Unstated, check_bind};
+pub use admission::{Exposed, Unstated, check_bind, check_dev};
 pub use client::Client;
 use head::Head;
 pub use refusals::{Kind, log as log_refusal, tick};
@@ -49,6 +49,8 @@ pub struct Site {
 pub struct Settings {
     /// The folder of ordinary files, resolved.
     pub document_root: Option<PathBuf>,
+    /// Whether this is a developer's seat.
+    pub dev: bool,
     /// The bounds of requests and connections.
     pub limits: Limits,
     /// Who may connect.

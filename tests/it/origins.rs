@@ -641,3 +641,25 @@ async fn a_browser_sends_the_password_of_a_page_for_its_connections() {
     let url = format!("ws://localhost:{port}/who");
     assert_eq!(opens(&mut page, &url).await, "user ada");
 }
+
+#[tokio::test]
+async fn a_developers_seat_is_on_loopback_or_behind_a_password() {
+    let exposed = ["-H", "0.0.0.0", "--allow-host", "*", "--allow-origin", "*"];
+    let builder = || {
+        let builder = Server::builder().file("echo_wsh.rhai", ECHO);
+        builder.args(exposed).args(["--dev"])
+    };
+    let finished = builder().run().await;
+    assert_eq!(finished.status.code(), Some(2), "{finished:?}");
+    assert!(
+        finished.stderr.contains("--basic-auth-file"),
+        "{finished:?}"
+    );
+    let password = ["--basic-auth-credential", "ada:countess"];
+    builder().args(password).start().await;
+    Server::builder()
+        .file("echo_wsh.rhai", ECHO)
+        .args(["--dev"])
+        .start()
+        .await;
+}
