@@ -123,6 +123,11 @@ impl Fault {
         fault
     }
 
+    /// In one line of at most so many bytes, such as a Close's reason holds.
+    pub fn brief(&self, most: usize) -> String {
+        report::brief(self, most)
+    }
+
     /// The same, with a hint.
     pub fn with_hint(self, hint: Option<String>) -> Self {
         Self { hint, ..self }

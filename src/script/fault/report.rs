@@ -33,6 +33,23 @@ pub fn render(fault: &Fault, notes: &[String]) -> String {
     Renderer::plain().render(&[report]).to_string()
 }
 
+/// A fault in one line of at most so many bytes: `sum_wsh.rhai:5:16 there is no …`.
+pub fn brief(fault: &Fault, most: usize) -> String {
+    let file = &fault.file;
+    let mut line = match &fault.location {
+        Some(Location { line, column, .. }) => format!("{file}:{line}:{column} {}", fault.message),
+        None => format!("{file} {}", fault.message),
+    };
+    if line.len() > most {
+        line.truncate(line.floor_char_boundary(most.saturating_sub(MORE.len_utf8())));
+        line.push(MORE);
+    }
+    line
+}
+
+/// Stands for what was cut off.
+const MORE: char = '…';
+
 /// A line with a word marked, as the fault's place or with a label as another.
 fn excerpt<'a>(file: &'a str, location: &'a Location, label: Option<&'a str>) -> Element<'a> {
     let kind = match label {
@@ -222,7 +239,24 @@ impl Excerpt {
 
 #[cfg(test)]
 mod tests {
+    use rhai::Position;
+
     use super::*;
+
+    #[test]
+    fn a_brief_fault_is_cut_between_characters() {
+        let text = "fn f() {\n    x\n}";
+        let fault = |message: &str| Fault::new("a_wsh.rhai", text, Position::new(2, 5), message);
+        assert_eq!(brief(&fault("no `x`"), 123), "a_wsh.rhai:2:5 no `x`");
+        let whole = Fault::of_file("a_wsh.rhai", "no hook");
+        assert_eq!(brief(&whole, 123), "a_wsh.rhai no hook");
+        for length in 0..60 {
+            let message = format!("{}{}", "x".repeat(length), "数".repeat(60));
+            let line = brief(&fault(&message), 123);
+            assert!((120..=123).contains(&line.len()), "{} bytes", line.len());
+            assert!(line.starts_with("a_wsh.rhai:2:5 ") && line.ends_with("数…"));
+        }
+    }
 
     #[test]
     fn a_flood_is_reported_in_full_at_first_and_then_counted() {
