@@ -42,17 +42,22 @@ pub struct Page {
 impl Page {
     /// A browser of its own, with this address loaded.
     pub async fn open(url: &str) -> Page {
-        Self::open_with(None, url).await
+        Self::open_with(None, "en-US", url).await
+    }
+
+    /// The same for somebody who reads this language.
+    pub async fn open_in(language: &str, url: &str) -> Page {
+        Self::open_with(None, language, url).await
     }
 
     /// The same with this home folder, in which it looks for the authorities that the user trusts.
     pub async fn open_at_home(home: &Path, url: &str) -> Page {
-        Self::open_with(Some(home), url).await
+        Self::open_with(Some(home), "en-US", url).await
     }
 
-    async fn open_with(home: Option<&Path>, url: &str) -> Page {
+    async fn open_with(home: Option<&Path>, language: &str, url: &str) -> Page {
         let profile = tempfile::tempdir().expect("a folder for the profile");
-        let mut browser = Browser::start(profile.path(), home);
+        let mut browser = Browser::start(profile.path(), home, language);
         let address = browser.devtools(profile.path()).await;
         let (devtools, _) = tokio_tungstenite::connect_async(&address)
             .await
@@ -200,7 +205,7 @@ const LOG: &str = "stderr.log";
 struct Browser(Child);
 
 impl Browser {
-    fn start(profile: &Path, home: Option<&Path>) -> Browser {
+    fn start(profile: &Path, home: Option<&Path>, language: &str) -> Browser {
         let program = std::env::var_os("CHROMIUM").unwrap_or_else(|| "/usr/bin/chromium".into());
         let mut data_dir = OsString::from("--user-data-dir=");
         data_dir.push(profile);
@@ -224,6 +229,7 @@ impl Browser {
             // Names below .example lead here, as a stranger's DNS can have its own do.
             .arg("--host-resolver-rules=MAP *.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1")
             .arg("--remote-debugging-port=0")
+            .arg(format!("--accept-lang={language}"))
             .arg(data_dir)
             // What it leaves behind goes with the profile.
             .env("TMPDIR", profile)
