@@ -135,3 +135,97 @@ fn flags(cell: &str) -> impl Iterator<Item = &str> {
     cell.split(['`', ' ', ','])
         .filter(|word| word.starts_with("--"))
 }
+
+/// The names that the reference lists are those that are refused, each with the reason.
+#[tokio::test]
+async fn b09_headers_that_the_server_writes_itself_are_named() {
+    const REFERENCE: &str = include_str!("../../docs/scripting.md");
+    let (_, listed) = REFERENCE
+        .split_once("The server writes these itself: ")
+        .expect("the list");
+    let (listed, _) = listed.split_once('.').expect("its end");
+    let names: Vec<&str> = listed.split('`').skip(1).step_by(2).collect();
+    assert_eq!(names.len(), 9, "{names:?}");
+    let handler = "fn do_extra_handshake(request) {
+        try {
+            request.add_header(request.query_params.name[0], \"x\");
+        } catch (error) {
+            this.problem = `${error.kind}: ${error.message}`;
+        }
+    }
+    fn on_open(ws) { ws.send(this.problem ?? \"added\"); }
+    fn transfer_data(ws, message) { }";
+    let server = Server::start(&[("add_wsh.rhai", handler)]).await;
+    let mut cases = vec![
+        ("X-Mine", "added".to_owned()),
+        ("a%20b", "header: \"a b\" is no name of a header".to_owned()),
+    ];
+    for name in names {
+        let message = format!("header: the server writes {name} itself: a handler may not add it");
+        cases.push((name, message));
+    }
+    for (name, answer) in cases {
+        let mut raw = Raw::open(&server, &format!("/add?name={name}")).await;
+        raw.expect_text(&answer).await;
+    }
+}
+
+/// What the hook's row says about its results.
+#[tokio::test]
+async fn b09_what_goes_back_to_a_client_that_closes() {
+    let hook = |body: &str| {
+        format!(
+            "fn passive_closing_handshake(ws, code, reason) {{ {body} }}\n\
+             fn transfer_data(ws, message) {{ }}"
+        )
+    };
+    let handlers = [
+        (
+            "none_wsh.rhai",
+            "fn transfer_data(ws, message) { }".to_owned(),
+        ),
+        ("prints_wsh.rhai", hook("print(code);")),
+        ("says_wsh.rhai", hook("print(code); code")),
+        ("empty_wsh.rhai", hook("[1005, reason]")),
+    ];
+    let handlers = handlers
+        .each_ref()
+        .map(|(name, text)| (*name, text.as_str()));
+    let server = Server::start(&handlers).await;
+    for (path, answer) in [
+        ("/none", &b"\x88\x02\x0b\xb9"[..]),
+        ("/prints", b"\x88\x00"),
+        ("/says", b"\x88\x02\x0b\xb9"),
+        ("/empty", b"\x88\x00"),
+    ] {
+        let mut raw = Raw::open(&server, path).await;
+        raw.send(Wire::close(3001, "mine").bytes()).await;
+        assert_eq!(raw.exactly(answer.len()).await, answer, "{path}");
+        raw.expect_eof().await;
+    }
+}
+
+/// The page's line for a server that lets everybody in, without the address: tests stay on loopback.
+#[tokio::test]
+async fn b09_a_test_server_for_everybody() {
+    let line = PAGE
+        .lines()
+        .find(|line| line.starts_with("    wsh-server -w handlers -H 0.0.0.0"));
+    let words = line.expect("the line").trim().split(' ').skip(1);
+    let words: Vec<String> = words.map(|word| word.replace('\'', "")).collect();
+    assert_eq!(words[..4], ["-w", "handlers", "-H", "0.0.0.0"]);
+    let server = Server::builder().file("echo_wsh.rhai", super::support::ECHO);
+    let server = server.args(&words[4..]).start().await;
+    for (host, origin) in [
+        ("pywebsocket.example:8800", "http://www1.example:8800"),
+        ("192.0.2.1", "null"),
+        ("localhost", "file://"),
+        ("localhost", "https://localhost"),
+    ] {
+        let mut raw = Raw::connect(&server).await;
+        let request = super::support::Request::upgrade("/echo");
+        raw.send(request.set("Host", host).with("Origin", origin).bytes())
+            .await;
+        raw.head().await.expect_upgrade();
+    }
+}

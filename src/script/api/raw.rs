@@ -203,8 +203,9 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["ws.frame(frame: map)"],
-            about: "Sends one frame, bit by bit: `fin` (true), `rsv1` `rsv2` `rsv3` (false), `opcode` (1 for a string, 2 for a blob), `payload` \
-                    (empty), `mask` (true, or a key of 4 bytes), `length` (announced instead of the real one), `length_form` (7, 16 or 64 bits). \
+            about: "Sends one frame, bit by bit. What may be said, and what holds if it is not: `fin` (`true`), `rsv1` `rsv2` `rsv3` (`false`), \
+                    `opcode` (1 for a string, 2 for a blob), `payload` (empty), `mask` (`false`; `true` is a random key, a blob of 4 bytes is that \
+                    key), `length` (the payload's; any other is announced instead), `length_form` (the shortest; 7, 16 or 64 bits). \
                     With opcode 8 the server's Close counts as sent.",
             throws: &[
                 NEEDS_FLAG,

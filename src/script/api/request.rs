@@ -421,7 +421,9 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.add_header(name: string, value: string)"],
-            about: "Adds a header to the answer, also to a refusal. A name may be added several times.",
+            about: "Adds a header to the answer, also to a refusal. A name may be added several times. The server writes these itself: `Connection`, \
+                    `Upgrade`, `Content-Length`, `Content-Type`, `Transfer-Encoding`, `Sec-WebSocket-Accept`, `Sec-WebSocket-Protocol`, \
+                    `Sec-WebSocket-Extensions` and `Sec-WebSocket-Version`.",
             throws: &[(
                 "header",
                 "for what is no header, or one that the server writes itself",
@@ -711,14 +713,18 @@ fn add_header(
     name: ImmutableString,
     value: ImmutableString,
 ) -> Result<(), Box<EvalAltResult>> {
-    let is_reserved = RESERVED
-        .iter()
-        .any(|reserved| name.eq_ignore_ascii_case(reserved));
-    if !is_token(&name) || is_reserved {
+    if !is_token(&name) {
         return throw(
             "header",
-            format!("{:?} is not a header that a handler may add", name.as_str()),
+            format!("{:?} is no name of a header", name.as_str()),
         );
+    }
+    if RESERVED
+        .iter()
+        .any(|reserved| name.eq_ignore_ascii_case(reserved))
+    {
+        let text = format!("the server writes {name} itself: a handler may not add it");
+        return throw("header", text);
     }
     if !is_field_value(&value) {
         return throw(
