@@ -10,7 +10,7 @@
 //!     └──────────────────────────────────┘   replies
 //! ```
 //!
-//! | module | turns | into | imports (besides `config` and `observe`) |
+//! | module | turns | into | imports (besides `config`, `observe` and `text`) |
 //! |---|---|---|---|
 //! | [`server`] | listening sockets | accepted streams on a worker | `http`, and what a worker's site is made of |
 //! | [`http`] | a request head | an upgrade, a file, a refusal | `websocket`, `handlers`, `script` |
@@ -19,6 +19,7 @@
 //! | [`script`] | a message | hook calls and their effects | `websocket`: session, outbox, frames |
 //! | [`config`] | bounds and choices | one immutable `Config` | nothing |
 //! | [`observe`] | events | log lines | nothing |
+//! | [`text`] | the bytes of a text file | its text | nothing |
 //! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `server`, `handlers`, `script` |
 //! | [`commands`] | a subcommand | what it prints, and the exit code | `app`, `handlers`, `script` |
 //! | [`cli`] | flags | a `Config` and a subcommand | `commands`: what they can be told |
@@ -35,4 +36,5 @@ pub mod http;
 pub mod observe;
 pub mod script;
 pub mod server;
+pub mod text;
 pub mod websocket;

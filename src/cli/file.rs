@@ -15,7 +15,7 @@ pub type Values = BTreeMap<String, Vec<String>>;
 
 /// Reads a configuration file, and checks every key and value against the flags of `command`.
 pub fn read(path: &Path, command: &Command) -> Result<Values> {
-    let text = std::fs::read_to_string(path).with_context(|| {
+    let text = crate::text::read(path).with_context(|| {
         format!(
             "the configuration file {} cannot be read: give --config another",
             path.display()

@@ -355,7 +355,7 @@ impl Entry {
             credentials.push(pair.parse().context("--basic-auth-credential")?);
         }
         if let Some(file) = &self.basic_auth_file {
-            let text = std::fs::read_to_string(file).with_context(|| {
+            let text = crate::text::read(file).with_context(|| {
                 format!(
                     "the file of passwords {} cannot be read: give --basic-auth-file another",
                     file.display()

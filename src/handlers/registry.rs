@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::path::Route;
 use crate::script::{Fault, Hook, Location, Source};
+use crate::text;
 
 /// A handler file in one generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -159,7 +160,7 @@ impl Generation {
 ///
 /// A later alias may be for an earlier one. Lines of another shape are problems.
 pub fn read_aliases(path: &Path) -> std::io::Result<(Vec<Alias>, Vec<Fault>)> {
-    let text = std::fs::read_to_string(path)?;
+    let text = text::read(path)?;
     let file = path.display().to_string();
     let (mut aliases, mut problems) = (Vec::new(), Vec::new());
     for (number, line) in text

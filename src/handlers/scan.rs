@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use super::path::{LEAVINGS, SUFFIX};
 use crate::config;
 use crate::script;
+use crate::text;
 
 /// What changes when a file does. The change time cannot be set, so a kept modification time does not hide an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,6 +199,5 @@ pub fn read(path: &Path, limit: usize) -> io::Result<String> {
     fs::File::open(path)?
         .take(limit as u64 + 1)
         .read_to_end(&mut bytes)?;
-    String::from_utf8(bytes)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file is not UTF-8"))
+    Ok(text::decode(bytes)?)
 }

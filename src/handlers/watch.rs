@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::registry::{Alias, Entry, Generation, read_aliases};
 use super::scan::{self, Scan, Stamp, is_handler};
 use crate::config;
-use crate::script::{self, Checked, Checker, Fault, Library};
+use crate::script::{self, Checked, Checker, Fault, Library, Unreadable};
 
 /// A look without an event.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -52,7 +52,7 @@ pub struct Report {
 struct Known {
     stamp: Stamp,
     /// What was read last, whether it serves or not, or why it could not be read.
-    text: Result<String, String>,
+    text: Result<String, Unreadable>,
     /// It was read so soon after its last change that the next one might not show.
     unsettled: bool,
 }
@@ -222,7 +222,7 @@ impl Reconciler {
 
     /// Reads a file, which is dirty if its text is new.
     fn read(&mut self, file: &str, path: &Path, stamp: Stamp) {
-        let text = scan::read(path, self.settings.limits.source).map_err(|error| error.to_string());
+        let text = scan::read(path, self.settings.limits.source).map_err(Unreadable::from);
         // What could not be read is tried again at every look.
         let unsettled = stamp.age() < COARSE || text.is_err();
         let known = Known {
@@ -255,7 +255,10 @@ impl Reconciler {
         for file in &dirty {
             if let Some(name) = module_name(file) {
                 let text = self.known.get(file).map(|known| known.text.clone());
-                let refused = self.refused.get(file).map(|why| Err(why.clone()));
+                let refused = self
+                    .refused
+                    .get(file)
+                    .map(|why| Err(Unreadable::from(why.clone())));
                 self.library.set(name, text.or(refused));
                 modules.insert(name.to_owned());
             } else if !self.known.contains_key(file) && self.handlers.remove(file).is_some() {

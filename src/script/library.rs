@@ -4,21 +4,23 @@
 //! an import must be known before anything runs, and what imports each other is found without running in circles.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::sync::Arc;
 
 use rhai::{AST, ASTNode, Expr, Position, Stmt};
 
 use super::Settings;
-use super::fault::Fault;
+use super::fault::{Fault, Location};
 use super::hooks::{HOOKS, Hook};
 use super::meter;
 use super::modules::{Compiler, ModuleText, SUFFIX};
 use super::program::{Program, Source};
+use crate::text::NotUtf8;
 
 /// The modules of a folder, by name.
 #[derive(Debug, Default)]
 pub struct Library {
-    texts: HashMap<String, Result<String, String>>,
+    texts: HashMap<String, Result<String, Unreadable>>,
     /// Modules whose imports have been found, each behind those: until one of them changes.
     linked: HashMap<String, Vec<Arc<ModuleText>>>,
     versions: u64,
@@ -26,7 +28,7 @@ pub struct Library {
 
 impl Library {
     /// A module's file has this text, or cannot be read for this reason, or is not there.
-    pub fn set(&mut self, name: &str, text: Option<Result<String, String>>) {
+    pub fn set(&mut self, name: &str, text: Option<Result<String, Unreadable>>) {
         self.linked
             .retain(|_, modules| modules.iter().all(|module| module.name() != name));
         match text {
@@ -49,6 +51,44 @@ impl Library {
             None => String::new(),
         };
         format!("no module {name:?}: the handler folder has no file {name}{SUFFIX}{hint}")
+    }
+}
+
+/// Why a file has no text, and the line that it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    why: String,
+    location: Option<Location>,
+}
+
+impl Unreadable {
+    fn fault(&self, file: &str) -> Fault {
+        Fault {
+            location: self.location.clone(),
+            ..Fault::of_file(file, &*self.why)
+        }
+    }
+}
+
+impl From<String> for Unreadable {
+    fn from(why: String) -> Self {
+        let location = None;
+        Self { why, location }
+    }
+}
+
+impl From<io::Error> for Unreadable {
+    fn from(error: io::Error) -> Self {
+        let cause = error.get_ref();
+        let location = cause.and_then(|cause| cause.downcast_ref::<NotUtf8>());
+        Self {
+            why: error.to_string(),
+            location: location.map(|wrong| Location {
+                line: wrong.line,
+                column: wrong.column,
+                text: wrong.excerpt.as_str().into(),
+            }),
+        }
     }
 }
 
@@ -113,12 +153,17 @@ impl<'l> Checker<'l> {
     }
 
     /// Compiles and tries a handler of this text, or reports why there is none.
-    pub fn check(&mut self, file: &str, text: &Result<String, String>, version: u64) -> Checked {
+    pub fn check(
+        &mut self,
+        file: &str,
+        text: &Result<String, Unreadable>,
+        version: u64,
+    ) -> Checked {
         meter::start(Hook::TransferData.budget(&self.compiler.limits));
         let mut asked = BTreeSet::new();
         let result = match text {
             Ok(text) => self.try_handler(file, text, version, &mut asked),
-            Err(why) => Err(Fault::new(file, "", Position::NONE, why)),
+            Err(unreadable) => Err(unreadable.fault(file)),
         };
         Checked { result, asked }
     }
@@ -206,7 +251,7 @@ impl<'l> Checker<'l> {
         let text = match self.library.texts.get(name) {
             Some(Ok(text)) => text.clone(),
             Some(Err(why)) => {
-                let message = format!("the module {name:?} cannot be read: {why}");
+                let message = format!("the module {name:?} cannot be read: {}", why.why);
                 return Err(importer.fault(import, message));
             }
             None => return Err(importer.fault(import, self.library.missing(name))),

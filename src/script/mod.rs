@@ -42,7 +42,7 @@ pub use fault::{Fault, Location, Severity};
 pub use fiber::STACK;
 pub use heap::Heap;
 pub use hooks::{HOOKS, Hook, HookInfo};
-pub use library::{Checked, Checker, Library, Tried};
+pub use library::{Checked, Checker, Library, Tried, Unreadable};
 pub use modules::{Compiler, SUFFIX};
 pub use program::{Program, Source};
 pub use runtime::{Handler, Runtime};

@@ -20,6 +20,7 @@ use x509_cert::der::Decode;
 
 use super::development;
 use crate::config::{ClientCertificates, Identity, Tls};
+use crate::text::without_mark;
 
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -196,7 +197,7 @@ fn read_file(flag: &'static str, file: &Path) -> Result<Vec<u8>, Unusable> {
     let read = || -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         File::open(file)?.take(LONGEST).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        Ok(without_mark(&bytes).to_vec())
     };
     read().map_err(|error| Unusable {
         flag,

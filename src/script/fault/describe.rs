@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use rhai::{EvalAltResult, LexError, ParseErrorType};
 
-use super::{Location, stopped};
+use super::{Location, characters, stopped};
 use crate::config::limits::SCRIPT;
 use crate::script::api::{Function, HostError, PACKAGES};
 use crate::script::meter::Stop;
@@ -131,6 +131,10 @@ pub fn parse(error: &ParseErrorType) -> String {
         Error::BadInput(LexError::MalformedChar(text)) if text.chars().count() > 1 => {
             shown(format_args!("'{text}' is more than one character"))
         }
+        Error::BadInput(LexError::UnexpectedInput(text)) => match text.chars().next() {
+            Some(c) if text.len() == c.len_utf8() => format!("unexpected {}", characters::named(c)),
+            _ => shown(format_args!("unexpected `{text}`")),
+        },
         error => sentence(&shown(format_args!("{error}"))),
     }
 }

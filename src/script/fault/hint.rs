@@ -10,7 +10,7 @@ use super::describe::{self, Call, Property};
 use super::foreign;
 use super::outline::{self, Function, Outline};
 use super::signatures::{self, Signature};
-use super::{Location, stopped};
+use super::{Location, characters, stopped};
 use crate::script::api::HostError;
 use crate::script::hooks::HOOKS;
 use crate::script::meter::Stop;
@@ -26,6 +26,11 @@ pub fn of_parse(engine: &Engine, text: &str, error: &ParseError) -> Option<Strin
     let position = error.position();
     let location = Location::of(text, position);
     let lookup = || Lookup::new(engine, text, position);
+    // Rhai tells of what it wanted in such a place, or of the letters before it.
+    let word = location.as_ref().map_or("", Location::word);
+    if let hint @ Some(_) = characters::advice_for(word) {
+        return hint;
+    }
     if let Some(location) = &location
         && let Some(hint) = foreign::said_here(location)
         && !lookup().is_own(location.word())
@@ -62,7 +67,10 @@ pub fn of_parse(engine: &Engine, text: &str, error: &ParseError) -> Option<Strin
             engine.max_function_expr_depth()
         )),
         Error::BadInput(error @ LexError::UnexpectedInput(_)) => {
-            unclosed().or_else(|| lexical(error))
+            lexical(error).or_else(unclosed)
+        }
+        Error::BadInput(LexError::UnterminatedString) => {
+            location.as_ref().and_then(other_quote).or_else(|| lexical(&LexError::UnterminatedString))
         }
         Error::BadInput(error) => lexical(error),
         _ => None,
@@ -513,14 +521,17 @@ fn lexical(error: &LexError) -> Option<String> {
         LexError::UnexpectedInput(text) if text == "}" => {
             "there is one `}` too many, here or before"
         }
-        LexError::UnexpectedInput(text)
-            if text.chars().all(|c| c.is_alphabetic() && !c.is_ascii()) =>
-        {
-            "names have the letters a to z, digits and `_`; texts may have any"
-        }
+        LexError::UnexpectedInput(text) => return characters::advice(text.chars().next()?),
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// For a text that begins with a quotation mark, and ends with one of another keyboard.
+fn other_quote(location: &Location) -> Option<String> {
+    let (begin, rest) = (location.word().chars().next()?, location.rest());
+    let found = rest.chars().find(|c| characters::is_quote(*c, begin))?;
+    characters::advice(found)
 }
 
 fn unclosed(outline: &Outline) -> Option<String> {

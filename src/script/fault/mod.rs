@@ -1,8 +1,10 @@
 //! Script faults for people: what is wrong, in which file and line, and a hint where one is known.
 //!
 //! `describe` has the words for Rhai's errors, and `report` prints the whole. `hint` knows more than the error says: what
-//! the source defines (`outline`), what there is to call (`signatures`), and what other languages say (`foreign`).
+//! the source defines (`outline`), what there is to call (`signatures`), what other languages say (`foreign`), and which
+//! characters are no part of the language (`characters`).
 
+mod characters;
 pub mod describe;
 pub mod foreign;
 pub mod hint;

@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
 use rhai::{Dynamic, ImmutableString};
 
-use super::{Fault, Location, Severity};
+use super::{Fault, Location, Severity, characters};
 use crate::script::hooks::Hook;
 use crate::script::program::Source;
 
@@ -56,8 +56,12 @@ fn excerpt<'a>(file: &'a str, location: &'a Location, label: Option<&'a str>) ->
         None => AnnotationKind::Primary,
         Some(_) => AnnotationKind::Context,
     };
-    let marked = kind.span(location.span()).label(label);
-    Snippet::source(&*location.text)
+    let shown = Location {
+        text: characters::visible(&location.text).into(),
+        ..*location
+    };
+    let marked = kind.span(shown.span()).label(label);
+    Snippet::source(String::from(shown.text))
         .line_start(location.line)
         .path(file)
         .annotation(marked)
