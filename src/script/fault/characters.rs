@@ -3,7 +3,7 @@
 /// A character as a report names it: those that cannot be seen by their code.
 pub fn named(c: char) -> String {
     match invisible(c) {
-        Some(name) if name.is_empty() => format!("the invisible character {}", code(c)),
+        Some("") => format!("the invisible character {}", code(c)),
         Some(name) => format!("the invisible character {} ({name})", code(c)),
         None if c.is_control() => format!("the control character {}", code(c)),
         None => format!("`{c}`"),
