@@ -85,14 +85,12 @@ pub struct Script {
     pub waiting: usize,
     /// Of those, hooks that wait in `receive`, as a loop over all messages does for as long as its connection lives. Over it: 1013.
     pub receiving: usize,
-    /// Bytes of a string or blob, which a message must fit.
+    /// Bytes of a string or blob that a function of ours makes: a message must fit.
     pub string: usize,
-    /// Bytes of a string or blob that a native function makes at once, out of nothing.
-    pub made: usize,
+    /// Bytes of a text that shows an array, a map or a blob; what lies beyond is cut off.
+    pub shown: usize,
     /// Elements of an array that a native function makes at once.
     pub list: usize,
-    /// Entries of an object map.
-    pub map: usize,
     /// Calls inside each other.
     pub call_levels: usize,
     /// Expressions inside each other, at a file's top level and in a function.
@@ -129,12 +127,10 @@ pub const SCRIPT: Script = Script {
     // The other third is for hooks that come and go, so that loops do not take the last place of the other handlers.
     receiving: 8_000,
     string: WEBSOCKET.message,
-    // 1 MiB takes about a millisecond.
-    made: 1024 * 1024,
+    // 1 MiB: more than anybody reads.
+    shown: 1024 * 1024,
     // 65,536 small strings take about 5 ms and 4 MiB.
     list: 65_536,
-    // Checked by walking, so that each level costs; state of more entries belongs into a store.
-    map: 10_000,
     call_levels: 64,
     // Rhai's defaults of release builds, set so that debug builds and tests agree with them.
     expressions: (64, 32),

@@ -21,10 +21,8 @@ pub fn engine(settings: &Settings) -> Engine {
         .set_optimization_level(OptimizationLevel::None)
         .set_max_expr_depths(limits.expressions.0, limits.expressions.1)
         .set_max_call_levels(limits.call_levels)
-        .set_max_string_size(limits.string)
-        // Rhai counts a blob's bytes as array elements, and a binary message must fit.
-        .set_max_array_size(limits.string)
-        .set_max_map_size(limits.map)
+        // No bounds of Rhai's on the sizes of values: it would walk through all of a value after every call of one of its
+        // methods, so that filling an array took time that grows with the square of its length. The heap counts instead.
         .set_max_variables(limits.variables)
         .set_max_functions(limits.functions)
         .on_progress(|_| meter::tick())

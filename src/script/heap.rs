@@ -14,14 +14,19 @@ use std::thread::LocalKey;
 
 use mimalloc::MiMalloc;
 
+use crate::config::limits::WEBSOCKET;
+
 /// What a block counts beside its bytes: freeing a quarter of a million small ones, which closures in closures can be, takes
 /// 25 ms in which nobody else's turn comes. So a budget of 64 MiB is at most 65,536 blocks.
 const BLOCK: usize = 1024;
 
 /// A long array counts eightfold. Rhai copies one in a single operation that nothing interrupts: a million elements take 30 ms.
-/// So a budget of 64 MiB is at most half a million of them, and 2 ms for the others. Strings and blobs are copied
-/// at the speed of memory; they are told apart by their alignment.
+/// So a budget of 64 MiB is at most half a million of them, and 2 ms for the others.
 const ARRAY: (usize, usize) = (1024 * 1024, 8);
+
+/// So does a string or blob of more than twice the longest message, so that no budget holds it: one operation copies it, too,
+/// at the speed of memory. Twice, since one that grows takes up to twice what it needs. It is told apart by its alignment.
+const BYTES: (usize, usize) = (2 * WEBSOCKET.message, 8);
 
 thread_local! {
     /// Bytes allocated and bytes freed on this thread. They have no destructors and allocate nothing themselves.
@@ -45,8 +50,12 @@ pub fn allocated() -> usize {
 
 /// What a block of this size counts.
 fn weight(size: usize, align: usize) -> usize {
-    let (long, times) = ARRAY;
-    if size > long && align >= align_of::<usize>() {
+    let (long, times) = if align >= align_of::<usize>() {
+        ARRAY
+    } else {
+        BYTES
+    };
+    if size > long {
         size.saturating_mul(times)
     } else {
         size

@@ -438,7 +438,7 @@ const RUN: &[(&str, By, &str)] = &[
     (
         "changed_in_place",
         TEXT,
-        "fn transfer_data(ws, message) {\n    ws.send(message.trim());\n}\n",
+        "fn transfer_data(ws, message) {\n    let list = [];\n    ws.send(list.push(message));\n}\n",
     ),
     (
         "property_for_a_hook",
@@ -473,7 +473,7 @@ const RUN: &[(&str, By, &str)] = &[
     (
         "join",
         TEXT,
-        "fn transfer_data(ws, message) {\n    ws.send([\"a\", \"b\"].join(\",\"));\n}\n",
+        "fn transfer_data(ws, message) {\n    ws.send(\",\".join([\"a\", \"b\"]));\n}\n",
     ),
     (
         "encode",

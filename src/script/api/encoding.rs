@@ -11,7 +11,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::bounded::over;
-use super::{Allowed, Function, Package, deflate, pack, throw};
+use super::{Allowed, Function, Package, deflate, form, pack, throw};
 use crate::script::meter::{self, PIECE};
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -156,11 +156,18 @@ pub const PACKAGE: Package = Package {
             },
         },
         Function {
-            signatures: &["to_blob(text: string) -> blob"],
-            about: "The UTF-8 of a text.",
-            throws: &[],
+            signatures: &[
+                "to_blob(text: string) -> blob",
+                "to_blob(bytes: array) -> blob",
+            ],
+            about: "The UTF-8 of a text, or the bytes of an array of ints; `blob.to_array()` is the way back.",
+            throws: &[
+                ("type", "for an array with anything but ints from 0 to 255"),
+                ("limit", "for more than 16 MiB"),
+            ],
             allowed: Allowed::Everywhere,
-            example: "ws.send(hex(to_blob(\"ü\"))); // => c3bc",
+            example: "ws.send(hex(to_blob(\"ü\"))); // => c3bc\n\
+                      ws.send(to_blob([104, 105]).as_string()); // => hi",
             register: |engine, _| {
                 engine.register_fn("to_blob", |text: &str| text.as_bytes().to_vec());
             },
@@ -223,12 +230,12 @@ pub const PACKAGE: Package = Package {
                     "pack",
                     "for another format, and for values that are too many, too few or do not fit",
                 ),
-                ("limit", "for more than 1 MiB"),
+                ("limit", "for more than 16 MiB"),
             ],
             allowed: Allowed::Everywhere,
             example: "ws.send(hex(pack(\">BH3s\", [1, 1000, \"ab\"]))); // => 0103e8616200",
             register: |engine, settings| {
-                let most = settings.limits.made;
+                let most = settings.limits.string;
                 engine.register_fn("pack", move |format: &str, values: Array| {
                     pack::pack(format, &values, most)
                 });
@@ -242,14 +249,14 @@ pub const PACKAGE: Package = Package {
                     "pack",
                     "for another format, for data of another length, and for a `Q` that an int cannot hold",
                 ),
-                ("limit", "for more than 1 MiB or 65,536 values"),
+                ("limit", "for more than 65,536 values"),
             ],
             allowed: Allowed::Everywhere,
             example: "ws.send(`${unpack(\"<hH\", hex_decode(\"feff0001\"))}`); // => [-2, 256]",
             register: |engine, settings| {
-                let limits = settings.limits;
+                let most = settings.limits.list;
                 engine.register_fn("unpack", move |format: &str, data: Blob| {
-                    pack::unpack(format, &data, limits.made, limits.list)
+                    pack::unpack(format, &data, most)
                 });
             },
         },
@@ -318,7 +325,10 @@ fn bytes<T>(value: &Dynamic, work: impl FnOnce(&[u8]) -> Result<T>) -> Result<T>
     }
     match value.as_blob_ref() {
         Ok(blob) => work(&blob),
-        Err(other) => throw("type", format!("a string or a blob is wanted, not {other}")),
+        Err(_) => {
+            let other = form::name_of(value);
+            throw("type", format!("a string or a blob is wanted, not {other}"))
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod random;
 pub mod raw;
 pub mod request;
 mod time;
+mod values;
 
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Position};
 
@@ -28,6 +29,7 @@ pub const PACKAGES: &[&Package] = &[
     &request::PACKAGE,
     &connection::PACKAGE,
     &time::PACKAGE,
+    &values::PACKAGE,
     &encoding::PACKAGE,
     &json::PACKAGE,
     &log::PACKAGE,

@@ -152,7 +152,10 @@ fn float(value: &Dynamic) -> Result<f64> {
     match (value.as_float(), value.as_int()) {
         (Ok(number), _) => Ok(number),
         (_, Ok(number)) => Ok(number as f64),
-        (Err(other), _) => throw("pack", format!("f and d take numbers, not {other}")),
+        _ => {
+            let other = form::name_of(value);
+            throw("pack", format!("f and d take numbers, not {other}"))
+        }
     }
 }
 
@@ -174,14 +177,11 @@ fn pack_bytes(data: &mut Blob, count: usize, value: &Dynamic) -> Result<()> {
     Ok(())
 }
 
-/// `unpack(format, data)`: at most `most` bytes and `list` values.
-pub fn unpack(format: &str, data: &[u8], most: usize, list: usize) -> Result<Array> {
+/// `unpack(format, data)`: at most `most` values.
+pub fn unpack(format: &str, data: &[u8], most: usize) -> Result<Array> {
     let format = Format::parse(format)?;
-    if format.length() > most {
-        return over("unpack", most, "bytes");
-    }
-    if format.values() > list {
-        return over("unpack", list, "values");
+    if format.values() > most {
+        return over("unpack", most, "values");
     }
     if format.length() != data.len() {
         let wanted = format.length();
@@ -270,14 +270,13 @@ mod tests {
         for big in [">", "<"] {
             let format = format!("{big}b2Hi q2s0sQd");
             let data: Vec<u8> = (100..100 + 1 + 4 + 4 + 8 + 2 + 8 + 8).collect();
-            let values = unpack(&format, &data, 100, 10).unwrap();
+            let values = unpack(&format, &data, 10).unwrap();
             assert_eq!(values.len(), 9);
             assert_eq!(pack(&format, &values, 100).unwrap(), data);
         }
         let lowest = unpack(
             ">bhiq",
             &[0x80, 0x80, 0, 0x80, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0],
-            15,
             4,
         );
         let lowest: Vec<_> = lowest
@@ -316,9 +315,9 @@ mod tests {
         }
         assert!(pack(">1s", &Array::from(["ab".into()]), 100).is_err());
         assert!(pack(">f", &Array::from(["1".into()]), 100).is_err());
-        assert!(unpack(">h", &[0], 100, 1).is_err());
-        assert!(unpack(">2b", &[0, 0], 100, 1).is_err());
-        assert!(unpack(">Q", &[0xff; 8], 100, 1).is_err());
-        assert!(unpack(&">b".repeat(LONGEST), &[], 100, 1).is_err());
+        assert!(unpack(">h", &[0], 1).is_err());
+        assert!(unpack(">2b", &[0, 0], 1).is_err());
+        assert!(unpack(">Q", &[0xff; 8], 1).is_err());
+        assert!(unpack(&">b".repeat(LONGEST), &[], 1).is_err());
     }
 }

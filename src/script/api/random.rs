@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::bounded::over;
 use super::{Allowed, Function, Package, throw};
+use crate::script::meter::{self, PIECE};
 
 /// The functions of chance.
 pub const PACKAGE: Package = Package {
@@ -37,13 +38,13 @@ pub const PACKAGE: Package = Package {
                     "random",
                     "for a negative number, and if the system has none to give",
                 ),
-                ("limit", "for more than 1 MiB"),
+                ("limit", "for more than 16 MiB"),
             ],
             allowed: Allowed::Everywhere,
             example: "let token = base64_url(random_bytes(24));\n\
                       ws.send(`${token.len}`); // => 32",
             register: |engine, settings| {
-                let most = settings.limits.made;
+                let most = settings.limits.string;
                 engine.register_fn("random_bytes", move |count: i64| random_bytes(count, most));
             },
         },
@@ -78,8 +79,11 @@ fn random_bytes(count: i64, most: usize) -> Result<Blob, Box<EvalAltResult>> {
         return over("random_bytes", most, "bytes");
     }
     let mut bytes = vec![0; count];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => Ok(bytes),
-        Err(error) => throw("random", format!("the system has no random bytes: {error}")),
+    for piece in bytes.chunks_mut(PIECE) {
+        if let Err(error) = getrandom::fill(piece) {
+            return throw("random", format!("the system has no random bytes: {error}"));
+        }
+        meter::pause()?;
     }
+    Ok(bytes)
 }

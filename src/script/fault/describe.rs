@@ -91,12 +91,6 @@ fn failure(error: &EvalAltResult, location: Option<&Location>) -> String {
         Error::ErrorArithmetic(text, _) if text.starts_with(UNPARSED) => {
             format!("this is no {}", &text[UNPARSED.len()..])
         }
-        Error::ErrorDataTooLarge(what, _) => match &**what {
-            "Length of string" => "the string would be too long".to_owned(),
-            "Size of array/BLOB" => "the array or blob would be too large".to_owned(),
-            "Size of object map" => "the object map would be too large".to_owned(),
-            what => format!("{what} would be too large"),
-        },
         Error::ErrorTooManyVariables(_) => "there are too many variables at once".to_owned(),
         Error::ErrorStackOverflow(_) => "functions call each other too deeply".to_owned(),
         error => {

@@ -142,10 +142,7 @@ const SAID: &[(&[&str], &str)] = &[
         &["forEach", "foreach"],
         "a loop is written `for item in array { … }`",
     ),
-    (
-        &["join"],
-        "a loop puts the parts together: `for part in list { text += part; }`",
-    ),
+    (&["join"], "it is a method of arrays: `list.join(\", \")`"),
     (&["encode"], "`to_blob(text)` makes a blob of a string"),
     (&["decode"], "`utf8(blob)` makes a string of a blob"),
     (
@@ -182,22 +179,7 @@ pub fn said(name: &str) -> Option<&'static str> {
 
 /// Methods that change the value before the dot and give nothing, whatever it is.
 const IN_PLACE: &[&str] = &[
-    "trim",
-    "replace",
-    "clear",
-    "truncate",
-    "crop",
-    "pad",
-    "make_upper",
-    "make_lower",
-    "push",
-    "append",
-    "insert",
-    "sort",
-    "reverse",
-    "dedup",
-    "chop",
-    "mixin",
+    "clear", "truncate", "pad", "push", "append", "insert", "chop", "mixin",
 ];
 
 /// Whether a method changes the value before the dot and gives nothing.

@@ -132,15 +132,6 @@ pub fn of_run(
         Error::ErrorAssignmentToConstant(..) | Error::ErrorNonPureMethodCallOnConstant(..) => {
             Some(CONSTANT.to_owned())
         }
-        Error::ErrorDataTooLarge(what, _) => {
-            let bound = match &**what {
-                "Length of string" => format!("{} bytes", engine.max_string_size()),
-                "Size of array/BLOB" => format!("{} elements", engine.max_array_size()),
-                "Size of object map" => format!("{} properties", engine.max_map_size()),
-                _ => return None,
-            };
-            Some(format!("the server's bound is {bound}"))
-        }
         Error::ErrorTooManyVariables(_) => Some(format!(
             "the server's bound is {}: keep many values in an array or an object map",
             engine.max_variables()

@@ -52,10 +52,14 @@ fn limits() -> String {
         ),
         ("the same in `on_close`", time(SCRIPT.close_budget), "fault"),
         ("memory that a hook takes", bytes(SCRIPT.memory), "fault"),
-        ("a string or blob", bytes(SCRIPT.string), "fault"),
+        (
+            "of that, a string or blob",
+            bytes(2 * SCRIPT.string),
+            "fault",
+        ),
         (
             "a string or blob that one call makes, like `pad`",
-            bytes(SCRIPT.made),
+            bytes(SCRIPT.string),
             "throws `limit`",
         ),
         (
@@ -64,7 +68,6 @@ fn limits() -> String {
             "throws `limit`",
         ),
         ("strings and blobs in `this`", bytes(SCRIPT.state), "fault"),
-        ("entries of an object map", count(SCRIPT.map), "fault"),
         (
             "maps and arrays inside each other in `this` and in JSON",
             count(SCRIPT.depth),

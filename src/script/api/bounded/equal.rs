@@ -54,7 +54,8 @@ pub fn register(engine: &mut Engine, limits: &Limits) {
         "dedup",
         move |context: NativeCallContext, array: &mut Array| {
             let mut equal = Equal::new(&context, depth);
-            dedup(array, |a, b| equal.values(a, b, depth))
+            dedup(array, |a, b| equal.values(a, b, depth))?;
+            Ok::<_, Box<EvalAltResult>>(array.clone())
         },
     );
     change(
@@ -87,11 +88,12 @@ fn dedup_by(
     context: &NativeCallContext,
     array: &mut Array,
     comparer: &FnPtr,
-) -> Result<(), Box<EvalAltResult>> {
+) -> Result<Array, Box<EvalAltResult>> {
     dedup(array, |a, b| {
         let same = comparer.call_raw(context, None, [a.clone(), b.clone()])?;
         Ok(same.as_bool().unwrap_or(false))
-    })
+    })?;
+    Ok(array.clone())
 }
 
 /// Leaves the first of elements that are the same and follow each other. After an error the array is as before.

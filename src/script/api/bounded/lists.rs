@@ -4,9 +4,10 @@ use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult};
 
 use super::{change, over};
 use crate::script::Limits;
+use crate::script::meter::{self, PIECE};
 
 pub fn register(engine: &mut Engine, limits: &Limits) {
-    let (made, list) = (limits.made, limits.list);
+    let (made, list) = (limits.string, limits.list);
     let blob = move |length: i64, value: i64| {
         let mut blob = Blob::new();
         pad_blob(&mut blob, length, value, made, "blob")?;
@@ -54,7 +55,11 @@ fn pad_blob(
         return over(function, most, "bytes");
     }
     let [byte, ..] = value.to_le_bytes();
-    blob.resize(length.max(blob.len()), byte);
+    blob.reserve(length.saturating_sub(blob.len()));
+    while blob.len() < length {
+        blob.resize(length.min(blob.len() + PIECE), byte);
+        meter::pause()?;
+    }
     Ok(())
 }
 

@@ -19,7 +19,7 @@ pub fn register(engine: &mut Engine) {
             engine,
             name,
             |context: NativeCallContext, array: &mut Array, comparer: FnPtr| {
-                sort(array, by(&context, &comparer))
+                sorted(array, by(&context, &comparer))
             },
         );
     }
@@ -27,12 +27,16 @@ pub fn register(engine: &mut Engine) {
         engine,
         "sort",
         |context: NativeCallContext, array: &mut Array, comparer: &str| {
-            sort(array, by(&context, &FnPtr::new(comparer)?))
+            sorted(array, by(&context, &FnPtr::new(comparer)?))
         },
     );
-    change(engine, "sort", |array: &mut Array| sort(array, natural));
+    change(engine, "sort", |array: &mut Array| sorted(array, natural));
     change(engine, "sort_desc", |array: &mut Array| {
-        sort(array, |a, b| natural(b, a))
+        sorted(array, |a, b| natural(b, a))
+    });
+    change(engine, "reverse", |array: &mut Array| {
+        array.reverse();
+        array.clone()
     });
     for name in ["order", "order_by"] {
         engine.register_fn(
@@ -93,7 +97,7 @@ fn by<'a>(
 }
 
 /// The order of Rhai's own types; floats that cannot be compared count as equal.
-fn natural(a: &Dynamic, b: &Dynamic) -> Result<Ordering> {
+pub fn natural(a: &Dynamic, b: &Dynamic) -> Result<Ordering> {
     if let (Ok(a), Ok(b)) = (a.as_int(), b.as_int()) {
         Ok(a.cmp(&b))
     } else if let (Ok(a), Ok(b)) = (a.as_immutable_string_ref(), b.as_immutable_string_ref()) {
@@ -116,6 +120,15 @@ fn natural(a: &Dynamic, b: &Dynamic) -> Result<Ordering> {
             ),
         )
     }
+}
+
+/// Sorts, and gives what it has sorted as well: Rhai's `sort` gives nothing, which `send_json(list.sort())` would send.
+fn sorted(
+    array: &mut Array,
+    compare: impl FnMut(&Dynamic, &Dynamic) -> Result<Ordering>,
+) -> Result<Array> {
+    sort(array, compare)?;
+    Ok(array.clone())
 }
 
 /// Sorts, equal elements in the order they had. After an error the array is as before.

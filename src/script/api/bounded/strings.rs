@@ -1,6 +1,7 @@
 //! Strings: searching, cutting and replacing in pieces, and no list of all characters where a place in the string will do.
 //!
-//! Rhai counts characters and not bytes, and so does this.
+//! Rhai counts characters and not bytes, and so does this. What changes the string itself gives it as well, where Rhai gives
+//! nothing: `let name = text.trim();` would be `()` without a word.
 
 use std::any::TypeId;
 use std::ops::{Range, RangeInclusive};
@@ -22,7 +23,7 @@ pub fn register(engine: &mut Engine, limits: &Limits) {
     register_case(engine);
     register_chars(engine);
     register_blobs(engine, limits.string);
-    register_pad(engine, limits.made);
+    register_pad(engine, limits.string);
 }
 
 fn register_search(engine: &mut Engine) {
@@ -54,13 +55,12 @@ fn index_of(text: &str, wanted: &str, start: i64) -> Result<i64> {
 
 fn register_replace(engine: &mut Engine, most: usize) {
     let replace = move |text: &mut ImmutableString, from: &str, to: &str| {
-        if text.is_empty() {
-            return Ok(());
-        }
-        if let Some(replaced) = replaced(text, from, to, most)? {
+        if !text.is_empty()
+            && let Some(replaced) = replaced(text, from, to, most)?
+        {
             *text = replaced.into();
         }
-        Ok::<_, Box<EvalAltResult>>(())
+        Ok::<_, Box<EvalAltResult>>(text.clone())
     };
     change(engine, "replace", replace);
     change(
@@ -88,7 +88,7 @@ fn register_replace(engine: &mut Engine, most: usize) {
         engine,
         "remove",
         move |text: &mut ImmutableString, part: &str| match part {
-            "" => Ok(()),
+            "" => Ok(text.clone()),
             part => replace(text, part, ""),
         },
     );
@@ -208,6 +208,7 @@ fn list<T: Into<Dynamic>>(
 fn register_parts(engine: &mut Engine) {
     let cut = |text: &mut ImmutableString, start, length| {
         *text = part(text, start, length).into();
+        text.clone()
     };
     engine
         .register_fn("sub_string", |text: &str, start: i64, length: i64| {
@@ -235,7 +236,7 @@ fn register_parts(engine: &mut Engine) {
         "crop",
         move |text: &mut ImmutableString, range: Range<i64>| {
             let (start, length) = exclusive(&range);
-            cut(text, start, length);
+            cut(text, start, length)
         },
     );
     change(
@@ -243,7 +244,7 @@ fn register_parts(engine: &mut Engine) {
         "crop",
         move |text: &mut ImmutableString, range: RangeInclusive<i64>| {
             let (start, length) = inclusive(&range);
-            cut(text, start, length);
+            cut(text, start, length)
         },
     );
     change(
@@ -267,7 +268,7 @@ fn register_parts(engine: &mut Engine) {
         |text: &mut ImmutableString, index: i64, character: char| {
             let before = index.checked_add(text.chars().count() as i64);
             if index < 0 && before.is_none_or(|before| before < 0) {
-                return;
+                return text.clone();
             }
             let rest = tail(text, place(text, index));
             if let Some(old) = rest.chars().next() {
@@ -275,8 +276,16 @@ fn register_parts(engine: &mut Engine) {
                 let back = &rest[old.len_utf8()..];
                 *text = format!("{front}{character}{back}").into();
             }
+            text.clone()
         },
     );
+    change(engine, "trim", |text: &mut ImmutableString| {
+        let trimmed = text.trim();
+        if trimmed.len() < text.len() {
+            *text = trimmed.into();
+        }
+        text.clone()
+    });
 }
 
 /// How many characters stand before an index, which counts from the end if it is negative.
@@ -298,7 +307,7 @@ fn tail(text: &str, characters: usize) -> &str {
     rest.as_str()
 }
 
-fn part(text: &str, start: i64, length: i64) -> &str {
+pub fn part(text: &str, start: i64, length: i64) -> &str {
     let from = tail(text, place(text, start));
     let behind = tail(from, usize::try_from(length).unwrap_or(0));
     &from[..from.len() - behind.len()]
@@ -322,11 +331,11 @@ fn register_case(engine: &mut Engine) {
         .register_fn("to_lower", |text: &str| in_case(text, str::to_lowercase));
     change(engine, "make_upper", |text: &mut ImmutableString| {
         *text = in_case(text, str::to_uppercase)?;
-        Ok::<_, Box<EvalAltResult>>(())
+        Ok::<_, Box<EvalAltResult>>(text.clone())
     });
     change(engine, "make_lower", |text: &mut ImmutableString| {
         *text = in_case(text, str::to_lowercase)?;
-        Ok::<_, Box<EvalAltResult>>(())
+        Ok::<_, Box<EvalAltResult>>(text.clone())
     });
 }
 
@@ -389,6 +398,7 @@ fn register_chars(engine: &mut Engine) {
     engine
         .register_global_module(module.into())
         .register_iterator::<Chars>()
+        .register_type_with_name::<Chars>("chars")
         .register_get("chars", move |text: &mut ImmutableString| all(text.clone()))
         .register_fn("chars", all)
         .register_fn("chars", |text: ImmutableString, start: i64| {
@@ -466,19 +476,32 @@ fn register_pad(engine: &mut Engine, most: usize) {
     );
 }
 
-fn pad(text: &mut ImmutableString, length: i64, padding: &str, most: usize) -> Result<()> {
+fn pad(
+    text: &mut ImmutableString,
+    length: i64,
+    padding: &str,
+    most: usize,
+) -> Result<ImmutableString> {
     let length = usize::try_from(length).unwrap_or(0);
     let missing = length.saturating_sub(text.chars().count());
     let each = padding.chars().count();
-    if each == 0 {
-        return Ok(());
+    if each == 0 || missing == 0 {
+        return Ok(text.clone());
     }
     let (times, rest) = (missing / each, (missing % each) as i64);
     if times.saturating_mul(padding.len()) > most {
         return over("pad", most, "bytes");
     }
-    *text += padding.repeat(times) + part(padding, 0, rest);
-    Ok(())
+    let mut out = String::with_capacity(text.len() + (times + 1) * padding.len());
+    out.push_str(text);
+    let mut pace = Pace::default();
+    for _ in 0..times {
+        out.push_str(padding);
+        pace.step(padding.len() + VALUE)?;
+    }
+    out.push_str(part(padding, 0, rest));
+    *text = out.into();
+    Ok(text.clone())
 }
 
 /// The places of one string in another. An empty one stands between all characters.

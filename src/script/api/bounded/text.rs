@@ -10,7 +10,7 @@ use rhai::{Array, Blob, Dynamic, Engine, ImmutableString, Map, NativeCallContext
 use crate::script::{Limits, meter};
 
 pub fn register(engine: &mut Engine, limits: &Limits) {
-    let (most, depth) = (limits.made, limits.depth);
+    let (most, depth) = (limits.shown, limits.depth);
     for name in ["print", "to_string", "debug", "to_debug"] {
         engine
             .register_fn(
