@@ -50,9 +50,6 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Seconds of the close handshake while the server goes down: it leaves time for `on_close` within five.
-    const DRAIN_CLOSE: u32 = 2;
-
     /// Buffers and a clock for connections within these bounds.
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -68,8 +65,8 @@ impl Shared {
         }
     }
 
-    /// The server goes down: whoever waits in [`drained`](Self::drained) is told, and from now on waits are cut to
-    /// `DRAIN_CLOSE`. Closing the connections is up to the caller.
+    /// The server goes down: whoever waits in [`drained`](Self::drained) is told. Closing the connections is up to the
+    /// caller, and so is when one is dropped that does not answer.
     pub fn start_drain(&self) {
         self.draining.set(true);
         self.drain.notify_waiters();
@@ -88,11 +85,12 @@ impl Shared {
         }
     }
 
-    fn close_seconds(&self) -> u32 {
+    /// Until when a peer may answer our Close.
+    fn answer_deadline(&self) -> u32 {
         if self.is_draining() {
-            Self::DRAIN_CLOSE.min(self.limits.close)
+            u32::MAX
         } else {
-            self.limits.close
+            self.clock.now() + self.limits.close
         }
     }
 }
@@ -561,7 +559,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         // A message that will not be finished need not be kept while the connection lingers.
         self.decoder = Decoder::default();
         self.inbox.take_early();
-        self.enter(Phase::Ending, self.shared.close_seconds());
+        self.enter(Phase::Ending, self.shared.limits.close);
     }
 
     fn enter(&mut self, phase: Phase, seconds: u32) {
@@ -603,12 +601,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
     fn step_towards_end(&mut self, context: &mut Context<'_>) -> bool {
         if self.phase == Phase::Running {
             if self.outbox.state() == ReadyState::Closing && self.deadline == 0 {
-                self.deadline = self.shared.clock.now() + self.shared.close_seconds();
+                self.deadline = self.shared.answer_deadline();
             }
             return false;
         }
         if self.phase == Phase::Ending && !self.busy && self.inbox.is_empty() {
-            self.enter(Phase::Told, self.shared.close_seconds());
+            self.enter(Phase::Told, self.shared.limits.close);
             if let Some(end) = self.end.take() {
                 let End {
                     code,
@@ -751,7 +749,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 self.inbox
                     .retain(|event| matches!(event, Event::Opened | Event::CloseRequested(_)));
                 self.cancel();
-                self.deadline = now + self.shared.close_seconds();
+                self.deadline = now + self.shared.limits.close;
             }
             Phase::Told if late => self.cancel(),
             Phase::Lingering if late => self.lost = true,
