@@ -1,5 +1,7 @@
 //! The composition root: everything is bound and wired here, then run, then drained.
 
+mod ready;
+
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Listen, limits};
+use crate::config::{Config, Interface, Listen, limits};
 use crate::handlers::{Generation, Reconciler, Report, Rescan};
 use crate::http;
 use crate::script;
@@ -89,6 +91,18 @@ impl App {
         if config.dev {
             http::check_dev(&config.admission, addresses)?;
         }
+        // Before everything else that the log says of this run; a terminal shows the same on standard output.
+        if !config.at_terminal {
+            tracing::info!(
+                version = env!("CARGO_PKG_VERSION"),
+                addresses = ready::addresses(&listeners),
+                handlers = generation.entries.len(),
+                "wsh-server starts"
+            );
+        }
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
         announce(&report, true);
         Ok(Self {
             listeners,
@@ -135,7 +149,14 @@ impl App {
             .context("a worker thread cannot be started")?;
         let rescan = keep_handlers(reconciler, workers.clone())?;
         let advice = certificates.as_ref().and_then(Certificates::advice);
-        say_ready(&listeners, &generation, &config, advice);
+        // A closed standard output is nobody's loss.
+        let said = ready::text(&listeners, &generation, &config) + advice.unwrap_or_default();
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(said.as_bytes()).and_then(|()| out.flush());
+        drop(out);
+        if !config.at_terminal {
+            tracing::info!("ready");
+        }
         let admission = Admission {
             gate: Arc::new(Gate::new(
                 connections(&config.limits.connections),
@@ -189,20 +210,20 @@ fn listen(listen: &Listen) -> Result<Vec<Listener>> {
     let inherited = server::inherited()
         .context("a socket that was handed over (LISTEN_FDS) cannot be listened on")?;
     let mut sockets = inherited;
+    if listen.tls && !sockets.is_empty() && !sockets.iter().any(|(_, is_encrypted)| *is_encrypted) {
+        bail!(
+            "none of the sockets that were handed over would speak TLS: name one so with FileDescriptorName=tls, or leave out --tls"
+        );
+    }
     if sockets.is_empty() {
-        let host = listen.host.as_deref();
         let ports = [
             (Some(listen.port), listen.tls, "--port"),
             (listen.tls_port, true, "--tls-port"),
         ];
         for (port, is_encrypted, flag) in ports {
             let Some(port) = port else { continue };
-            let bound = server::bind(host, port, listen.backlog).with_context(|| {
-                format!(
-                    "cannot listen on {}, port {port}: give {flag} another, or 0 for a free one",
-                    host.unwrap_or("loopback")
-                )
-            })?;
+            let bound = server::bind(&listen.host, port, listen.backlog)
+                .map_err(|error| unbound(error, &listen.host, port, flag))?;
             sockets.extend(
                 bound
                     .into_iter()
@@ -230,6 +251,29 @@ fn listen(listen: &Listen) -> Result<Vec<Listener>> {
         });
     }
     Ok(listeners)
+}
+
+/// Why a port cannot be listened on, with what helps against that.
+fn unbound(error: std::io::Error, host: &Interface, port: u16, flag: &str) -> anyhow::Error {
+    use std::io::ErrorKind;
+    let name = match host {
+        Interface::Named(name) => name,
+        Interface::Loopback => "loopback",
+        Interface::Every => "every address",
+    };
+    let advice = match error.kind() {
+        ErrorKind::NotFound => {
+            "there is no such host: give --server-host a name or an address of this machine".into()
+        }
+        ErrorKind::AddrNotAvailable => {
+            "that is no address of this machine: give --server-host another, or 0.0.0.0 for all of them".into()
+        }
+        ErrorKind::PermissionDenied => format!(
+            "ports below 1024 need a privilege: give {flag} another, or a socket of systemd's"
+        ),
+        _ => format!("give {flag} another, or 0 for a free one"),
+    };
+    anyhow::Error::new(error).context(format!("cannot listen on {name}, port {port}: {advice}"))
 }
 
 /// How many connections there may be: what was said, or what the open-file limit leaves room for.
@@ -274,7 +318,9 @@ fn keep_certificates(certificates: Certificates) -> Result<Sender<oneshot::Sende
 
 /// Has handlers and certificates looked at now, and tells the service manager when that is done.
 async fn reload(rescan: Rescan, reread: Option<Sender<oneshot::Sender<()>>>) {
-    tracing::info!("looking at handlers and certificates, as SIGHUP asks");
+    tracing::info!(
+        "looking at handlers and certificates, and the log file is opened anew, as SIGHUP asks"
+    );
     notify(State::Reloading);
     rescan.done().await;
     if let Some(reread) = reread {
@@ -301,31 +347,6 @@ fn check_folder(folder: &std::path::Path, what: &str, flag: &str) -> Result<()> 
             )
         }),
     }
-}
-
-/// The ready line, what is served, and what else the user should know. A closed standard output is nobody's loss.
-fn say_ready(
-    listeners: &[Listener],
-    generation: &Generation,
-    config: &Config,
-    advice: Option<&str>,
-) {
-    let urls: Vec<_> = listeners.iter().map(Listener::url).collect();
-    let count = generation.entries.len();
-    let handlers = if count == 1 {
-        "1 handler".to_owned()
-    } else {
-        format!("{count} handlers")
-    };
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(
-        out,
-        "ready: {} ({handlers} in {})",
-        urls.join(" "),
-        config.handlers.root.display()
-    );
-    let _ = write!(out, "{}{}", generation.table(), advice.unwrap_or_default());
-    let _ = out.flush();
 }
 
 /// Logs what a look at the folder found. At the start the table says what is served.

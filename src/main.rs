@@ -19,15 +19,17 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode> {
     let (cli, given) = Cli::read()?;
-    let _written = observe::init(&cli.log.log_level, cli.log.log_file.as_deref())?;
+    let log = observe::init(&cli.log.log_level, cli.log.log_file.as_deref())?;
     match cli.task(given)? {
-        Task::Serve(config) => commands::serve(*config),
+        Task::Serve(config) => commands::serve(*config, &log),
         Task::Check(handlers, script, format) => commands::check(handlers, script, format),
         Task::Routes(handlers, script) => commands::routes(handlers, script),
         Task::New(root, name, template) => commands::new(&root, &name, template),
         Task::Templates => commands::templates(),
         Task::Config(effective) => commands::config(&effective),
-        Task::Api(definitions) => commands::api(definitions.as_deref()),
+        Task::Api => commands::api(),
+        Task::Entry(name) => commands::entry(&name),
+        Task::Definitions(folder) => commands::definitions(&folder),
         Task::Completions(shell) => commands::completions(Cli::command(), shell),
         Task::Man(command) => commands::man(Cli::command(), command.as_deref()),
     }

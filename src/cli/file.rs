@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use clap::{ArgAction, Command};
 use toml::de::{DeTable, DeValue};
 
+use crate::config::nearest;
+
 /// What a file says: the text of each key's values.
 pub type Values = BTreeMap<String, Vec<String>>;
 
@@ -86,19 +88,22 @@ fn texts(value: DeValue<'_>) -> Result<Vec<String>> {
     })
 }
 
+fn no_such_setting(key: &str, command: &Command) -> String {
+    match (key, nearest(key, keys(command))) {
+        ("config", _) => {
+            "a configuration file names no other: give --config on the command line".into()
+        }
+        (_, Some(known)) => format!("there is no such setting; did you mean {known}?"),
+        (_, None) => "there is no such setting: `wsh-server config` prints all there are".into(),
+    }
+}
+
 fn check(key: &str, given: &[String], command: &Command) -> Result<()> {
     let Some(arg) = command
         .get_arguments()
         .find(|arg| arg.get_long() == Some(key) && keys(command).any(|known| known == key))
     else {
-        let known = keys(command).max_by(|one, other| {
-            let likeness = |known| strsim::jaro_winkler(known, &key.replace('_', "-"));
-            likeness(one).total_cmp(&likeness(other))
-        });
-        bail!(
-            "there is no such setting; did you mean {}?",
-            known.unwrap_or_default()
-        );
+        bail!(no_such_setting(key, command));
     };
     let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
     if is_switch && !matches!(given, [is] if is == "true" || is == "false") {

@@ -1,21 +1,27 @@
 //! Flags and subcommands: what was written on the command line, in the environment and in the configuration file, and
 //! what it asks for.
 
+mod environment;
 pub mod file;
+mod help;
 mod predecessor;
 mod serve;
+mod vain;
 pub mod value;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
 use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::commands::{Effective, Format, TEMPLATES, Template};
-use crate::config::{Config, Handlers, Script};
+use crate::config::{Config, Handlers, Script, nearest};
+use crate::observe::Filter;
 use serve::Serve;
 
 /// A WebSocket server whose handlers are small Rhai scripts in a folder
@@ -23,13 +29,21 @@ use serve::Serve;
 /// Drop NAME_wsh.rhai into the folder, and ws://HOST:PORT/NAME answers; save it, and the next message of every open
 /// connection runs the new code.
 #[derive(Debug, Parser)]
-#[command(name = "wsh-server", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "wsh-server",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = help::MORE,
+    after_long_help = help::LEARN
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     serve: Box<Serve>,
-    /// Configuration file, TOML: its keys are the long flags, and flags and environment go before it
+    /// Configuration file, TOML
+    ///
+    /// Its keys are the long flags; flags and environment go before it.
     #[arg(long, value_name = "FILE", env = "WSH_CONFIG", global = true, help_heading = GENERAL)]
     config: Option<PathBuf>,
     /// What is logged, and where.
@@ -43,7 +57,9 @@ const GENERAL: &str = "Configuration and log";
 /// What is logged, and where.
 #[derive(Debug, Args)]
 pub struct Log {
-    /// File to which log lines are added [default: standard error]
+    /// File for the log [default: standard error]
+    ///
+    /// Lines are added at its end. SIGUSR1 and SIGHUP open it anew, after it was renamed.
     #[arg(
         short = 'l',
         long,
@@ -54,7 +70,10 @@ pub struct Log {
         help_heading = GENERAL
     )]
     pub log_file: Option<PathBuf>,
-    /// What to log: a level (error, warn, info, debug, trace), or TARGET=LEVEL items with commas
+    /// error, warn, info, debug, trace
+    ///
+    /// A level, or off, or TARGET=LEVEL items with commas. Targets are server, http, websocket, handlers, script, and print for what scripts print. What no item names has the
+    /// level that stands alone, or info: warn,http=debug.
     #[arg(
         long,
         alias = "log_level",
@@ -64,12 +83,21 @@ pub struct Log {
         global = true,
         help_heading = GENERAL
     )]
-    pub log_level: String,
+    pub log_level: Filter,
+}
+
+impl Log {
+    /// Whether somebody watches it at a terminal.
+    pub fn at_terminal(&self) -> bool {
+        self.log_file.is_none() && std::io::stderr().is_terminal()
+    }
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Compile every handler, print every problem; exit status 1 if there is one
+    /// Find mistakes in handlers without running them
+    ///
+    /// Compiles every handler and prints every problem; exit status 1 if there is one.
     Check {
         #[command(flatten)]
         look: Look,
@@ -77,19 +105,28 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
-    /// Print the path, file and hooks of every handler
+    /// List the paths, files and hooks of handlers
     Routes(Look),
     /// Write a new handler, to begin with
     New(New),
-    /// Print the configuration that a server with these flags would have, and where each value comes from
+    /// Print the settings in force, and where each comes from
+    ///
+    /// They are those that a server with these flags, this environment and this configuration file would have, as a
+    /// configuration file.
     Config(Box<Serve>),
-    /// Print the reference of everything that a handler may define and call
+    /// Print the reference of hooks and functions
+    ///
+    /// Of everything that a handler may define and call, or of one of them: `api ws.send`, `api send`, `api transfer_data`, or
+    /// a package, `api json`.
     Api {
+        /// A hook, a function with or without what it is called on, or a package [default: everything]
+        #[arg(conflicts_with = "definitions")]
+        name: Option<String>,
         /// Write definition files for editors' Rhai language servers into this folder instead
         #[arg(long, value_name = "DIR")]
         definitions: Option<PathBuf>,
     },
-    /// Print a script that completes this program's command lines
+    /// Print a shell's completions of this program
     Completions {
         /// The shell that is to read it
         shell: Shell,
@@ -142,7 +179,7 @@ struct Root {
 /// What scripts may do beyond the ordinary.
 #[derive(Debug, Args)]
 struct Power {
-    /// Let scripts send bytes that break the protocol, to test clients with
+    /// Let scripts break the protocol, to test clients
     #[arg(
         long,
         alias = "allow_raw",
@@ -208,8 +245,12 @@ pub enum Task {
     Templates,
     /// Print a configuration.
     Config(Effective),
-    /// Print the reference, or write definition files into a folder.
-    Api(Option<PathBuf>),
+    /// Print the reference.
+    Api,
+    /// Print what the reference says about this name.
+    Entry(String),
+    /// Write definition files into a folder.
+    Definitions(PathBuf),
     /// Print a shell's completions.
     Completions(Shell),
     /// Print the manual page of the program or of a command.
@@ -221,7 +262,7 @@ impl Cli {
     /// wrong, or asks for help.
     pub fn read() -> Result<(Self, Given)> {
         let command = Self::command();
-        let written = command.clone().get_matches();
+        let written = help::matches(&command);
         let mut given = Given::default();
         let config = innermost(&written).get_one::<PathBuf>("config").cloned();
         let matches = match config {
@@ -229,7 +270,7 @@ impl Cli {
             Some(path) => {
                 given.file = file::read(&path, &command)?;
                 given.path = Some(path);
-                file::with_defaults(command, &given.file).get_matches()
+                help::matches(&file::with_defaults(command, &given.file))
             }
         };
         let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -248,16 +289,37 @@ impl Cli {
                 Some(name) => Task::New(new.root.websock_handlers, name, new.template),
                 None => Task::Templates,
             },
-            Some(Command::Api { definitions }) => Task::Api(definitions),
+            Some(Command::Api {
+                name: Some(name), ..
+            }) => Task::Entry(name),
+            Some(Command::Api { definitions, .. }) => {
+                definitions.map_or(Task::Api, Task::Definitions)
+            }
             Some(Command::Completions { shell }) => Task::Completions(shell),
             Some(Command::Man { command }) => Task::Man(command),
             Some(Command::Config(serve)) => {
-                serve.config()?;
+                for warning in checked(*serve, &given)?.warnings {
+                    tracing::warn!("{warning}");
+                }
                 Task::Config(Effective::new(&Self::command(), &given))
             }
-            None => Task::Serve(Box::new(self.serve.config()?)),
+            None => Task::Serve(Box::new(Config {
+                at_terminal: self.log.at_terminal(),
+                ..checked(*self.serve, &given)?
+            })),
         })
     }
+}
+
+/// The configuration of these flags, with what was written in vain.
+fn checked(serve: Serve, given: &Given) -> Result<Config> {
+    let mut config = serve.config()?;
+    config.warnings.extend(vain::warnings(given, &config));
+    let names: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
+    let names = names.iter().map(std::ffi::OsString::as_os_str);
+    let unknown = environment::warnings(names, &Cli::command(), &config.script.env);
+    config.warnings.extend(unknown);
+    Ok(config)
 }
 
 /// What was written where.
@@ -272,6 +334,13 @@ impl Given {
     /// The flags of the subcommand, or of the server.
     pub fn matches(&self) -> &ArgMatches {
         innermost(&self.matches)
+    }
+
+    /// Whether a setting was written anywhere.
+    fn has(&self, key: &str) -> bool {
+        let source = self.matches().value_source(&key.replace('-', "_"));
+        let written = [ValueSource::CommandLine, ValueSource::EnvVariable];
+        source.is_some_and(|source| written.contains(&source)) || self.file.contains_key(key)
     }
 
     /// The configuration file, and its values.
@@ -304,6 +373,25 @@ impl From<Power> for Script {
             env: Arc::from(power.allow_env),
             ..Self::default()
         }
+    }
+}
+
+impl Power {
+    /// Variables that scripts may read and that are not there, a sentence each.
+    fn warnings(&self) -> Vec<String> {
+        let names: Vec<_> = std::env::vars_os()
+            .filter_map(|(name, _)| name.into_string().ok())
+            .collect();
+        let missing = self.allow_env.iter().filter(|name| !names.contains(name));
+        let warning = |name: &String| {
+            let advice = nearest(name, names.iter().map(String::as_str))
+                .map(|meant| format!("; did you mean {meant}?"));
+            format!(
+                "--allow-env {name}: the environment has no such variable{}",
+                advice.unwrap_or_default()
+            )
+        };
+        missing.map(warning).collect()
     }
 }
 

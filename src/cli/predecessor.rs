@@ -73,7 +73,7 @@ impl Predecessor {
             (
                 self.deflate_log_level.is_some(),
                 "--deflate-log-level",
-                "use --log-level info,wsh_server::websocket=debug",
+                "use --log-level info,websocket=debug",
             ),
             (
                 self.thread_monitor_interval_in_sec.is_some(),
@@ -83,12 +83,12 @@ impl Predecessor {
             (
                 self.log_max.is_some(),
                 "--log-max",
-                "let logrotate, with copytruncate, or the service manager turn the log over",
+                "let logrotate turn the log over; SIGUSR1 and SIGHUP open its file anew",
             ),
             (
                 self.log_count.is_some(),
                 "--log-count",
-                "let logrotate, with copytruncate, or the service manager turn the log over",
+                "let logrotate turn the log over; SIGUSR1 and SIGHUP open its file anew",
             ),
             (
                 self.handler_encoding

@@ -1,5 +1,6 @@
 //! The flags of a server, in the groups of the help, and the configuration that they make.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -7,11 +8,11 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::predecessor::Predecessor;
-use super::value::{Seconds, Size, Time};
+use super::value::{Interval, Seconds, Size, Time};
 use super::{Folder, Power};
 use crate::config::{
-    Admission, ClientCertificates, Config, Credential, Deflate, HostPattern, Identity, Limits,
-    Listen, OriginPattern, Proxy, Script, Tls, Trusted, limits,
+    Admission, ClientCertificates, Config, Credential, Deflate, HostPattern, Identity, Interface,
+    Limits, Listen, OriginPattern, Proxy, Script, Tls, Trusted, limits,
 };
 
 /// Everything that a server can be told.
@@ -39,10 +40,12 @@ pub struct Serve {
 
 #[derive(Debug, Args)]
 struct Listening {
-    /// Port to listen on; 0 takes a free one
+    /// Port; 0 takes a free one
     #[arg(short, long, default_value_t = 9998, env = "WSH_PORT")]
     port: u16,
-    /// Host name or address to listen on [default: loopback, IPv4 and IPv6]
+    /// Name or address to listen on [default: loopback]
+    ///
+    /// Loopback is 127.0.0.1 and ::1. 0.0.0.0 is every address of IPv4, :: every one of IPv6.
     #[arg(
         short = 'H',
         long,
@@ -57,7 +60,7 @@ struct Listening {
     /// Connections that may wait to be accepted
     #[arg(short, long, default_value_t = limits::BACKLOG, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=65_535), env = "WSH_QUEUE")]
     queue: i32,
-    /// Folder of ordinary files to serve; none without it
+    /// Folder of ordinary files to serve as well
     #[arg(
         short,
         long,
@@ -66,8 +69,10 @@ struct Listening {
         env = "WSH_DOCUMENT_ROOT"
     )]
     document_root: Option<PathBuf>,
+    /// Show faults to clients, and keep them
+    ///
     /// The developer's seat: faults keep their connection and say where they are, and the log has a line for each open
-    /// and close; on loopback, or with a password
+    /// and close. On loopback, or with a password.
     #[arg(long, env = "WSH_DEV", value_parser = BoolishValueParser::new())]
     dev: bool,
     /// Worker threads [default: one a core]
@@ -81,7 +86,7 @@ struct Encryption {
     /// Speak TLS on the port: wss and https
     #[arg(short, long, env = "WSH_TLS", value_parser = BoolishValueParser::new())]
     tls: bool,
-    /// Port that speaks TLS, beside the one that does not
+    /// Another port, which speaks TLS
     #[arg(long, value_name = "PORT", env = "WSH_TLS_PORT")]
     tls_port: Option<u16>,
     /// PEM file of the private key
@@ -96,7 +101,9 @@ struct Encryption {
     /// PEM file of the certificate and those that vouch for it
     #[arg(short, long, value_name = "FILE", env = "WSH_CERTIFICATE")]
     certificate: Option<PathBuf>,
-    /// Make a certificate for localhost once, and say how to trust it: for development
+    /// Make a certificate for localhost: wss
+    ///
+    /// For development, with --tls or --tls-port PORT. It is made once, and how to trust it is printed.
     #[arg(long, env = "WSH_TLS_DEV", value_parser = BoolishValueParser::new())]
     tls_dev: bool,
     /// Ask clients for a certificate, and let in only those that show one
@@ -116,8 +123,16 @@ struct Encryption {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Who may connect")]
 struct Entry {
-    /// Origin of pages that may connect, such as https://*.example.com; or same, loopback, null, *; may be given several times
-    /// [default: loopback origins and null]
+    /// Let everybody in: a test server for all
+    ///
+    /// Listens on every address, answers to every host name, and lets in pages of every origin, where --server-host,
+    /// --allow-host and --allow-origin say nothing else.
+    #[arg(long, env = "WSH_PUBLIC", value_parser = BoolishValueParser::new())]
+    public: bool,
+    /// Origin of pages that may connect
+    ///
+    /// Such as https://example.com, https://*.example.com, https://example.com:8443, or https://example.com:* for any port; or
+    /// same, loopback, null, *. May be given several times. [default: loopback and null]
     #[arg(
         long,
         value_name = "ORIGIN",
@@ -125,7 +140,10 @@ struct Entry {
         value_delimiter = ','
     )]
     allow_origin: Vec<OriginPattern>,
-    /// Host that requests may name, such as *.example.com; or loopback, *; may be given several times [default: loopback names]
+    /// Host that requests may name
+    ///
+    /// Such as example.com, *.example.com, example.com:8443, [2001:db8::1]; without a port, or with :*, on any port; or
+    /// loopback, *. May be given several times. [default: loopback names]
     #[arg(
         long,
         value_name = "HOST",
@@ -187,7 +205,9 @@ struct Compression {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Limits")]
+#[command(
+    next_help_heading = "Limits (a SIZE is 16MiB, 64KiB or bytes; a TIME is 500ms, 20s, 2m or seconds)"
+)]
 struct Bounds {
     /// Connections at once [default: four fifths of the open-file limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), env = "WSH_MAX_CONNECTIONS")]
@@ -225,9 +245,9 @@ struct Bounds {
     /// Time for which a client may take nothing while something waits for it
     #[arg(long, value_name = "TIME", default_value_t = Seconds(limits::WEBSOCKET.send), env = "WSH_SEND_TIMEOUT")]
     send_timeout: Seconds,
-    /// Silence after which a client is sent a Ping
-    #[arg(long, value_name = "TIME", default_value_t = Seconds(limits::WEBSOCKET.ping), env = "WSH_PING_INTERVAL")]
-    ping_interval: Seconds,
+    /// Silence after which a client is sent a Ping; 0 sends none, and finds no dead one
+    #[arg(long, value_name = "TIME", default_value_t = Interval(Some(Seconds(limits::WEBSOCKET.ping))), env = "WSH_PING_INTERVAL")]
+    ping_interval: Interval,
     /// Silence after that Ping, after which the client is taken for dead
     #[arg(long, value_name = "TIME", default_value_t = Seconds(limits::WEBSOCKET.pong), env = "WSH_PONG_TIMEOUT")]
     pong_timeout: Seconds,
@@ -248,9 +268,9 @@ struct Bounds {
 impl Serve {
     /// The configuration, checked as far as it can be without binding anything.
     pub fn config(self) -> Result<Config> {
-        for warning in self.predecessor.warnings() {
-            tracing::warn!("{warning}");
-        }
+        let mut warnings = self.predecessor.warnings();
+        warnings.extend(self.power.warnings());
+        warnings.extend(self.entry.warnings());
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let Listening {
             port,
@@ -269,9 +289,19 @@ impl Serve {
         script.max_message = limits.websocket.message;
         script.limits.string = script.limits.string.max(script.max_message);
         let (speaks_tls, tls_port) = (self.encryption.tls, self.encryption.tls_port);
+        let host = match (server_host, self.entry.public) {
+            (Some(host), _) => Interface::Named(host_alone(&host)?),
+            (None, false) => Interface::Loopback,
+            (None, true) => Interface::Every,
+        };
+        if self.behind.proxy_protocol && self.behind.trusted_proxy.is_empty() {
+            bail!(
+                "--proxy-protocol is spoken by proxies that are trusted: give --trusted-proxy CIDR, or loopback"
+            );
+        }
         Ok(Config {
             listen: Listen {
-                host: server_host,
+                host,
                 port,
                 tls: speaks_tls,
                 tls_port,
@@ -298,14 +328,53 @@ impl Serve {
             },
             drain,
             limits,
+            at_terminal: false,
+            warnings,
         })
     }
+}
+
+/// A host to listen on, from what people write for one.
+fn host_alone(text: &str) -> Result<String> {
+    let unbracketed = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    if let Some(address) = unbracketed.filter(|address| address.parse::<Ipv6Addr>().is_ok()) {
+        return Ok(address.to_owned());
+    }
+    if text.contains("://") || text.contains('/') {
+        bail!("--server-host {text} is a URL: give the host alone, as in localhost");
+    }
+    if text == "*" {
+        bail!("--server-host takes no *: give 0.0.0.0 for every address");
+    }
+    if let Some((host, port)) = text.rsplit_once(':')
+        && text.parse::<Ipv6Addr>().is_err()
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        bail!("--server-host {text} has a port: write --server-host {host} --port {port}");
+    }
+    if text.trim().is_empty() {
+        bail!("--server-host is empty: give a name or an address of this machine");
+    }
+    Ok(text.to_owned())
 }
 
 impl Encryption {
     fn tls(self) -> Result<Option<Tls>> {
         let is_wanted = self.tls || self.tls_port.is_some() || self.tls_dev;
         if !is_wanted {
+            let clients = self.tls_client_auth || self.tls_client_cert_optional;
+            // Whoever gives one of them does not mean a server in the clear.
+            let given = [
+                ("--certificate", self.certificate.is_some()),
+                ("--private-key", self.private_key.is_some()),
+                ("--tls-client-ca", self.tls_client_ca.is_some()),
+                ("--tls-client-auth", clients),
+            ];
+            if let Some((flag, _)) = given.iter().find(|(_, is_given)| *is_given) {
+                bail!("{flag} is for TLS, and no port speaks it: add --tls, or --tls-port PORT");
+            }
             return Ok(None);
         }
         if !self.tls && self.tls_port.is_none() {
@@ -337,7 +406,10 @@ impl Encryption {
             (false, true, _) => {
                 bail!("--tls-client-cert-optional is a form of --tls-client-auth: give both")
             }
-            (false, false, _) => ClientCertificates::Ignored,
+            (false, false, Some(_)) => bail!(
+                "--tls-client-ca vouches for clients that nobody asks for a certificate: add --tls-client-auth"
+            ),
+            (false, false, None) => ClientCertificates::Ignored,
         };
         Ok(Some(Tls {
             identity,
@@ -348,6 +420,13 @@ impl Encryption {
 }
 
 impl Entry {
+    fn warnings(&self) -> impl Iterator<Item = String> {
+        let slips = self.allow_host.iter().filter_map(HostPattern::slip);
+        slips.map(|(name, word)| {
+            format!("--allow-host {name} is taken for the name of a host; did you mean {word}?")
+        })
+    }
+
     fn admission(self) -> Result<Admission> {
         let mut credentials: Vec<Credential> = Vec::new();
         // Not when the flags are read: that would print what is wrong, and it is a secret.
@@ -375,9 +454,16 @@ impl Entry {
         if is_asked && credentials.is_empty() {
             bail!("--basic-auth needs somebody who may connect: give --basic-auth-file FILE");
         }
+        let (mut origins, mut hosts) = (self.allow_origin, self.allow_host);
+        if self.public && origins.is_empty() {
+            origins.push(OriginPattern::ANY);
+        }
+        if self.public && hosts.is_empty() {
+            hosts.push(HostPattern::ANY);
+        }
         Ok(Admission {
-            origins: self.allow_origin,
-            hosts: self.allow_host,
+            origins,
+            hosts,
             credentials: is_asked.then_some(credentials),
         })
     }
@@ -404,7 +490,10 @@ impl From<Bounds> for Limits {
                 stall: bounds.frame_timeout.0,
                 assembly: bounds.message_timeout.0,
                 send: bounds.send_timeout.0,
-                ping: bounds.ping_interval.0,
+                ping: bounds
+                    .ping_interval
+                    .0
+                    .map_or(limits::NEVER, |Seconds(seconds)| seconds),
                 pong: bounds.pong_timeout.0,
                 close: bounds.close_timeout.0,
                 control_rate: bounds.control_rate,

@@ -45,6 +45,9 @@ impl FromStr for Time {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let plain = text.parse::<u32>().ok();
+        if plain == Some(0) {
+            return Err("the least is 1ms; this cannot be off".into());
+        }
         plain
             .map(|seconds| Duration::from_secs(seconds.into()))
             .or_else(|| humantime::parse_duration(text).ok())
@@ -73,9 +76,12 @@ impl FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if text == "0" {
+            return Err("the least is 1s; this cannot be off".into());
+        }
         let Time(time) = text.parse()?;
         if time.subsec_nanos() != 0 {
-            return Err("this time is measured in whole seconds".into());
+            return Err("this time is measured in whole seconds: the least is 1s".into());
         }
         u32::try_from(time.as_secs())
             .map(Self)
@@ -86,6 +92,33 @@ impl FromStr for Seconds {
 impl fmt::Display for Seconds {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         Time(Duration::from_secs(self.0.into())).fmt(out)
+    }
+}
+
+/// Whole seconds between two of something, or `0` for none at all.
+#[derive(Debug, Clone, Copy)]
+pub struct Interval(pub Option<Seconds>);
+
+impl FromStr for Interval {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "0" => Ok(Self(None)),
+            _ => match text.parse() {
+                Ok(seconds) => Ok(Self(Some(seconds))),
+                Err(error) => Err(format!("{error}; 0 is off")),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(seconds) => seconds.fmt(out),
+            None => out.write_str("0"),
+        }
     }
 }
 
@@ -113,5 +146,16 @@ mod tests {
             assert!(text.parse::<Time>().is_err(), "{text}");
         }
         assert!("1500ms".parse::<Seconds>().is_err());
+        for (error, least) in [
+            ("0".parse::<Time>().err(), "1ms"),
+            ("0".parse::<Seconds>().err(), "1s"),
+            ("500ms".parse::<Seconds>().err(), "1s"),
+            ("500ms".parse::<Interval>().err(), "0 is off"),
+        ] {
+            let error = error.expect("an error");
+            assert!(error.contains(least), "{error}");
+        }
+        assert_eq!("0".parse::<Interval>().unwrap().to_string(), "0");
+        assert_eq!("20".parse::<Interval>().unwrap().to_string(), "20s");
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::parser::ValueSource;
-use clap::{ArgAction, Command};
+use clap::{Arg, ArgAction, Command};
 use serde_json::Value;
 
 use super::print;
@@ -58,6 +58,10 @@ impl Effective {
                         _ => "default".to_owned(),
                     },
                 };
+                let source = match unit(arg, &values) {
+                    Some(unit) => format!("{source}, {unit}"),
+                    None => source,
+                };
                 let value = if arg.is_hide_env_values_set() && !values.is_empty() {
                     Some("\"(hidden)\"".to_owned())
                 } else {
@@ -70,6 +74,17 @@ impl Effective {
                 })
             });
         Self(settings.collect())
+    }
+}
+
+/// What a number of a size or a time counts, if its unit was left out.
+fn unit(arg: &Arg, values: &[String]) -> Option<&'static str> {
+    let [value] = values else { return None };
+    let is_bare = value.bytes().all(|byte| byte.is_ascii_digit()) && value != "0";
+    match arg.get_value_names()?.first()?.as_str() {
+        "SIZE" if is_bare => Some("in bytes"),
+        "TIME" if is_bare => Some("in seconds"),
+        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ use std::io::Write;
 
 use anyhow::{Context, Result};
 
-pub use api::api;
+pub use api::{api, definitions, entry};
 pub use check::{Format, check};
 pub use completions::completions;
 pub use config::{Effective, config};

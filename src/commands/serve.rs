@@ -1,57 +1,111 @@
 //! The server itself: bound, run until a signal, drained.
 
+use std::future::poll_fn;
 use std::process::ExitCode;
+use std::task::Poll;
 
 use anyhow::{Context, Result};
 use tokio::signal::unix::{self, SignalKind, signal};
 
 use crate::app::{self, App};
 use crate::config::Config;
+use crate::observe::Log;
 
 /// Runs the server; exit code 0 after a drain, that of the signal when a second one cuts it short.
-pub fn serve(config: Config) -> Result<ExitCode> {
+pub fn serve(config: Config, log: &Log) -> Result<ExitCode> {
     // Every connection is an open file. A system that refuses says so when the limit is met.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         // Before anybody is told that the server is ready: who waits for that may send a signal at once.
-        let mut signals = Signals::new().context("signals cannot be caught")?;
+        let mut signals = Signals::new(log).context("signals cannot be caught")?;
         App::new(config)?.run(async || signals.next().await).await
-    })
+    })?;
+    tracing::info!("stopped");
+    Ok(code)
 }
 
-/// SIGINT and SIGTERM, which end it, and SIGHUP, which has it look at its files unless the terminal is gone.
-struct Signals {
-    interrupt: unix::Signal,
-    terminate: unix::Signal,
-    hang_up: unix::Signal,
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy)]
+enum Wish {
+    /// The end; a second one has this exit code, which shells expect of it.
+    Stop(u8),
+    /// A look at everything that is read from files, unless the terminal is gone.
+    HangUp,
+    /// The log's file by its name, as those who turn logs over ask.
+    Reopen,
+    /// Nothing that this server knows. By itself it would end the process, and its connections without a Close.
+    Nothing(&'static str),
+}
+
+/// What may be sent by a terminal, a service manager, logrotate or whoever monitors. The rest are reports of faults, or
+/// end nothing.
+const WISHES: [(i32, Wish); 11] = [
+    (libc::SIGINT, Wish::Stop(130)),
+    (libc::SIGTERM, Wish::Stop(143)),
+    (libc::SIGQUIT, Wish::Stop(131)),
+    (libc::SIGHUP, Wish::HangUp),
+    (libc::SIGUSR1, Wish::Reopen),
+    (libc::SIGUSR2, Wish::Nothing("SIGUSR2")),
+    (libc::SIGALRM, Wish::Nothing("SIGALRM")),
+    (libc::SIGVTALRM, Wish::Nothing("SIGVTALRM")),
+    (libc::SIGPROF, Wish::Nothing("SIGPROF")),
+    (libc::SIGIO, Wish::Nothing("SIGIO")),
+    // A log file as long as files may be: writing to it fails then, and that is all.
+    (libc::SIGXFSZ, Wish::Nothing("SIGXFSZ")),
+];
+
+struct Signals<'l> {
+    wishes: Vec<(unix::Signal, Wish)>,
+    log: &'l Log,
     /// It was started from a terminal, and not detached from it since.
     has_terminal: bool,
 }
 
-impl Signals {
-    fn new() -> std::io::Result<Self> {
+impl<'l> Signals<'l> {
+    fn new(log: &'l Log) -> std::io::Result<Self> {
+        let caught = WISHES.map(|(number, wish)| Ok((signal(SignalKind::from_raw(number))?, wish)));
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
+            wishes: caught.into_iter().collect::<std::io::Result<_>>()?,
+            log,
             has_terminal: has_terminal(),
         })
     }
 
-    /// The next one; an end with the exit code that shells expect of it.
+    /// The next one that concerns more than the log.
     async fn next(&mut self) -> app::Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => app::Signal::Stop(ExitCode::from(130)),
-            _ = self.terminate.recv() => app::Signal::Stop(ExitCode::from(143)),
-            // The signal's first meaning: whoever closes the window does not leave a server behind.
-            _ = self.hang_up.recv() => match self.has_terminal && !has_terminal() {
-                true => app::Signal::Stop(ExitCode::from(129)),
-                false => app::Signal::Reload,
-            },
+        loop {
+            match self.wish().await {
+                Wish::Stop(code) => return app::Signal::Stop(code.into()),
+                // The signal's first meaning: whoever closes the window does not leave a server behind.
+                Wish::HangUp if self.has_terminal && !has_terminal() => {
+                    return app::Signal::Stop(129.into());
+                }
+                Wish::HangUp => {
+                    self.log.reopen();
+                    return app::Signal::Reload;
+                }
+                Wish::Reopen => {
+                    self.log.reopen();
+                    tracing::info!("the log file is opened anew, as SIGUSR1 asks");
+                }
+                Wish::Nothing(name) => tracing::info!("{name} means nothing here"),
+            }
         }
+    }
+
+    async fn wish(&mut self) -> Wish {
+        poll_fn(|context| {
+            for (signal, wish) in &mut self.wishes {
+                if signal.poll_recv(context).is_ready() {
+                    return Poll::Ready(*wish);
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::Invalid;
+use super::{Invalid, nearest};
 
 /// The longest name that DNS knows, RFC 1035 section 2.3.4.
 const LONGEST: usize = 253;
@@ -109,6 +109,18 @@ impl fmt::Display for Authority {
     }
 }
 
+/// Refuses an IPv6 address as it is written elsewhere; here its colons would be a port's.
+pub(super) fn in_brackets(text: &str) -> Result<&str, Invalid> {
+    let colons = text.bytes().filter(|byte| *byte == b':').count();
+    if colons > 1 && !text.contains('[') {
+        let address = text.parse().unwrap_or(Ipv6Addr::LOCALHOST);
+        return Err(Invalid(format!(
+            "{text:?}: an IPv6 address stands in brackets here, as in [{address}]"
+        )));
+    }
+    Ok(text)
+}
+
 /// Parts `host` and `:port`; an IPv6 address keeps its colons.
 pub(super) fn split_port(text: &str) -> (&str, Option<&str>) {
     match text.rsplit_once(':') {
@@ -172,7 +184,8 @@ impl FromStr for Hosts {
     }
 }
 
-/// Hosts that are answered, as `--allow-host` takes them: `example.com`, `*.example.com`, either with a port, `loopback`, or `*`.
+/// Hosts that are answered, as `--allow-host` takes them: `example.com`, `*.example.com`, either with a port or `:*`,
+/// `loopback`, or `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPattern(Meant);
 
@@ -200,6 +213,20 @@ impl HostPattern {
         }
     }
 
+    /// What is answered by a server for everybody: every host, and a request that names none.
+    pub const ANY: Self = Self(Meant::Any);
+
+    /// The name that this pattern is if it may be a slip for a word, `loopbak`: hosts of one label are rare.
+    pub fn slip(&self) -> Option<(&str, &'static str)> {
+        match &self.0 {
+            Meant::Hosts(Hosts::One(Host::Name(name)), None) if !name.contains('.') => {
+                let word = nearest(name, ["loopback", "localhost"])?;
+                (name != word).then_some((name, word))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the pattern stands for whatever a request says, or does not say.
     pub fn is_any(&self) -> bool {
         self.0 == Meant::Any
@@ -220,7 +247,7 @@ impl FromStr for HostPattern {
             }
             _ => {}
         }
-        let (hosts, port) = split_port(text);
+        let (hosts, port) = split_port(in_brackets(text)?);
         let port = port.filter(|port| *port != "*").map(parse_port);
         Ok(Self(Meant::Hosts(hosts.parse()?, port.transpose()?)))
     }
@@ -340,6 +367,9 @@ mod tests {
             ("*.*.com", "*.example.com"),
             ("bücher.example", "Punycode"),
             ("example.com:http", "\"http\" is no port"),
+            ("::1", "as in [::1]"),
+            ("2001:db8::7", "as in [2001:db8::7]"),
+            ("::1:9998", "in brackets"),
             ("", "is no host name"),
         ];
         for (pattern, expected) in cases {

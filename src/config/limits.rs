@@ -63,6 +63,9 @@ pub const WEBSOCKET: Websocket = Websocket {
     control_burst: 100,
 };
 
+/// Seconds that nobody lives to see, and that can be added up: what a setting that is off waits for.
+pub const NEVER: u32 = u32::MAX / 4;
+
 /// The bounds of scripts, each with its unit.
 #[derive(Debug, Clone, Copy)]
 pub struct Script {

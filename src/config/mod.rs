@@ -3,6 +3,7 @@
 mod credential;
 mod host;
 pub mod limits;
+mod nearest;
 mod origin;
 mod trusted;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub use credential::Credential;
 pub use host::{Authority, Host, HostPattern};
+pub use nearest::nearest;
 pub use origin::{Origin, OriginPattern, Site};
 pub use trusted::Trusted;
 
@@ -42,6 +44,10 @@ pub struct Config {
     pub limits: Limits,
     /// How long a shutdown may take.
     pub drain: Duration,
+    /// Whether the log goes to a terminal, where somebody watches it.
+    pub at_terminal: bool,
+    /// What was written and sets nothing, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// The bounds of connections, before and after their handshake.
@@ -185,8 +191,8 @@ impl Default for Script {
 /// Addresses to listen on.
 #[derive(Debug, Clone)]
 pub struct Listen {
-    /// A host name or address; `None` is loopback, IPv4 and IPv6.
-    pub host: Option<String>,
+    /// The addresses.
+    pub host: Interface,
     /// The port; 0 takes a free one.
     pub port: u16,
     /// Whether that port speaks TLS.
@@ -197,6 +203,17 @@ pub struct Listen {
     pub unix: Vec<PathBuf>,
     /// Connections that wait to be accepted.
     pub backlog: i32,
+}
+
+/// Which addresses of this machine are listened on, IPv4 and IPv6.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Interface {
+    /// Those that only this machine reaches.
+    Loopback,
+    /// All.
+    Every,
+    /// Those of this host name, or this address.
+    Named(String),
 }
 
 /// The handler folder.

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Invalid;
-use super::host::{Authority, Host, Hosts, parse_port, split_port};
+use super::host::{Authority, Host, Hosts, in_brackets, parse_port, split_port};
+use super::{Invalid, nearest};
 
 /// An origin as browsers write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +124,8 @@ enum Ports {
 }
 
 impl OriginPattern {
+    /// Pages from everywhere.
+    pub const ANY: Self = Self(Meant::Any);
     /// Pages of this machine.
     pub const LOOPBACK: Self = Self(Meant::Loopback);
     /// Pages without an origin.
@@ -167,9 +169,12 @@ impl FromStr for OriginPattern {
             _ => {}
         }
         let (scheme, authority) = text.split_once("://").ok_or_else(|| {
-            Invalid(format!(
-                "{text:?}: an origin has a scheme, as in https://example.com; the words are same, loopback, null and *"
-            ))
+            Invalid(match nearest(text, ["same", "loopback", "null"]) {
+                Some(word) => format!("{text:?} is no origin; did you mean {word}?"),
+                None => format!(
+                    "{text:?}: an origin has a scheme, as in https://example.com; the words are same, loopback, null and *"
+                ),
+            })
         })?;
         if authority.contains('/') {
             return Err(Invalid(format!(
@@ -182,7 +187,7 @@ impl FromStr for OriginPattern {
                 "{text:?}: an origin is where a page comes from: write http or https"
             )));
         }
-        let (hosts, port) = split_port(authority);
+        let (hosts, port) = split_port(in_brackets(authority)?);
         let hosts = hosts.parse()?;
         let port = match port {
             Some("*") => Ports::Any,

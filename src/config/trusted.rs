@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::Invalid;
+use super::{Invalid, nearest};
 
 /// A trusted proxy, as `--trusted-proxy` takes it: `10.0.0.0/8`, an address alone, `loopback`, or `unix`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +58,12 @@ impl FromStr for Trusted {
             _ => {}
         }
         let wrong = || {
-            Invalid(format!(
-                "{text:?} is neither an address, nor a network as 10.0.0.0/8 is, nor loopback, nor unix"
-            ))
+            Invalid(match nearest(text, ["unix", "loopback"]) {
+                Some(word) => format!("{text:?} is no address; did you mean {word}?"),
+                None => format!(
+                    "{text:?} is neither an address, nor a network as 10.0.0.0/8 is, nor loopback, nor unix"
+                ),
+            })
         };
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),

@@ -118,7 +118,7 @@ impl Generation {
     }
 
     /// Every path with its file, in order.
-    fn routes(&self) -> Vec<(String, &str)> {
+    pub fn routes(&self) -> Vec<(String, &str)> {
         let literal = self
             .literal
             .iter()

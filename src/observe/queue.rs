@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::file::Sink;
 use crate::config::limits::LOG_QUEUE;
 
 /// How long the end of the program waits for lines to be written.
@@ -16,10 +17,10 @@ const FLUSH: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub struct Lines(Arc<Queue>);
 
-/// Dropped, it waits until what was logged is written, for a while.
+/// The log as a whole. Dropped, it waits until what was logged is written, for a while.
 #[derive(Debug)]
 #[must_use = "lines that are in the queue at the end of the program are lost without it"]
-pub struct Written(Arc<Queue>);
+pub struct Log(Arc<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -32,10 +33,21 @@ struct State {
     bytes: Vec<u8>,
     dropped: u64,
     is_writing: bool,
+    /// The file was renamed, or will be missed: its name is to be opened anew.
+    reopens: bool,
+}
+
+/// What there is to do for the thread that writes.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Task {
+    /// Lines that had no place.
+    dropped: u64,
+    /// Whether the file is to be opened again first.
+    reopens: bool,
 }
 
 /// Starts the thread that writes to `out`, whose errors are nobody's: there is no other place to tell of them.
-pub fn start(mut out: impl Write + Send + 'static) -> io::Result<(Lines, Written)> {
+pub fn start(mut out: impl Sink) -> io::Result<(Lines, Log)> {
     let queue = Arc::new(Queue::default());
     let writing = Arc::clone(&queue);
     std::thread::Builder::new()
@@ -43,7 +55,10 @@ pub fn start(mut out: impl Write + Send + 'static) -> io::Result<(Lines, Written
         .spawn(move || {
             let mut bytes = Vec::new();
             loop {
-                let dropped = writing.take(&mut bytes);
+                let Task { dropped, reopens } = writing.take(&mut bytes);
+                if reopens && let Err(error) = out.reopen() {
+                    tracing::warn!("the log file cannot be opened again, and goes on where it is: {error}");
+                }
                 if dropped > 0 {
                     let _ = writeln!(
                         bytes,
@@ -55,7 +70,16 @@ pub fn start(mut out: impl Write + Send + 'static) -> io::Result<(Lines, Written
                 bytes.shrink_to(LOG_QUEUE / 16);
             }
         })?;
-    Ok((Lines(Arc::clone(&queue)), Written(queue)))
+    Ok((Lines(Arc::clone(&queue)), Log(queue)))
+}
+
+impl Log {
+    /// Has the file opened again by its name, after whoever turns logs over has renamed it. What is logged from now on
+    /// goes there.
+    pub fn reopen(&self) {
+        self.0.state().reopens = true;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Queue {
@@ -64,12 +88,12 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for bytes and moves them out; how many lines had no place beside them.
-    fn take(&self, bytes: &mut Vec<u8>) -> u64 {
+    /// Waits for something to do, and moves the bytes out.
+    fn take(&self, bytes: &mut Vec<u8>) -> Task {
         let mut state = self.state();
         state.is_writing = false;
         self.changed.notify_all();
-        while state.bytes.is_empty() && state.dropped == 0 {
+        while state.is_idle() {
             state = self
                 .changed
                 .wait(state)
@@ -77,7 +101,10 @@ impl Queue {
         }
         state.is_writing = true;
         std::mem::swap(&mut state.bytes, bytes);
-        std::mem::take(&mut state.dropped)
+        Task {
+            dropped: std::mem::take(&mut state.dropped),
+            reopens: std::mem::take(&mut state.reopens),
+        }
     }
 
     fn push(&self, line: &[u8]) {
@@ -91,11 +118,17 @@ impl Queue {
     }
 }
 
-impl Drop for Written {
+impl State {
+    fn is_idle(&self) -> bool {
+        self.bytes.is_empty() && self.dropped == 0 && !self.reopens
+    }
+}
+
+impl Drop for Log {
     fn drop(&mut self) {
         let end = Instant::now() + FLUSH;
         let mut state = self.0.state();
-        while state.is_writing || !state.bytes.is_empty() || state.dropped > 0 {
+        while state.is_writing || !state.is_idle() {
             let Some(left) = end.checked_duration_since(Instant::now()) else {
                 return;
             };
@@ -146,6 +179,29 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    impl Sink for Slow {
+        fn reopen(&mut self) -> io::Result<()> {
+            self.1.send(b"reopened".to_vec()).map_err(io::Error::other)
+        }
+    }
+
+    #[test]
+    fn what_is_logged_after_a_reopen_is_written_after_it() {
+        let (go, gone) = channel();
+        let (wrote, written) = channel();
+        let (mut lines, log) = start(Slow(gone, wrote)).expect("a thread");
+        let next = || {
+            go.send(()).expect("it waits");
+            written.recv().expect("bytes")
+        };
+        lines.write_all(b"one").expect("never an error");
+        assert_eq!(next(), b"one");
+        log.reopen();
+        assert_eq!(written.recv().expect("bytes"), b"reopened");
+        lines.write_all(b"two").expect("never an error");
+        assert_eq!(next(), b"two");
     }
 
     #[test]

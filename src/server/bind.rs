@@ -5,21 +5,19 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::config::Interface;
+
 /// How often a free port is tried on the second address.
 const ATTEMPTS: usize = 16;
 
-/// Binds every address of a host, `None` for loopback; port 0 becomes the same free port on all of them.
-pub fn bind(host: Option<&str>, port: u16, backlog: i32) -> io::Result<Vec<TcpListener>> {
+/// Binds every address of an interface; port 0 becomes the same free port on all of them.
+pub fn bind(host: &Interface, port: u16, backlog: i32) -> io::Result<Vec<TcpListener>> {
+    let both = |v4: Ipv4Addr, v6: Ipv6Addr| vec![(v4, port).into(), (v6, port).into()];
+    // A machine without IPv6 still has a loopback.
     let (addresses, all) = match host {
-        Some(host) => ((host, port).to_socket_addrs()?.collect::<Vec<_>>(), true),
-        // A machine without IPv6 still has a loopback.
-        None => (
-            vec![
-                (Ipv4Addr::LOCALHOST, port).into(),
-                (Ipv6Addr::LOCALHOST, port).into(),
-            ],
-            false,
-        ),
+        Interface::Named(host) => (addresses(host, port)?, true),
+        Interface::Loopback => (both(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST), false),
+        Interface::Every => (both(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED), false),
     };
     let attempts = if port == 0 { ATTEMPTS } else { 1 };
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
@@ -30,6 +28,13 @@ pub fn bind(host: Option<&str>, port: u16, backlog: i32) -> io::Result<Vec<TcpLi
         }
     }
     Err(last)
+}
+
+fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let found = (host, port).to_socket_addrs();
+    // The resolver has words of its own for each way in which there is none.
+    let none = |error| io::Error::new(io::ErrorKind::NotFound, error);
+    Ok(found.map_err(none)?.collect())
 }
 
 fn bind_all(addresses: &[SocketAddr], all: bool, backlog: i32) -> io::Result<Vec<TcpListener>> {

@@ -56,7 +56,7 @@ impl Made {
         format!(
             "the development certificate is for localhost, 127.0.0.1 and ::1; to trust its authority, {file}:\n  \
              Debian, Ubuntu:  sudo cp '{file}' /usr/local/share/ca-certificates/wsh-server.crt && sudo update-ca-certificates\n  \
-             Chromium, Linux: certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n wsh-server -i '{file}'  (of libnss3-tools)\n  \
+             Chromium, Linux: mkdir -p ~/.pki/nssdb && certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n wsh-server -i '{file}'  (of libnss3-tools)\n  \
              Firefox:         Settings, Privacy & Security, View Certificates, Authorities, Import\n  \
              macOS:           sudo security add-trusted-cert -d -k /Library/Keychains/System.keychain '{file}'\n"
         )

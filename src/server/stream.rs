@@ -76,12 +76,17 @@ impl Acceptor {
 }
 
 impl Socket {
-    /// The address that it is bound to; one in the file system has none.
-    pub fn ip(&self) -> Option<IpAddr> {
+    /// The address and port that it is bound to; one in the file system has none.
+    pub fn address(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(socket) => socket.local_addr().ok().map(|address| address.ip()),
+            Self::Tcp(socket) => socket.local_addr().ok(),
             Self::Unix(_) => None,
         }
+    }
+
+    /// The address alone.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.address().map(|address| address.ip())
     }
 }
 

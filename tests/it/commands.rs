@@ -354,6 +354,23 @@ async fn api_prints_the_reference() {
 }
 
 #[tokio::test]
+async fn api_prints_one_entry() {
+    for (name, heading) in [
+        ("ws.send", "### `ws.send`\n"),
+        ("send", "### `ws.send`\n"),
+        ("transfer_data", "### `transfer_data(ws, message)`\n"),
+        ("json", "## Package json\n"),
+    ] {
+        let done = run(&["api", name]).await;
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+        assert!(done.stdout.starts_with(heading), "{name}: {}", done.stdout);
+        assert!(done.stdout.lines().count() < 200, "{name}");
+    }
+    let both = run(&["api", "send", "--definitions", "d"]).await;
+    assert_eq!(both.status.code(), Some(2), "{both:?}");
+}
+
+#[tokio::test]
 async fn api_writes_definition_files() {
     let dir = tempfile::tempdir().expect("a folder");
     let folder = dir.path().join("new/definitions");
@@ -398,7 +415,7 @@ async fn every_command_has_a_page() {
     assert_eq!(done.status.code(), Some(0), "{done:?}");
     assert!(done.stdout.contains(".TH wsh-server 1"), "{}", done.stdout);
     assert!(
-        done.stdout.contains("wsh\\-server\\-check(1)"),
+        done.stdout.contains(".BR wsh\\-server\\-check (1)"),
         "{}",
         done.stdout
     );
@@ -408,7 +425,7 @@ async fn every_command_has_a_page() {
         let title = format!(".TH wsh-server-{} 1", command.get_name());
         assert!(done.stdout.contains(&title), "{}", done.stdout);
     }
-    let done = run(&["man", "woman"]).await;
+    let done = run(&["man", "zzz"]).await;
     assert_eq!(done.status.code(), Some(2), "{done:?}");
     assert!(done.stderr.contains("check, routes"), "{done:?}");
 }

@@ -86,7 +86,12 @@ fn wrong_files() {
     for (text, parts) in [
         ("\nprot = 1", &["line 2, prot", "did you mean port?"][..]),
         ("ping_interval = 3", &["did you mean ping-interval?"]),
-        ("config = \"x\"", &["no such setting"]),
+        ("config = \"x\"", &["names no other", "on the command line"]),
+        ("zzz = 1", &["no such setting: `wsh-server config`"]),
+        (
+            "log-level = \"loud\"",
+            &["line 1, log-level", "there is no level"],
+        ),
         ("port = \"abc\"", &["line 1, port", "abc", "invalid digit"]),
         ("port = 70000", &["70000", "65535"]),
         ("port = [1, 2]", &["not a list"]),

@@ -63,7 +63,7 @@ async fn the_ready_list_names_each_one() {
                 format!("  /{folder}{name} "),
                 format!(" {folder}{name}_wsh.rhai"),
             );
-            let line = server.printed([&*path, &*file, "transfer_data"]).await;
+            let line = server.printed([&*path, &*file]).await;
             assert!(line.starts_with(&path), "{line}");
         }
         let files = std::fs::read_dir(format!("{HANDLERS}/{folder}")).expect("the folder");

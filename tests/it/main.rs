@@ -32,6 +32,7 @@ mod lifecycle;
 mod load;
 mod logs;
 mod modules;
+mod operating;
 mod oracle;
 mod origins;
 mod packages;

@@ -4,11 +4,13 @@
 //! Nothing here says what a function does: that stands beside what registers it.
 
 mod definitions;
+mod entry;
 
 use std::fmt::Write;
 use std::time::Duration;
 
 pub use definitions::definitions;
+pub use entry::entry;
 
 use super::api::{Allowed, Function, PACKAGES, Package};
 use super::hooks::HOOKS;
@@ -145,16 +147,22 @@ fn packages() -> String {
         }
         text.push('\n');
     }
-    for Package {
+    for package in PACKAGES {
+        let _ = write!(text, "\n{}", section(package));
+    }
+    text
+}
+
+/// A package, with all that is in it.
+fn section(package: &Package) -> String {
+    let Package {
         name,
         about,
         functions,
-    } in PACKAGES
-    {
-        let _ = writeln!(text, "\n## Package {name}\n\n{about}");
-        for function in *functions {
-            let _ = write!(text, "\n### `{}`\n\n{}", function.name(), function.entry());
-        }
+    } = package;
+    let mut text = format!("## Package {name}\n\n{about}\n");
+    for function in *functions {
+        let _ = write!(text, "\n### `{}`\n\n{}", function.name(), function.entry());
     }
     text
 }

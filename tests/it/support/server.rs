@@ -124,6 +124,11 @@ impl Server {
         self.stdout.take("a line of output", &pattern).await
     }
 
+    /// Standard output so far.
+    pub fn output(&self) -> String {
+        self.stdout.lines.borrow().join("\n")
+    }
+
     /// How many log lines so far contain the text; all there will ever be after `stop`.
     pub fn count(&self, pattern: impl Pattern) -> usize {
         let lines = self.stderr.lines.borrow();
