@@ -5,16 +5,18 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rhai::{AST, ASTNode, Expr, Position, Stmt};
 
 use super::Settings;
-use super::fault::{Fault, Location};
+use super::fault::{Fault, Location, hint};
 use super::hooks::{HOOKS, Hook};
 use super::meter;
 use super::modules::{Compiler, ModuleText, SUFFIX};
 use super::program::{Program, Source};
+use super::resolve::{self, Dangling, Natives, References};
 use crate::text::NotUtf8;
 
 /// The modules of a folder, by name.
@@ -110,6 +112,24 @@ pub struct Checked {
     pub result: Result<Tried, Fault>,
     /// The modules that it asked for, also those that are not there: when one changes, it must be tried again.
     pub asked: BTreeSet<String>,
+    /// Whether the fault is that its files do not fit together: it refers to a module, or to something in a module, that
+    /// is not there. The other file may be about to be saved.
+    pub is_apart: bool,
+}
+
+/// Why a handler does not serve.
+struct Broken {
+    fault: Box<Fault>,
+    is_apart: bool,
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        Self {
+            fault: fault.into(),
+            is_apart: false,
+        }
+    }
 }
 
 /// Compiles and tries handlers off the workers, as they will.
@@ -117,8 +137,17 @@ pub struct Checked {
 pub struct Checker<'l> {
     compiler: Compiler,
     library: &'l mut Library,
-    /// The imports of the modules seen so far, so that one that does not compile is parsed once for all who ask for it.
-    imports: HashMap<String, Result<Vec<Import>, Fault>>,
+    /// What there is to refer to besides.
+    natives: Natives,
+    /// The modules seen so far, so that one that does not compile is parsed once for all who ask for it.
+    read: HashMap<String, Result<Read, Fault>>,
+}
+
+/// What is read in a module's text.
+#[derive(Debug, Clone)]
+struct Read {
+    imports: Vec<Import>,
+    references: Rc<References>,
 }
 
 /// An import statement.
@@ -145,10 +174,12 @@ impl Importer<'_> {
 impl<'l> Checker<'l> {
     /// A checker for as long as the library does not change.
     pub fn new(settings: &Settings, library: &'l mut Library) -> Self {
+        let compiler = Compiler::new(settings);
         Self {
-            compiler: Compiler::new(settings),
+            natives: Natives::of(&compiler.engine),
+            compiler,
             library,
-            imports: HashMap::new(),
+            read: HashMap::new(),
         }
     }
 
@@ -163,9 +194,14 @@ impl<'l> Checker<'l> {
         let mut asked = BTreeSet::new();
         let result = match text {
             Ok(text) => self.try_handler(file, text, version, &mut asked),
-            Err(unreadable) => Err(unreadable.fault(file)),
+            Err(unreadable) => Err(unreadable.fault(file).into()),
         };
-        Checked { result, asked }
+        let is_apart = matches!(&result, Err(Broken { is_apart: true, .. }));
+        Checked {
+            result: result.map_err(|broken| *broken.fault),
+            asked,
+            is_apart,
+        }
     }
 
     fn try_handler(
@@ -174,7 +210,7 @@ impl<'l> Checker<'l> {
         text: &str,
         version: u64,
         asked: &mut BTreeSet<String>,
-    ) -> Result<Tried, Fault> {
+    ) -> Result<Tried, Broken> {
         let ast = self.compiler.parse(file, text)?;
         let importer = Importer {
             file,
@@ -188,13 +224,77 @@ impl<'l> Checker<'l> {
             version,
             modules,
         });
-        let program = Program::new(&self.compiler, &source, ast)?;
+        let dangling = self.dangling(&source, &ast)?;
+        let fatal = dangling.iter().filter(|(dangling, _)| dangling.is_fatal);
+        // What another file will not mend goes first.
+        let fatal = fatal.min_by_key(|(dangling, _)| dangling.is_in_module);
+        if let Some((
+            Dangling {
+                is_in_module: false,
+                ..
+            },
+            fault,
+        )) = fatal
+        {
+            return Err(fault.clone().into());
+        }
+        let program = Program::new(&self.compiler, &source, ast);
+        if let Some((_, fault)) = fatal {
+            return Err(match program {
+                // A module whose top level fails offers nothing.
+                Err(cause) if cause.file != file && !is_told(&dangling, &cause) => cause.into(),
+                _ => Broken {
+                    fault: fault.clone().into(),
+                    is_apart: true,
+                },
+            });
+        }
+        let program = program?;
+        let doubtful = dangling.into_iter().map(|(_, fault)| fault.into_warning());
+        let mut warnings: Vec<_> = doubtful.collect();
+        warnings.extend(program.warnings(self.compiler.allow_raw));
         let hooks = HOOKS.iter().map(|info| info.hook);
         Ok(Tried {
             source,
             hooks: hooks.filter(|hook| program.has(*hook)).collect(),
-            warnings: program.warnings(self.compiler.allow_raw),
+            warnings,
         })
+    }
+
+    /// What a source refers to and is not there, with the words for it.
+    fn dangling(&mut self, source: &Source, ast: &AST) -> Result<Vec<(Dangling, Fault)>, Fault> {
+        let mut modules = HashMap::new();
+        for module in &source.modules {
+            let references = self.read(module.name(), &module.text)?.references;
+            let name = module.file.clone();
+            modules.insert(module.name().to_owned(), resolve::File { name, references });
+        }
+        let handler = resolve::File {
+            name: source.file.clone(),
+            references: Rc::new(References::of(ast)),
+        };
+        let dangling = resolve::dangling(&self.natives, &handler, &modules);
+        let in_words = dangling.into_iter().map(|dangling| {
+            let Dangling { file, error, .. } = &dangling;
+            let fault = Fault::from_run(source, file, error, Position::NONE);
+            let hint = hint::of_run(&self.compiler.engine, source, file, error);
+            (dangling, fault.with_hint(hint))
+        });
+        Ok(in_words.collect())
+    }
+
+    /// What a module's text says.
+    fn read(&mut self, name: &str, text: &str) -> Result<Read, Fault> {
+        let compiler = &self.compiler;
+        let read = self.read.entry(name.to_owned()).or_insert_with(|| {
+            let file = format!("{name}{SUFFIX}");
+            let ast = compiler.parse(&file, text)?;
+            Ok(Read {
+                imports: imports(&file, text, &ast)?,
+                references: Rc::new(References::of(&ast)),
+            })
+        });
+        read.clone()
     }
 
     /// Everything that a file imports, directly or not, each behind what it imports itself. `chain` leads from the
@@ -204,7 +304,7 @@ impl<'l> Checker<'l> {
         importer: Importer,
         chain: &mut Vec<String>,
         asked: &mut BTreeSet<String>,
-    ) -> Result<Vec<Arc<ModuleText>>, Fault> {
+    ) -> Result<Vec<Arc<ModuleText>>, Broken> {
         let mut linked: Vec<Arc<ModuleText>> = Vec::new();
         let limit = self.compiler.limits.modules;
         for import in importer.imports {
@@ -212,13 +312,13 @@ impl<'l> Checker<'l> {
             if let Some(begin) = chain.iter().position(|name| *name == import.name) {
                 let circle = chain[begin..].join(" imports ");
                 let message = format!("an import cycle: {circle} imports {}", import.name);
-                return Err(importer.fault(import, message));
+                return Err(importer.fault(import, message).into());
             }
             let too_many = || {
-                importer.fault(
+                Broken::from(importer.fault(
                     import,
                     format!("a handler imports at most {limit} modules, with theirs"),
-                )
+                ))
             };
             if chain.len() == limit {
                 return Err(too_many());
@@ -243,7 +343,7 @@ impl<'l> Checker<'l> {
         import: &Import,
         chain: &mut Vec<String>,
         asked: &mut BTreeSet<String>,
-    ) -> Result<Vec<Arc<ModuleText>>, Fault> {
+    ) -> Result<Vec<Arc<ModuleText>>, Broken> {
         let name = &import.name;
         if let Some(linked) = self.library.linked.get(name) {
             return Ok(linked.clone());
@@ -252,16 +352,17 @@ impl<'l> Checker<'l> {
             Some(Ok(text)) => text.clone(),
             Some(Err(why)) => {
                 let message = format!("the module {name:?} cannot be read: {}", why.why);
-                return Err(importer.fault(import, message));
+                return Err(importer.fault(import, message).into());
             }
-            None => return Err(importer.fault(import, self.library.missing(name))),
+            None => {
+                return Err(Broken {
+                    fault: importer.fault(import, self.library.missing(name)).into(),
+                    is_apart: true,
+                });
+            }
         };
         let file = format!("{name}{SUFFIX}");
-        let parsed = self.imports.entry(name.clone()).or_insert_with(|| {
-            let ast = self.compiler.parse(&file, &text)?;
-            imports(&file, &text, &ast)
-        });
-        let imports = parsed.clone()?;
+        let imports = self.read(name, &text)?.imports;
         chain.push(name.clone());
         let importer = Importer {
             file: &file,
@@ -280,6 +381,12 @@ impl<'l> Checker<'l> {
         self.library.linked.insert(name.clone(), linked.clone());
         Ok(linked)
     }
+}
+
+/// Whether a fault is at a place that a dangling reference stands at.
+fn is_told(dangling: &[(Dangling, Fault)], fault: &Fault) -> bool {
+    let mut told = dangling.iter();
+    told.any(|(_, told)| told.file == fault.file && told.location == fault.location)
 }
 
 /// The imports of a file, in order.

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `library` | a folder's texts → a [`Source`], which carries its modules, or the [`Fault`] that it has |
 //! | `engine`, `api` | Rhai as handlers see it: the bounds, and one table of functions a package |
+//! | `resolve` | what a file refers to, looked up before it serves |
 //! | `program`, `modules`, `hooks` | a source compiled on a worker: its [`Hook`]s, what it imports |
 //! | `runtime`, `turns` | a worker's engine, fibers and programs; who is next where there is one place |
 //! | `call`, `fiber` | one hook run on a stack of its own, where it may wait |
@@ -27,6 +28,7 @@ mod meter;
 mod modules;
 mod program;
 pub mod reference;
+mod resolve;
 mod runtime;
 mod service;
 mod session;

@@ -209,39 +209,91 @@ const CHECKED: &[(&str, &str)] = &[
         "or_for_a_default",
         "fn transfer_data(ws, message) {\n    let name = ws.query_params.name || \"nobody\";\n}\n",
     ),
+    (
+        "unknown_function",
+        "fn transfer_data(ws, message) {\n    greet(ws);\n}\n",
+    ),
+    (
+        "misspelt_function",
+        "fn transfer_data(ws, message) {\n    slepe(1.0);\n}\n",
+    ),
+    (
+        "misspelt_method",
+        "fn transfer_data(ws, message) {\n    ws.clsoe(1000);\n}\n",
+    ),
+    (
+        "misspelt_property",
+        "fn transfer_data(ws, message) {\n    ws.send(ws.pth);\n}\n",
+    ),
+    (
+        "read_only",
+        "fn transfer_data(ws, message) {\n    ws.path = \"/other\";\n}\n",
+    ),
+    (
+        "wrong_count",
+        "fn transfer_data(ws, message) {\n    reply(ws);\n}\nfn reply(ws, text) {\n    ws.send(text);\n}\n",
+    ),
+    (
+        "variable_called",
+        "fn transfer_data(ws, message) {\n    let double = |x| x * 2;\n    ws.send(`${double(2)}`);\n}\n",
+    ),
+    (
+        "misspelt_constant",
+        "const GREETING = \"hello\";\nfn transfer_data(ws, message) {\n    ws.send(global::GRETING);\n}\n",
+    ),
+    (
+        "misspelt_in_a_module",
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::hlaf(message));\n}\n",
+    ),
+    (
+        "wrong_count_in_a_module",
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::half(message, 2));\n}\n",
+    ),
+    (
+        "private_in_a_module",
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::cut(message));\n}\n",
+    ),
+    (
+        "property_for_a_hook",
+        "fn on_open(ws) {\n    ws.onmessage = |m| { ws.send(m); };\n}\nfn transfer_data(ws, message) { }\n",
+    ),
+    (
+        "unknown_property_set",
+        "fn transfer_data(ws, message) {\n    ws.nick = message;\n}\n",
+    ),
+    (
+        "stream_of_pywebsocket",
+        "fn transfer_data(request) {\n    let line = request.ws_stream.receive_message();\n}\n",
+    ),
+    (
+        "str_of",
+        "fn transfer_data(ws, message) {\n    ws.send(str(5));\n}\n",
+    ),
+    (
+        "request_of_ws",
+        "fn transfer_data(ws, message) {\n    ws.send(ws.request.path);\n}\n",
+    ),
+    (
+        "export_of_a_module",
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::NOPE);\n}\n",
+    ),
+    (
+        "set_timeout",
+        "fn transfer_data(ws, message) {\n    setTimeout(|| ws.close(), 1000);\n}\n",
+    ),
 ];
 
 /// Scripts that fail when they run, and what makes them.
 const RUN: &[(&str, By, &str)] = &[
     (
-        "unknown_function",
+        "int_of",
         TEXT,
-        "fn transfer_data(ws, message) {\n    greet(ws);\n}\n",
-    ),
-    (
-        "misspelt_function",
-        TEXT,
-        "fn transfer_data(ws, message) {\n    slepe(1.0);\n}\n",
-    ),
-    (
-        "misspelt_method",
-        TEXT,
-        "fn transfer_data(ws, message) {\n    ws.clsoe(1000);\n}\n",
-    ),
-    (
-        "misspelt_property",
-        TEXT,
-        "fn transfer_data(ws, message) {\n    ws.send(ws.pth);\n}\n",
+        "fn transfer_data(ws, message) {\n    let n = int(\"5\");\n}\n",
     ),
     (
         "name_of_javascript",
         TEXT,
         "fn transfer_data(ws, message) {\n    if message.startsWith(\"a\") { ws.close(); }\n}\n",
-    ),
-    (
-        "read_only",
-        TEXT,
-        "fn transfer_data(ws, message) {\n    ws.path = \"/other\";\n}\n",
     ),
     (
         "wrong_value",
@@ -257,11 +309,6 @@ const RUN: &[(&str, By, &str)] = &[
         "wrong_types",
         TEXT,
         "fn transfer_data(ws, message) {\n    sleep(message);\n}\n",
-    ),
-    (
-        "wrong_count",
-        TEXT,
-        "fn transfer_data(ws, message) {\n    reply(ws);\n}\nfn reply(ws, text) {\n    ws.send(text);\n}\n",
     ),
     (
         "wrong_object",
@@ -309,11 +356,6 @@ const RUN: &[(&str, By, &str)] = &[
         "fn transfer_data(ws, message) {\n    [1, 2].map(|a, b, c| a);\n}\n",
     ),
     (
-        "variable_called",
-        TEXT,
-        "fn transfer_data(ws, message) {\n    let double = |x| x * 2;\n    ws.send(`${double(2)}`);\n}\n",
-    ),
-    (
         "this_in_a_function",
         TEXT,
         "fn transfer_data(ws, message) {\n    count();\n}\nfn count() {\n    this.count = 1;\n}\n",
@@ -322,11 +364,6 @@ const RUN: &[(&str, By, &str)] = &[
         "this_in_a_closure",
         TEXT,
         "fn transfer_data(ws, message) {\n    this.factor = 2;\n    [1, 2].map(|x| x * this.factor);\n}\n",
-    ),
-    (
-        "misspelt_constant",
-        TEXT,
-        "const GREETING = \"hello\";\nfn transfer_data(ws, message) {\n    ws.send(global::GRETING);\n}\n",
     ),
     (
         "constant_method",
@@ -358,21 +395,6 @@ const RUN: &[(&str, By, &str)] = &[
         "in_a_module",
         TEXT,
         "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::half(message));\n}\n",
-    ),
-    (
-        "misspelt_in_a_module",
-        TEXT,
-        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::hlaf(message));\n}\n",
-    ),
-    (
-        "wrong_count_in_a_module",
-        TEXT,
-        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::half(message, 2));\n}\n",
-    ),
-    (
-        "private_in_a_module",
-        TEXT,
-        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::cut(message));\n}\n",
     ),
     (
         "closure_to_a_module",
@@ -441,24 +463,9 @@ const RUN: &[(&str, By, &str)] = &[
         "fn transfer_data(ws, message) {\n    let list = [];\n    ws.send(list.push(message));\n}\n",
     ),
     (
-        "property_for_a_hook",
-        TEXT,
-        "fn on_open(ws) {\n    ws.onmessage = |m| { ws.send(m); };\n}\nfn transfer_data(ws, message) { }\n",
-    ),
-    (
-        "unknown_property_set",
-        TEXT,
-        "fn transfer_data(ws, message) {\n    ws.nick = message;\n}\n",
-    ),
-    (
         "in_use",
         TEXT,
         "fn transfer_data(ws, message) {\n    let all = [1, 2];\n    all.map(|x| all.push(x));\n}\n",
-    ),
-    (
-        "stream_of_pywebsocket",
-        TEXT,
-        "fn transfer_data(request) {\n    let line = request.ws_stream.receive_message();\n}\n",
     ),
     (
         "timer_of_a_function",
@@ -491,26 +498,6 @@ const RUN: &[(&str, By, &str)] = &[
         "fn transfer_data(ws, message) {\n    let list = [1];\n    list.append(5);\n}\n",
     ),
     (
-        "int_of",
-        TEXT,
-        "fn transfer_data(ws, message) {\n    let n = int(\"5\");\n}\n",
-    ),
-    (
-        "str_of",
-        TEXT,
-        "fn transfer_data(ws, message) {\n    ws.send(str(5));\n}\n",
-    ),
-    (
-        "request_of_ws",
-        TEXT,
-        "fn transfer_data(ws, message) {\n    ws.send(ws.request.path);\n}\n",
-    ),
-    (
-        "export_of_a_module",
-        TEXT,
-        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::NOPE);\n}\n",
-    ),
-    (
         "message_of_a_thrown_text",
         TEXT,
         "fn transfer_data(ws, message) {\n    try { throw \"no\"; } catch (e) { ws.send(e.message); }\n}\n",
@@ -519,11 +506,6 @@ const RUN: &[(&str, By, &str)] = &[
         "type_of_an_argument",
         TEXT,
         "fn transfer_data(ws, message) {\n    ws.send(1);\n}\n",
-    ),
-    (
-        "set_timeout",
-        TEXT,
-        "fn transfer_data(ws, message) {\n    setTimeout(|| ws.close(), 1000);\n}\n",
     ),
 ];
 
@@ -554,6 +536,7 @@ async fn checked() {
     let finished = Server::builder()
         .bare()
         .files(&files)
+        .files(&[MODULE])
         .arg("check")
         .run()
         .await;

@@ -135,7 +135,7 @@ async fn each_file_has_its_own_functions() {
          try { said += m::often() + helper() } catch { said += \"?\" } \
          said",
     );
-    let module = "fn run() { other() }\n\
+    let module = "fn run() { Fn(\"other\").call() }\n\
                   fn often() { helper() + helper() + helper() }\n\
                   private fn helper() { \"m\" }\n";
     let answer = answer_with(&[("m.rhai", module)], &code).await;
@@ -228,7 +228,7 @@ async fn faults_in_a_module_say_where_and_from_where() {
                   fn deep(f) {\n    f.call()\n}\n";
     let server = Server::builder()
         .file("lib/math.rhai", module)
-        .file("it_wsh.rhai", "import \"lib/math\" as math;\nfn transfer_data(ws, message) {\n    if message == \"spin\" { math::spin(); }\n    if message == \"back\" { math::deep(|| missing()); }\n    if message == \"round\" { round(); }\n    math::divide(1, 0);\n}\nfn round() { math::deep(|| round()) }\n")
+        .file("it_wsh.rhai", "import \"lib/math\" as math;\nfn transfer_data(ws, message) {\n    if message == \"spin\" { math::spin(); }\n    if message == \"back\" { math::deep(|| message.missing()); }\n    if message == \"round\" { round(); }\n    math::divide(1, 0);\n}\nfn round() { math::deep(|| round()) }\n")
         .start()
         .await;
     let mut client = connect(server.url("/it")).await;

@@ -24,7 +24,7 @@ const HANDLERS: &[(&str, &str)] = &[
     ),
     (
         "broken_shake_wsh.rhai",
-        "fn do_extra_handshake(request) { request.missing(); }\nfn transfer_data(ws, message) {}\n",
+        "fn do_extra_handshake(request) { request.reject(\"no\"); }\nfn transfer_data(ws, message) {}\n",
     ),
     (
         "browsers_only_wsh.rhai",

@@ -193,6 +193,53 @@ async fn w05_a_broken_save_keeps_the_last_good_version() {
     newcomer.until_answer("2").await;
 }
 
+/// A name that exists nowhere is as broken as a bracket that is not closed: whoever is connected goes on with the last
+/// good version, and loses no message.
+#[tokio::test]
+async fn a01_a_wrong_call_does_not_serve() {
+    let module = "fn v(n) { n }\nexport const LIMIT = 1;\n";
+    let good = |answer: &str| {
+        format!(
+            "import \"lib/v\" as v;\nconst A = 1;\nfn transfer_data(ws, message) {{\n    \
+             reply(ws, `{answer}${{v::v(message)}}`);\n}}\nfn reply(ws, text) {{\n    ws.send(text);\n}}\n"
+        )
+    };
+    let server = Server::start(&[("lib/v.rhai", module), ("it_wsh.rhai", &good("1"))]).await;
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        clients.push(connect(server.url("/it")).await);
+    }
+    for (line, place, nearest) in [
+        ("ws.sned(message);", "it_wsh.rhai:4:8", "ws.send"),
+        ("let x = to_jsn(message);", "it_wsh.rhai:4:13", "to_json"),
+        ("ws.send();", "it_wsh.rhai:4:8", "ws.send(text: string)"),
+        ("v::vv();", "it_wsh.rhai:4:8", "v::v"),
+        ("v::v();", "it_wsh.rhai:4:8", "v::v(n)"),
+        ("v::LIMITS;", "it_wsh.rhai:4:5", "export const"),
+        ("global::B;", "it_wsh.rhai:4:5", "const B"),
+        ("reply(ws);", "it_wsh.rhai:4:5", "reply(ws, text)"),
+        ("rply(ws, message);", "it_wsh.rhai:4:5", "reply"),
+        ("ws.pth;", "it_wsh.rhai:4:8", "ws.path"),
+    ] {
+        let code = good("2").replacen("    reply", &format!("    {line}\n    reply"), 1);
+        server.replace("it_wsh.rhai", &code);
+        server.log("handler broken").await;
+        server.until_logged(&[place, line, "^", nearest]).await;
+        for client in &mut clients {
+            client.send_text("?").await;
+            assert_eq!(client.next_text().await, "1?", "{line}");
+        }
+    }
+    let mut newcomer = connect(server.url("/it")).await;
+    newcomer.send_text("?").await;
+    assert_eq!(newcomer.next_text().await, "1?");
+    server.replace("it_wsh.rhai", good("3"));
+    for client in clients.iter_mut().chain([&mut newcomer]) {
+        client.until_answer("3?").await;
+    }
+    assert_eq!(server.count("script fault"), 0, "{}", server.logged());
+}
+
 #[tokio::test]
 async fn w05_undone_to_the_very_same_text() {
     let server = Server::start(&[("echo_wsh.rhai", &answering("1"))]).await;

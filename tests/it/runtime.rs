@@ -428,7 +428,7 @@ async fn a_handshake_that_refuses() {
         ),
         ("thrown_wsh.rhai", &hook("throw \"not you\";")),
         ("thrown_map_wsh.rhai", &hook("throw #{ code: 1 };")),
-        ("fault_wsh.rhai", &hook("let x = request.nothing_like_it;")),
+        ("fault_wsh.rhai", &hook("let x = request.path[99];")),
         (
             "unoffered_wsh.rhai",
             &hook("request.protocol = \"never offered\";"),

@@ -44,13 +44,16 @@ fn failure(error: &EvalAltResult, location: Option<&Location>) -> String {
                 of,
                 to: Some(to),
             }) if !is_property(name) => {
-                format!("{of} has no property `{name}` that can be set to {to}")
+                format!(
+                    "{of} has no property `{name}` that can be set{}",
+                    set_to(to)
+                )
             }
             Some(Property {
                 name,
                 of,
                 to: Some(to),
-            }) => format!("the property `{name}` of {of} cannot be set to {to}"),
+            }) => format!("the property `{name}` of {of} cannot be set{}", set_to(to)),
             None => sentence(text),
         },
         Error::ErrorDataRace(text, _) => match setter(text) {
@@ -159,6 +162,17 @@ pub fn stop(stop: Stop) -> String {
 pub fn setter(text: &str) -> Option<&str> {
     text.split("'set$").nth(1)?.split('\'').next()
 }
+
+/// What a property cannot be set to: nothing if that is not known before it runs.
+fn set_to(to: &str) -> String {
+    match to {
+        UNKNOWN => String::new(),
+        to => format!(" to {to}"),
+    }
+}
+
+/// How a value's type is written when nothing is known of it.
+pub const UNKNOWN: &str = "_";
 
 /// Whether one of our objects has this property.
 fn is_property(name: &str) -> bool {

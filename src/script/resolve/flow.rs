@@ -1,0 +1,270 @@
+//! Which values can only be `ws`, a request or a message: from the hooks' parameters through the calls of a source.
+//!
+//! A source is a world of its own: its functions are called by its hooks, by each other, and by nobody else. So a
+//! parameter is what the calls give that are written in it, unless the function may be called by its name in a variable.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::File;
+use super::references::{Function, Reference, References, Use, Value};
+use crate::script::hooks::HOOKS;
+
+/// Types that hooks are called with: our own, then what messages are.
+const KINDS: [&str; 4] = ["WebSocket", "Request", "string", "blob"];
+/// Those that are our own.
+const OURS: u8 = 1 | 2;
+
+/// A set of these types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kinds(u8);
+
+/// What a value can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// There is none: nothing calls this.
+    Never,
+    /// One of these types.
+    Types {
+        /// Which.
+        kinds: Kinds,
+        /// It went through a call, and so may be one of several that the function is for.
+        is_passed: bool,
+    },
+    /// Anything.
+    Any,
+}
+
+/// What the parameters of a source's functions can be: by file, function and number.
+#[derive(Debug)]
+pub struct Flows(HashMap<String, Vec<Vec<Flow>>>);
+
+impl Kinds {
+    /// Their names.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let kinds = KINDS.iter().enumerate();
+        let of = kinds.filter(move |(at, _)| self.0 & 1 << at != 0);
+        of.map(|(_, name)| *name)
+    }
+
+    /// Whether none of them is a message's.
+    pub fn are_ours(self) -> bool {
+        self.0 & !OURS == 0
+    }
+
+    /// What the table of hooks says of a parameter, where that is certain.
+    fn of_param(name: &str) -> Option<Self> {
+        Some(Self(match name {
+            "ws" => 1,
+            "request" => 2,
+            "message" => 4 | 8,
+            "payload" => 8,
+            _ => return None,
+        }))
+    }
+}
+
+impl Flow {
+    fn join(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, other) | (other, Self::Never) => other,
+            (
+                Self::Types {
+                    kinds: Kinds(one),
+                    is_passed,
+                },
+                Self::Types {
+                    kinds: Kinds(two),
+                    is_passed: is_other_passed,
+                },
+            ) => Self::Types {
+                kinds: Kinds(one | two),
+                is_passed: is_passed || is_other_passed,
+            },
+            _ => Self::Any,
+        }
+    }
+
+    /// The same behind a call.
+    fn passed(self) -> Self {
+        match self {
+            Self::Types { kinds, .. } => Self::Types {
+                kinds,
+                is_passed: true,
+            },
+            flow => flow,
+        }
+    }
+}
+
+impl Flows {
+    /// Follows a source's calls until nothing new is found.
+    pub fn of(handler: &File, modules: &HashMap<String, File>) -> Self {
+        let files: Vec<_> = modules.values().chain([handler]).collect();
+        let mut flows = Self(
+            files
+                .iter()
+                .map(|file| {
+                    let is_handler = file.name == handler.name;
+                    let functions = file.references.functions.iter();
+                    let flows = functions.map(|function| beginning(file, function, is_handler));
+                    (file.name.clone(), flows.collect())
+                })
+                .collect(),
+        );
+        flows.follow(&files, modules);
+        // What nothing calls can do no harm, but what it would call others with is unknown.
+        for flow in flows.0.values_mut().flatten().flatten() {
+            if *flow == Flow::Never {
+                *flow = Flow::Any;
+            }
+        }
+        flows.follow(&files, modules);
+        flows
+    }
+
+    /// What a value can be in a function of a file.
+    pub fn value(&self, file: &str, function: usize, value: Value) -> Flow {
+        match value {
+            Value::Param(at) => self.0[file][function][at],
+            Value::Unknown => Flow::Any,
+        }
+    }
+
+    fn follow(&mut self, files: &[&File], modules: &HashMap<String, File>) {
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for file in files {
+                for (at, function) in file.references.functions.iter().enumerate() {
+                    for of in &function.uses {
+                        changed |= self.hand_over(file, at, of, modules);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives the parameters of what is called what it is called with.
+    fn hand_over(
+        &mut self,
+        file: &File,
+        at: usize,
+        of: &Use,
+        modules: &HashMap<String, File>,
+    ) -> bool {
+        let args: Vec<_> = of
+            .args
+            .iter()
+            .map(|arg| self.value(&file.name, at, arg.value))
+            .collect();
+        if args.is_empty() {
+            return false;
+        }
+        let is_of = |name: &str, function: &Function| {
+            function.name == name && function.params == args.len()
+        };
+        match &of.what {
+            Reference::Function(name) | Reference::Method(_, name) => {
+                self.give(file, &args, true, |function| is_of(name, function))
+            }
+            Reference::Closure(name) => {
+                self.give(file, &args, false, |function| function.name == *name)
+            }
+            Reference::InModule(path, name) => {
+                let mut ends = BTreeSet::new();
+                reached(&file.references, path, modules, &mut ends);
+                let mut changed = false;
+                for end in ends {
+                    let module = &modules[&end];
+                    changed |= self.give(module, &args, true, |function| is_of(name, function));
+                }
+                changed
+            }
+            Reference::Constant(..) | Reference::Get(..) | Reference::Set(..) => false,
+        }
+    }
+
+    fn give(
+        &mut self,
+        file: &File,
+        args: &[Flow],
+        is_call: bool,
+        is_it: impl Fn(&Function) -> bool,
+    ) -> bool {
+        let mut changed = false;
+        let flows = self.0.get_mut(&file.name).expect("of every file");
+        let functions = file.references.functions.iter().zip(flows);
+        for (_, params) in functions.filter(|(function, _)| is_it(function)) {
+            for (param, arg) in params.iter_mut().zip(args) {
+                let arg = if is_call { arg.passed() } else { *arg };
+                let joined = param.join(arg);
+                changed |= joined != *param;
+                *param = joined;
+            }
+        }
+        changed
+    }
+}
+
+/// What is known of a function's parameters before any call.
+fn beginning(file: &File, function: &Function, is_handler: bool) -> Vec<Flow> {
+    let params = 0..function.params;
+    if function.is_closure {
+        let captured = captured(&file.references, function);
+        return params
+            .map(|at| {
+                if at < captured {
+                    Flow::Never
+                } else {
+                    Flow::Any
+                }
+            })
+            .collect();
+    }
+    if file.references.is_mentioned(function) {
+        return params.map(|_| Flow::Any).collect();
+    }
+    let hook = HOOKS.iter().find(|hook| {
+        is_handler && hook.name == function.name && hook.params.len() == function.params
+    });
+    params
+        .map(|at| match hook {
+            Some(hook) => Kinds::of_param(hook.params[at]).map_or(Flow::Any, |kinds| Flow::Types {
+                kinds,
+                is_passed: false,
+            }),
+            None => Flow::Never,
+        })
+        .collect()
+}
+
+/// How many of a closure's parameters are what it captures.
+fn captured(references: &References, closure: &Function) -> usize {
+    let uses = references
+        .functions
+        .iter()
+        .flat_map(|function| &function.uses);
+    let made =
+        uses.filter(|of| matches!(&of.what, Reference::Closure(name) if *name == closure.name));
+    made.map(|of| of.args.len()).max().unwrap_or(0)
+}
+
+/// The modules that a path of names may lead to.
+fn reached(
+    from: &References,
+    path: &[rhai::ImmutableString],
+    modules: &HashMap<String, File>,
+    ends: &mut BTreeSet<String>,
+) {
+    let [root, rest @ ..] = path else { return };
+    for name in from.modules(root) {
+        let Some(file) = modules.get(name) else {
+            continue;
+        };
+        if rest.is_empty() {
+            ends.insert(name.to_owned());
+        } else {
+            reached(&file.references, rest, modules, ends);
+        }
+    }
+}

@@ -1,0 +1,630 @@
+//! A file's syntax tree to what it refers to, and to what it has for others.
+
+use std::collections::BTreeSet;
+
+use rhai::{
+    AST, ASTFlags, ASTNode, Expr, FlowControl, FnAccess, FnCallExpr, FnPtr, ImmutableString,
+    Position, Stmt, is_valid_function_name,
+};
+
+use crate::script::fault::describe::UNKNOWN;
+
+/// What a file refers to, and what others may refer to in it.
+#[derive(Debug, Default)]
+pub struct References {
+    /// The top level, then every function and closure.
+    pub functions: Vec<Function>,
+    /// What the file's own functions find as `global::NAME`.
+    pub constants: BTreeSet<ImmutableString>,
+    /// What other files find as `module::NAME`.
+    pub exports: BTreeSet<ImmutableString>,
+    /// Names of modules, with what is imported by that name.
+    imports: BTreeSet<(ImmutableString, ImmutableString)>,
+    /// Functions that the file asks `is_def_fn` for; `None` among them is any.
+    probed: BTreeSet<Option<ImmutableString>>,
+    /// Functions that may be called from anywhere, because they are spoken of; `None` among them is any.
+    mentioned: BTreeSet<Option<ImmutableString>>,
+    /// Variables that become something else than they began as.
+    assigned: BTreeSet<ImmutableString>,
+    /// Whether `this` does.
+    changes_this: bool,
+}
+
+/// A function of a file, or its top level.
+#[derive(Debug, Default)]
+pub struct Function {
+    /// Its name; empty for the top level.
+    pub name: ImmutableString,
+    /// How many parameters it has; what a closure captures comes before those that it shows.
+    pub params: usize,
+    /// It is called as a method of one type.
+    pub is_typed: bool,
+    /// It is a closure.
+    pub is_closure: bool,
+    /// Other files cannot call it.
+    pub is_private: bool,
+    /// What it refers to.
+    pub uses: Vec<Use>,
+    /// It does something else for other types.
+    pub asks_for_types: bool,
+}
+
+/// A place that refers to something.
+#[derive(Debug)]
+pub struct Use {
+    /// To what.
+    pub what: Reference,
+    /// What it is called with.
+    pub args: Vec<Argument>,
+    /// Where that is written.
+    pub position: Position,
+    /// It is reached whenever the function is called, as far as it gets there.
+    pub is_certain: bool,
+    /// It stands in a `try` block.
+    pub is_tried: bool,
+}
+
+/// What a place refers to.
+#[derive(Debug)]
+pub enum Reference {
+    /// `name(…)`.
+    Function(ImmutableString),
+    /// `module::name(…)`.
+    InModule(Vec<ImmutableString>, ImmutableString),
+    /// `module::NAME` or `global::NAME`.
+    Constant(Vec<ImmutableString>, ImmutableString),
+    /// `value.name(…)`.
+    Method(Value, ImmutableString),
+    /// `value.name`.
+    Get(Value, ImmutableString),
+    /// `value.name = …`, with what it is set to as argument.
+    Set(Value, ImmutableString),
+    /// A closure that is made here, with what it captures as arguments.
+    Closure(ImmutableString),
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// A parameter of the function that it is used in.
+    Param(usize),
+    /// Somewhere else.
+    Unknown,
+}
+
+/// What a call is given.
+#[derive(Debug)]
+pub struct Argument {
+    /// Where it comes from.
+    pub value: Value,
+    /// How a report shows it: a variable's name, a literal's type.
+    pub written: ImmutableString,
+}
+
+impl Use {
+    /// Whether another file is to have it.
+    pub fn is_of_module(&self) -> bool {
+        match &self.what {
+            Reference::InModule(..) => true,
+            Reference::Constant(path, _) => path[0] != "global",
+            _ => false,
+        }
+    }
+}
+
+impl References {
+    /// Reads a file's tree.
+    pub fn of(ast: &AST) -> Self {
+        // What is said of names holds for the whole file, wherever it stands: so it is read twice.
+        let mut known = Self::default();
+        known.read(ast);
+        let mut references = Self {
+            assigned: std::mem::take(&mut known.assigned),
+            changes_this: known.changes_this,
+            ..Self::default()
+        };
+        references.read(ast);
+        references
+    }
+
+    /// The paths of the modules that go by this name, in one place of the file or another.
+    pub fn modules(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = self.imports.iter().filter(move |(alias, _)| alias == name);
+        named.map(|(_, path)| &**path)
+    }
+
+    /// Whether something is imported by this name.
+    pub fn imports(&self, name: &str) -> bool {
+        self.modules(name).next().is_some()
+    }
+
+    /// Whether `name(…)` with so many arguments is a function of this file.
+    pub fn has_function(&self, name: &str, arguments: usize) -> bool {
+        let mut functions = self.functions.iter();
+        functions.any(|function| !function.is_typed && function.is(name, arguments))
+    }
+
+    /// Whether `value.name(…)` with so many arguments can be a function of this file.
+    pub fn has_method(&self, name: &str, arguments: usize) -> bool {
+        let mut functions = self.functions.iter();
+        functions.any(|function| function.is(name, arguments))
+    }
+
+    /// Whether `module::name(…)` with so many arguments is a function of this file.
+    pub fn offers_function(&self, name: &str, arguments: usize) -> bool {
+        let mut functions = self.functions.iter();
+        functions.any(|function| {
+            !function.is_typed && !function.is_private && function.is(name, arguments)
+        })
+    }
+
+    /// Whether the file looks for itself whether there is a function of this name.
+    pub fn is_probed(&self, name: &ImmutableString) -> bool {
+        self.probed.contains(&None) || self.probed.contains(&Some(name.clone()))
+    }
+
+    /// Whether a function may be called by more than the calls that are written.
+    pub fn is_mentioned(&self, function: &Function) -> bool {
+        self.mentioned.contains(&None) || self.mentioned.contains(&Some(function.name.clone()))
+    }
+
+    fn read(&mut self, ast: &AST) {
+        self.functions.push(Function::default());
+        let mut bodies = Vec::new();
+        for defined in ast.iter_fn_def() {
+            let (start, end) = (defined.body.start_position(), defined.body.end_position());
+            bodies.push((start, end, self.functions.len()));
+            self.functions.push(Function {
+                name: defined.name.clone(),
+                params: defined.params.len(),
+                is_typed: defined.this_type.is_some(),
+                is_closure: !is_valid_function_name(&defined.name),
+                is_private: defined.access == FnAccess::Private,
+                ..Function::default()
+            });
+        }
+        let params: Vec<_> = ast
+            .iter_fn_def()
+            .map(|defined| &defined.params[..])
+            .collect();
+        let mut readers: Vec<Option<Reader>> = Vec::new();
+        readers.resize_with(self.functions.len(), || None);
+        let top_level = ast.statements().len();
+        let mut seen = 0;
+        // Rhai names no type for a function's body, and shows its statements in a walk, for as long as a call takes.
+        ast.walk(&mut |path| {
+            let [ASTNode::Stmt(statement)] = path else {
+                return true;
+            };
+            seen += 1;
+            let at = match seen <= top_level {
+                true => 0,
+                false => innermost(&bodies, statement.position()).unwrap_or(0),
+            };
+            let reader = readers[at].get_or_insert_with(|| {
+                let params = at.checked_sub(1).map_or(&[][..], |at| params[at]);
+                Reader::new(params)
+            });
+            reader.statement(self, at, statement);
+            true
+        });
+        self.read_exports(ast);
+    }
+
+    /// What the statements of the top level leave for functions and for other files.
+    fn read_exports(&mut self, ast: &AST) {
+        for statement in ast.statements() {
+            match statement {
+                Stmt::Var(variable, flags, _) => {
+                    let name = &variable.0.name;
+                    if flags.intersects(ASTFlags::CONSTANT) {
+                        self.constants.insert(name.clone());
+                    }
+                    if flags.intersects(ASTFlags::EXPORTED) {
+                        self.exports.insert(name.clone());
+                    }
+                }
+                Stmt::Export(names, _) => {
+                    let (name, alias) = (&names.0.name, &names.1.name);
+                    let shown = if alias.is_empty() { name } else { alias };
+                    self.exports.insert(shown.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Function {
+    fn is(&self, name: &str, params: usize) -> bool {
+        self.name == name && self.params == params
+    }
+}
+
+/// The function whose body a statement belongs to: of those around it the one that begins last. A closure's body that is
+/// an expression has no end, and is that statement.
+fn innermost(bodies: &[(Position, Position, usize)], statement: Position) -> Option<usize> {
+    let around = bodies.iter().filter(|(start, end, _)| match end.is_none() {
+        true => *start == statement,
+        false => *start <= statement && statement <= *end,
+    });
+    around
+        .max_by_key(|(start, ..)| *start)
+        .map(|(_, _, at)| *at)
+}
+
+/// Where a function is being read.
+struct Reader {
+    /// The variables that are seen, with where their values come from.
+    scope: Vec<(ImmutableString, Value)>,
+    /// How many conditions, loops and the like there are around.
+    conditions: usize,
+    /// How many `try` blocks.
+    tries: usize,
+    /// It may have returned before.
+    is_left: bool,
+}
+
+impl Reader {
+    fn new(params: &[ImmutableString]) -> Self {
+        let params = params.iter().enumerate();
+        Self {
+            scope: params
+                .map(|(at, name)| (name.clone(), Value::Param(at)))
+                .collect(),
+            conditions: 0,
+            tries: 0,
+            is_left: false,
+        }
+    }
+
+    fn statements<'s>(
+        &mut self,
+        into: &mut References,
+        at: usize,
+        statements: impl IntoIterator<Item = &'s Stmt>,
+    ) {
+        let outer = self.scope.len();
+        for statement in statements {
+            self.statement(into, at, statement);
+        }
+        self.scope.truncate(outer);
+    }
+
+    /// What is reached sometimes.
+    fn sometimes(&mut self, read: impl FnOnce(&mut Self)) {
+        self.conditions += 1;
+        read(self);
+        self.conditions -= 1;
+    }
+
+    fn statement(&mut self, into: &mut References, at: usize, statement: &Stmt) {
+        match statement {
+            Stmt::If(flow, _) => {
+                self.expression(into, at, &flow.expr);
+                self.branches(into, at, flow);
+            }
+            Stmt::Switch(switch, _) => {
+                let (value, cases) = &**switch;
+                self.expression(into, at, value);
+                self.sometimes(|reader| {
+                    for case in &cases.expressions {
+                        reader.expression(into, at, &case.lhs);
+                        reader.expression(into, at, &case.rhs);
+                    }
+                });
+            }
+            Stmt::While(flow, _) | Stmt::Do(flow, ..) => {
+                self.expression(into, at, &flow.expr);
+                self.branches(into, at, flow);
+            }
+            Stmt::For(looped, _) => {
+                let (item, counter, flow) = &**looped;
+                self.expression(into, at, &flow.expr);
+                let outer = self.scope.len();
+                let names = counter.iter().chain([item]);
+                self.scope
+                    .extend(names.map(|ident| (ident.name.clone(), Value::Unknown)));
+                self.branches(into, at, flow);
+                self.scope.truncate(outer);
+            }
+            Stmt::Var(variable, ..) => {
+                let (ident, value, _) = &**variable;
+                self.expression(into, at, value);
+                let value = self.value(into, value);
+                let value = match into.assigned.contains(&ident.name) {
+                    true => Value::Unknown,
+                    false => value,
+                };
+                self.scope.push((ident.name.clone(), value));
+            }
+            Stmt::Assignment(assignment) => {
+                let (operator, sides) = &**assignment;
+                self.expression(into, at, &sides.rhs);
+                if operator.is_op_assignment() {
+                    self.expression(into, at, &sides.lhs);
+                }
+                let to = self.argument(into, &sides.rhs);
+                self.target(into, at, &sides.lhs, to);
+            }
+            Stmt::FnCall(call, position) => self.call(into, at, call, *position),
+            Stmt::Block(block) => self.statements(into, at, block.statements()),
+            Stmt::TryCatch(flow, _) => {
+                self.sometimes(|reader| {
+                    reader.tries += 1;
+                    reader.statements(into, at, flow.body.statements());
+                    reader.tries -= 1;
+                    let outer = reader.scope.len();
+                    if let Expr::Variable(caught, ..) = &flow.expr {
+                        reader.scope.push((caught.1.clone(), Value::Unknown));
+                    }
+                    reader.statements(into, at, flow.branch.statements());
+                    reader.scope.truncate(outer);
+                });
+            }
+            Stmt::Expr(expression) => self.expression(into, at, expression),
+            Stmt::BreakLoop(value, ..) => {
+                if let Some(value) = value {
+                    self.expression(into, at, value);
+                }
+                self.is_left = true;
+            }
+            Stmt::Return(value, ..) => {
+                if let Some(value) = value {
+                    self.expression(into, at, value);
+                }
+                self.is_left = true;
+            }
+            Stmt::Import(import, _) => {
+                let (path, ident) = &**import;
+                if let Expr::StringConstant(path, _) = path {
+                    into.imports.insert((ident.name.clone(), path.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn branches(&mut self, into: &mut References, at: usize, flow: &FlowControl) {
+        self.sometimes(|reader| {
+            reader.statements(into, at, flow.body.statements());
+            reader.statements(into, at, flow.branch.statements());
+        });
+    }
+
+    fn expression(&mut self, into: &mut References, at: usize, expression: &Expr) {
+        match expression {
+            Expr::StringConstant(text, _) => {
+                into.mentioned.insert(Some(text.clone()));
+            }
+            Expr::DynamicConstant(value, _) => {
+                if let Some(pointer) = value.read_lock::<FnPtr>() {
+                    into.mentioned.insert(Some(pointer.fn_name().into()));
+                }
+            }
+            Expr::Variable(variable, _, position) => {
+                let (_, name, path, _) = &**variable;
+                if path.is_empty() {
+                    if !self.sees(name) {
+                        into.mentioned.insert(Some(name.clone()));
+                    }
+                } else {
+                    let what = Reference::Constant(names(path), name.clone());
+                    self.refer(
+                        into,
+                        at,
+                        what,
+                        Vec::new(),
+                        path.position().or_else(*position),
+                    );
+                }
+            }
+            Expr::InterpolatedString(parts, _) | Expr::Array(parts, _) => {
+                for part in &**parts {
+                    self.expression(into, at, part);
+                }
+            }
+            Expr::Map(map, _) => {
+                for (_, value) in &map.0 {
+                    self.expression(into, at, value);
+                }
+            }
+            Expr::Stmt(block) => self.statements(into, at, block.statements()),
+            Expr::FnCall(call, position) => self.call(into, at, call, *position),
+            Expr::And(parts, _) | Expr::Or(parts, _) | Expr::Coalesce(parts, _) => {
+                let mut parts = parts.iter();
+                if let Some(first) = parts.next() {
+                    self.expression(into, at, first);
+                }
+                self.sometimes(|reader| {
+                    for part in parts {
+                        reader.expression(into, at, part);
+                    }
+                });
+            }
+            Expr::Dot(sides, ..) => {
+                self.expression(into, at, &sides.lhs);
+                let value = self.value(into, &sides.lhs);
+                self.member(into, at, value, &sides.rhs);
+            }
+            Expr::Index(sides, flags, _) => {
+                self.expression(into, at, &sides.lhs);
+                self.index(into, at, &sides.rhs, *flags);
+            }
+            _ => {}
+        }
+    }
+
+    /// What stands behind a dot: a member, perhaps with more behind it.
+    fn member(&mut self, into: &mut References, at: usize, of: Value, member: &Expr) {
+        match member {
+            Expr::Property(property, position) => {
+                let what = Reference::Get(of, property.2.clone());
+                self.refer(into, at, what, Vec::new(), *position);
+            }
+            Expr::MethodCall(call, position) => {
+                let args = self.arguments(into, at, call);
+                into.functions[at].asks_for_types |= call.name == "type_of";
+                let what = Reference::Method(of, call.name.clone());
+                self.refer(into, at, what, args, *position);
+            }
+            Expr::Dot(sides, ..) => {
+                self.member(into, at, of, &sides.lhs);
+                self.member(into, at, Value::Unknown, &sides.rhs);
+            }
+            Expr::Index(sides, flags, _) => {
+                self.member(into, at, of, &sides.lhs);
+                self.index(into, at, &sides.rhs, *flags);
+            }
+            other => self.expression(into, at, other),
+        }
+    }
+
+    /// What stands in brackets, and, unless the chain ends there, what follows them.
+    fn index(&mut self, into: &mut References, at: usize, index: &Expr, flags: ASTFlags) {
+        match index {
+            Expr::Dot(sides, ..) if !flags.intersects(ASTFlags::BREAK) => {
+                self.expression(into, at, &sides.lhs);
+                self.member(into, at, Value::Unknown, &sides.rhs);
+            }
+            Expr::Index(sides, inner, _) if !flags.intersects(ASTFlags::BREAK) => {
+                self.expression(into, at, &sides.lhs);
+                self.index(into, at, &sides.rhs, *inner);
+            }
+            index => self.expression(into, at, index),
+        }
+    }
+
+    /// What is assigned to.
+    fn target(&mut self, into: &mut References, at: usize, target: &Expr, to: Argument) {
+        match target {
+            Expr::Variable(variable, ..) if variable.2.is_empty() => {
+                into.assigned.insert(variable.1.clone());
+            }
+            Expr::ThisPtr(_) => into.changes_this = true,
+            Expr::Dot(sides, ..) => {
+                let value = self.value(into, &sides.lhs);
+                self.expression(into, at, &sides.lhs);
+                match &sides.rhs {
+                    Expr::Property(property, position) => {
+                        let what = Reference::Set(value, property.2.clone());
+                        self.refer(into, at, what, vec![to], *position);
+                    }
+                    // The last of a chain is set, on a value that is not known.
+                    member => self.member(into, at, value, member),
+                }
+            }
+            target => self.expression(into, at, target),
+        }
+    }
+
+    fn call(&mut self, into: &mut References, at: usize, call: &FnCallExpr, position: Position) {
+        let args = self.arguments(into, at, call);
+        // An operator is for its operands' types to decide.
+        if call.op_token.is_some() {
+            return;
+        }
+        if call.is_qualified() {
+            let what = Reference::InModule(names(&call.namespace), call.name.clone());
+            return self.refer(into, at, what, args, position);
+        }
+        let literal = match call.args.first() {
+            Some(Expr::StringConstant(name, _)) => Some(name.clone()),
+            _ => None,
+        };
+        match &*call.name {
+            "type_of" => into.functions[at].asks_for_types = true,
+            "is_def_fn" => drop(into.probed.insert(literal)),
+            "Fn" => drop(into.mentioned.insert(literal)),
+            // What a closure captures is handed to it so.
+            "curry" => {
+                if let Some(Expr::DynamicConstant(value, _)) = call.args.first()
+                    && let Some(pointer) = value.read_lock::<FnPtr>()
+                {
+                    let captured = args.into_iter().skip(1).collect();
+                    let what = Reference::Closure(pointer.fn_name().into());
+                    return self.refer(into, at, what, captured, position);
+                }
+            }
+            _ => {}
+        }
+        self.refer(
+            into,
+            at,
+            Reference::Function(call.name.clone()),
+            args,
+            position,
+        );
+    }
+
+    fn arguments(&mut self, into: &mut References, at: usize, call: &FnCallExpr) -> Vec<Argument> {
+        let args = call.args.iter().map(|arg| {
+            self.expression(into, at, arg);
+            self.argument(into, arg)
+        });
+        args.collect()
+    }
+
+    fn argument(&self, known: &References, expression: &Expr) -> Argument {
+        Argument {
+            value: self.value(known, expression),
+            written: written(expression),
+        }
+    }
+
+    fn refer(
+        &mut self,
+        into: &mut References,
+        at: usize,
+        what: Reference,
+        args: Vec<Argument>,
+        position: Position,
+    ) {
+        into.functions[at].uses.push(Use {
+            what,
+            args,
+            position,
+            is_certain: self.conditions == 0 && !self.is_left,
+            is_tried: self.tries > 0,
+        });
+    }
+
+    /// Where the value of an expression comes from.
+    fn value(&self, known: &References, expression: &Expr) -> Value {
+        let Expr::Variable(variable, ..) = expression else {
+            return Value::Unknown;
+        };
+        let (_, name, path, _) = &**variable;
+        if !path.is_empty() || known.assigned.contains(name) || known.changes_this {
+            return Value::Unknown;
+        }
+        let mut seen = self.scope.iter().rev();
+        let found = seen.find(|(known, _)| known == name);
+        found.map_or(Value::Unknown, |(_, value)| *value)
+    }
+
+    fn sees(&self, name: &str) -> bool {
+        self.scope.iter().any(|(known, _)| known == name)
+    }
+}
+
+fn names(path: &rhai::Namespace) -> Vec<ImmutableString> {
+    path.path.iter().map(|ident| ident.name.clone()).collect()
+}
+
+/// How a report shows an argument.
+fn written(argument: &Expr) -> ImmutableString {
+    match argument {
+        Expr::Variable(variable, ..) if variable.2.is_empty() => variable.1.clone(),
+        Expr::ThisPtr(_) => "this".into(),
+        Expr::BoolConstant(..) => "bool".into(),
+        Expr::IntegerConstant(..) => "int".into(),
+        Expr::FloatConstant(..) => "float".into(),
+        Expr::CharConstant(..) => "char".into(),
+        Expr::StringConstant(..) | Expr::InterpolatedString(..) => "string".into(),
+        Expr::Array(..) => "array".into(),
+        Expr::Map(..) => "map".into(),
+        Expr::Unit(_) => "()".into(),
+        _ => UNKNOWN.into(),
+    }
+}
