@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::config::{Config, Interface, Listen, limits};
 use crate::handlers::{Generation, Reconciler, Report, Rescan};
 use crate::http;
-use crate::script;
+use crate::script::{self, loops};
 use crate::server::{
     self, Admission, Certificates, Gate, Listener, Order, Socket, State, Worker, notify,
 };
@@ -103,7 +103,7 @@ impl App {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
-        announce(&report, true);
+        announce(&generation, &report, true);
         Ok(Self {
             listeners,
             certificates,
@@ -300,7 +300,7 @@ fn keep_handlers(reconciler: Reconciler, workers: Vec<Worker>) -> Result<Rescan>
                 for worker in &workers {
                     worker.tell(Order::Generation(Arc::clone(&generation)));
                 }
-                announce(&report, false);
+                announce(&generation, &report, false);
                 true
             });
         })?;
@@ -350,13 +350,26 @@ fn check_folder(folder: &std::path::Path, what: &str, flag: &str) -> Result<()> 
 }
 
 /// Logs what a look at the folder found. At the start the table says what is served.
-fn announce(report: &Report, first: bool) {
+fn announce(generation: &Generation, report: &Report, first: bool) {
     for file in report.added.iter().filter(|_| !first) {
         tracing::info!(file, "handler added");
     }
     for (file, modules) in &report.reloaded {
         let modules = (!modules.is_empty()).then(|| modules.join(", "));
         tracing::info!(file, modules, "handler reloaded");
+        let serving = generation.entries.get(file);
+        let serving = serving.and_then(|entry| entry.source.as_ref());
+        let version = serving.map_or(0, |source| source.version);
+        for (version, count) in loops::of_other_versions(file, version) {
+            let connections = match count {
+                1 => "1 connection is".to_owned(),
+                _ => format!("{count} connections are"),
+            };
+            tracing::info!(
+                file,
+                "{connections} in a loop of version {version}, and stay on it until it ends"
+            );
+        }
     }
     for file in &report.removed {
         tracing::info!(file, "handler removed; its open connections go on");

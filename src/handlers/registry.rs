@@ -143,12 +143,16 @@ impl Generation {
         for (path, file) in &routes {
             let hooks = match &self.entries[*file] {
                 Entry { source: None, .. } => "broken: see the log".to_owned(),
-                entry => entry
-                    .hooks
-                    .iter()
-                    .map(|hook| hook.name())
-                    .collect::<Vec<_>>()
-                    .join(" "),
+                entry => {
+                    let names: Vec<_> = entry.hooks.iter().map(|hook| hook.name()).collect();
+                    let is_loop = entry.hooks.contains(&Hook::TransferLoop);
+                    let note = if is_loop {
+                        " (a loop: keeps its version)"
+                    } else {
+                        ""
+                    };
+                    names.join(" ") + note
+                }
             };
             let _ = writeln!(table, "  {path:path_width$}  {file:file_width$}  {hooks}");
         }

@@ -249,10 +249,7 @@ async fn send_written<S: AsyncWrite + Unpin>(stream: &mut S, wire: &Wire) {
 fn refusal(refused: Refused) -> Option<Refusal> {
     match refused {
         Refused::Thrown => Some(Refusal::new(403, "the handler refuses this connection")),
-        Refused::Failed => Some(Refusal::new(
-            500,
-            "the handler failed; the server's log says where",
-        )),
+        Refused::Failed(reason) => Some(Refusal::new(500, reason)),
         Refused::Busy => Some(
             Refusal::new(503, "the server is busy: try again later")
                 .for_now()

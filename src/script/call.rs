@@ -2,6 +2,7 @@
 //!
 //! Everything a script made is dropped here too, since freeing deeply nested data recurses.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -9,12 +10,14 @@ use rhai::{Dynamic, EvalAltResult, ImmutableString};
 
 use super::api::connection::Peer;
 use super::caller::{self, Caller};
-use super::fault::describe;
+use super::fault::{Fault, describe};
 use super::fault::report::{self, Excerpt, Incident};
 use super::hooks::Hook;
 use super::meter::{self, Stop};
+use super::program::Program;
 use super::runtime::Handler;
 use super::state::State;
+use crate::observe::one_line;
 use crate::websocket::Close;
 use crate::websocket::close::code::NO_STATUS;
 use crate::websocket::close::{MAX_REASON, is_sendable};
@@ -71,9 +74,30 @@ pub enum Ending {
     /// The script threw a value of its own and did not catch it.
     Thrown,
     /// It failed, as has been reported.
-    Failed,
+    Failed(Failure),
+    /// It was a loop that failed, and is to begin anew.
+    Again,
     /// It was cancelled.
     Cancelled,
+}
+
+/// A fault, as it is told the peer.
+#[derive(Debug)]
+pub struct Failure {
+    /// A sentence of the server's own; on a developer's seat the fault and its place.
+    pub reason: Cow<'static, str>,
+    /// Whether somebody who develops would rather have the connection go on.
+    pub may_go_on: bool,
+}
+
+impl Failure {
+    /// One after which nothing goes on, and that says nothing of itself.
+    pub fn unsaid() -> Self {
+        Self {
+            reason: Cow::Borrowed("the handler failed; the server's log says where"),
+            may_go_on: false,
+        }
+    }
 }
 
 /// Runs a call. A panic of a host function ends the call, not the server.
@@ -83,7 +107,7 @@ pub fn run(call: Call) -> Return {
             let (hook, connection) = (call.hook, call.peer.outbox.id());
             let failed = Return::Hook {
                 hook,
-                ending: Ending::Failed,
+                ending: Ending::Failed(Failure::unsaid()),
             };
             catch_unwind(AssertUnwindSafe(|| run_hook(call))).unwrap_or_else(|_| {
                 tracing::error!(
@@ -116,11 +140,10 @@ fn run_hook(mut call: Box<HookCall>) -> Return {
         peer,
         args,
     } = &mut *call;
-    let (hook, connection) = (*hook, peer.outbox.id());
+    let hook = *hook;
     let ended = |ending| Return::Hook { hook, ending };
-    meter::start(hook.budget(&handler.limits));
-    let Some(program) = handler.program() else {
-        return ended(Ending::Failed);
+    let Some(program) = peer.pinned().or_else(|| handler.program()) else {
+        return ended(Ending::Failed(Failure::unsaid()));
     };
     if !program.has(hook) {
         return ended(match hook {
@@ -128,16 +151,53 @@ fn run_hook(mut call: Box<HookCall>) -> Return {
             _ => Ending::Done,
         });
     }
+    let is_news = peer.state.is_served_anew(program.source.version, hook);
+    if is_news && program.has(Hook::OnReload) {
+        let ws = [args[0].clone(), Dynamic::UNIT, Dynamic::UNIT, Dynamic::UNIT];
+        match invoke(handler, &program, Hook::OnReload, peer, ws) {
+            // `on_close` is called however the connection ends.
+            _ if hook == Hook::OnClose => {}
+            Ending::Failed(failure) if !failure.may_go_on => {
+                return ended(Ending::Failed(failure));
+            }
+            Ending::Cancelled => return ended(Ending::Cancelled),
+            _ => {}
+        }
+    }
+    if hook == Hook::TransferLoop {
+        peer.pin(&program);
+    }
+    ended(invoke(handler, &program, hook, peer, std::mem::take(args)))
+}
+
+/// Runs one of a program's hooks and says how it ended.
+fn invoke(
+    handler: &Handler,
+    program: &Rc<Program>,
+    hook: Hook,
+    peer: &Rc<Peer>,
+    mut args: [Dynamic; 4],
+) -> Ending {
+    let (connection, limits) = (peer.outbox.id(), &handler.limits);
+    meter::start(hook.budget(limits));
     let mut this = peer.state.lend(|| handler.spare_state());
     let message = Excerpt::of(&args[1]);
     let arguments = &mut args[..hook.info().params.len()];
     let caller = Caller {
-        program: Rc::clone(&program),
+        program: Rc::clone(program),
         hook,
         peer: Rc::clone(peer),
     };
     let result = caller::with(caller, || program.call(hook, &mut this, arguments));
-    let failed = |fault, error: Option<&EvalAltResult>| {
+    let failed = |fault: Fault, error: Option<&EvalAltResult>| {
+        let failure = if handler.dev {
+            Failure {
+                reason: Cow::Owned(one_line(&fault.brief(MAX_REASON))),
+                may_go_on: true,
+            }
+        } else {
+            Failure::unsaid()
+        };
         let incident = Incident {
             fault,
             hook,
@@ -148,12 +208,12 @@ fn run_hook(mut call: Box<HookCall>) -> Return {
         report::log(&program.source, incident, |fault| {
             program.hint(fault, error?)
         });
-        Ending::Failed
+        failure
     };
-    let mut ending = match result {
+    let ending = match result {
         Ok(value) if hook == Hook::PassiveClosingHandshake => match answer(value) {
             Ok(close) => Ending::Answer(close),
-            Err(text) => failed(program.fault_in(hook, text), None),
+            Err(text) => Ending::Failed(failed(program.fault_in(hook, text), None)),
         },
         Ok(value) if hook == Hook::OnFrame && value.as_bool() == Ok(false) => Ending::Hidden,
         Ok(_) => Ending::Done,
@@ -165,17 +225,24 @@ fn run_hook(mut call: Box<HookCall>) -> Return {
         }
         Err(error) => program
             .fault(hook, &error)
-            .map_or(Ending::Cancelled, |fault| failed(fault, Some(&error))),
+            .map_or(Ending::Cancelled, |fault| {
+                Ending::Failed(failed(fault, Some(&error)))
+            }),
     };
     let kept = message.len() + meter::held();
-    let limits = &handler.limits;
-    if !peer.state.is_within(meter::operations(), kept, limits) {
-        if !matches!(ending, Ending::Failed) {
-            ending = failed(program.fault_in(hook, describe::stop(Stop::State)), None);
-        }
-        peer.state.clear();
+    if peer.state.is_within(meter::operations(), kept, limits) {
+        return ending;
     }
-    ended(ending)
+    let failure = match ending {
+        Ending::Failed(failure) => failure,
+        _ => failed(program.fault_in(hook, describe::stop(Stop::State)), None),
+    };
+    peer.state.clear();
+    // What the handler knew of this connection is gone.
+    Ending::Failed(Failure {
+        may_go_on: false,
+        ..failure
+    })
 }
 
 /// `throw` of the script itself; a host function's error is a fault.

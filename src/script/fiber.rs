@@ -34,13 +34,8 @@ pub enum Wait {
     Slice,
     /// Room in the connection's send queue.
     Drained,
-    /// The connection's next message, for so long; and whether it is the loop that waits.
-    Receive {
-        /// How long at the most.
-        timeout: Option<Duration>,
-        /// Whether the hook is the loop over all messages.
-        is_loop: bool,
-    },
+    /// The connection's next message, for so long.
+    Receive(Option<Duration>),
     /// So many bytes behind the request head, for so long.
     Bytes(usize, Option<Duration>),
 }

@@ -20,6 +20,8 @@ pub enum Hook {
     OnPong,
     /// A timer of the connection.
     OnTimer,
+    /// A new version begins to serve the connection.
+    OnReload,
     /// A frame, before the protocol sees it.
     OnFrame,
     /// The peer's Close.
@@ -48,7 +50,7 @@ pub struct HookInfo {
 }
 
 /// Every hook.
-pub const HOOKS: [HookInfo; 12] = [
+pub const HOOKS: [HookInfo; 13] = [
     HookInfo {
         hook: Hook::DoExtraHandshake,
         name: "do_extra_handshake",
@@ -100,6 +102,14 @@ pub const HOOKS: [HookInfo; 12] = [
         result: "ignored",
     },
     HookInfo {
+        hook: Hook::OnReload,
+        name: "on_reload",
+        params: &["ws"],
+        when: "once, when a new version of the file first serves this connection, right before its next hook: the place to add to `this` \
+               what `on_open` would have set",
+        result: "ignored",
+    },
+    HookInfo {
         hook: Hook::OnFrame,
         name: "on_frame",
         params: &["ws", "frame"],
@@ -146,6 +156,27 @@ impl Hook {
     /// Its function's name.
     pub fn name(self) -> &'static str {
         self.info().name
+    }
+
+    /// Whether a connection can go on as if it had not been called.
+    pub(super) fn is_passed_over(self) -> bool {
+        matches!(
+            self,
+            Self::OnOpen
+                | Self::TransferData
+                | Self::OnPing
+                | Self::OnPong
+                | Self::OnTimer
+                | Self::OnFrame
+        )
+    }
+
+    /// Whether it is called of a connection that an older version may have served.
+    pub(super) fn follows_reloads(self) -> bool {
+        !matches!(
+            self,
+            Self::DoExtraHandshake | Self::OnOpen | Self::OnLoad | Self::OnInterval
+        )
     }
 
     /// What it may use up between two waits.

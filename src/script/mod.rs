@@ -11,7 +11,7 @@
 //! | `runtime`, `turns` | a worker's engine, fibers and programs; who is next where there is one place |
 //! | `call`, `fiber` | one hook run on a stack of its own, where it may wait |
 //! | `meter`, `heap`, `caller` | what a running hook has used of its time and memory, and whose it is |
-//! | `session`, `state`, `timers` | one connection: its hooks in order, its `this`, its timers; and the handler's own in `service` |
+//! | `session`, `state`, `timers`, `loops` | one connection: its hooks in order, its `this`, its timers, the version that its loop keeps; and the handler's own in `service` |
 //! | `fault` | what went wrong, in words, with its line and a hint |
 //! | `reference` | what is documented of all this, for people and editors |
 
@@ -24,6 +24,7 @@ mod fiber;
 mod heap;
 mod hooks;
 mod library;
+pub mod loops;
 mod meter;
 mod modules;
 mod program;

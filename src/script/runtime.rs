@@ -29,6 +29,7 @@ pub struct Runtime {
     pub(super) freed: Turns,
     compiler: Rc<Compiler>,
     limits: Rc<Limits>,
+    dev: bool,
     /// Hooks that wait in `receive`, and whether it was said that there are too many.
     receiving: Cell<usize>,
     said_full: Cell<bool>,
@@ -51,6 +52,8 @@ struct Known {
 #[derive(Debug)]
 pub struct Handler {
     pub(super) limits: Rc<Limits>,
+    /// Whether its author watches: see [`Settings::dev`].
+    pub(super) dev: bool,
     compiler: Rc<Compiler>,
     newest: RefCell<Arc<Source>>,
     /// The newest source's version, at hand for every hook.
@@ -73,6 +76,7 @@ impl Runtime {
             freed: Turns::default(),
             compiler: Rc::new(Compiler::new(settings)),
             limits: Rc::new(settings.limits),
+            dev: settings.dev,
             receiving: Cell::new(0),
             said_full: Cell::new(false),
             said_waiting: Cell::new(false),
@@ -129,6 +133,7 @@ impl Runtime {
         }
         let handler = Rc::new(Handler {
             limits: Rc::clone(&self.limits),
+            dev: self.dev,
             compiler: Rc::clone(&self.compiler),
             newest: RefCell::new(Arc::clone(source)),
             version: Cell::new(source.version),
@@ -248,9 +253,9 @@ impl Handler {
         program.as_ref().map_or(0, |program| program.source.version)
     }
 
-    /// Whether the program that serves looks at frames, and may.
-    pub(super) fn sees_frames(&self) -> bool {
-        self.compiler.allow_raw && self.has(Hook::OnFrame)
+    /// Whether its programs may look at frames.
+    pub(super) fn may_see_frames(&self) -> bool {
+        self.compiler.allow_raw
     }
 
     /// Whether the program that serves asks connections for their request.

@@ -3,6 +3,7 @@
 //! A hook that waits in `receive` is parked: for the connection nothing is being handled then, so that its other hooks
 //! go on, and its next message resumes it.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,22 +17,24 @@ use tokio::time::Sleep;
 use super::api::connection::{Peer, WebSocket};
 use super::api::raw::frame_map;
 use super::api::request::{Answer, Handle, Request};
-use super::call::{Call, Ending, HookCall, Return};
+use super::call::{Call, Ending, Failure, HookCall, Return};
 use super::fiber::{Fiber, Step, Wait, Wake};
 use super::hooks::Hook;
 use super::program::Source;
 use super::runtime::{Handler, Runtime};
 use super::state::State;
 use super::turns::Turn;
-use crate::websocket::{Close, Event, Heed, Message, Outbox, Outcome, Session, close, frame};
+use crate::websocket::{
+    Close, Event, Heed, Message, Outbox, Outcome, ReadyState, Session, close, frame,
+};
 
 /// Why a handshake was refused without the script's saying so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
     /// It threw: 403.
     Thrown,
-    /// It failed, as has been reported: 500.
-    Failed,
+    /// It failed, as has been reported: 500, with this sentence.
+    Failed(Cow<'static, str>),
     /// It was ended, because too many hooks wait: 503.
     Busy,
     /// It was ended: there is nobody to answer any more, or nobody is to be answered.
@@ -49,6 +52,8 @@ pub struct ScriptSession<G> {
     parked: Option<Box<Parked>>,
     /// What is to follow the call that is running.
     next: Option<Box<Next>>,
+    /// The loop has been given a message.
+    has_heard: bool,
     _guard: G,
 }
 
@@ -71,9 +76,6 @@ type Timeout = Pin<Box<Sleep>>;
 /// A hook in `receive`.
 struct Parked {
     fiber: Fiber,
-    /// The version of the handler that it runs.
-    version: u64,
-    is_loop: bool,
     timeout: Option<Timeout>,
 }
 
@@ -97,6 +99,7 @@ impl<G> ScriptSession<G> {
             running: None,
             parked: None,
             next: None,
+            has_heard: false,
             _guard: guard,
         }
     }
@@ -147,7 +150,7 @@ impl<G> ScriptSession<G> {
                 tracing::error!(
                     "no memory for a script's stack: {error}; fewer hooks may wait at once"
                 );
-                Poll::Ready(Ending::Failed)
+                Poll::Ready(Ending::Failed(Failure::unsaid()))
             }
         }
     }
@@ -164,12 +167,12 @@ impl<G> ScriptSession<G> {
             };
             let timer = |duration: Duration| Box::pin(tokio::time::sleep(duration));
             let mut waiting = match wait {
-                Wait::Receive { .. } if matches!(self.next.as_deref(), Some(Next::Message(_))) => {
+                Wait::Receive(_) if matches!(self.next.as_deref(), Some(Next::Message(_))) => {
                     let message = self.take_message();
                     step = self.runtime.fibers.resume(fiber, Wake::Ready(message));
                     continue;
                 }
-                Wait::Receive { .. } if !self.runtime.may_receive() => {
+                Wait::Receive(_) if !self.runtime.may_receive() => {
                     // Better none of its messages than somebody else's hook without a fiber.
                     self.come_back_later();
                     step = self.resume_fiber(fiber);
@@ -182,8 +185,8 @@ impl<G> ScriptSession<G> {
                     step = self.runtime.fibers.resume(fiber, Wake::Cancelled);
                     continue;
                 }
-                Wait::Receive { timeout, is_loop } => {
-                    self.park(fiber, timeout.map(timer), is_loop);
+                Wait::Receive(timeout) => {
+                    self.park(fiber, timeout.map(timer));
                     return Poll::Ready(Ending::Done);
                 }
                 // A timer that is due at once would let nobody else go first.
@@ -218,7 +221,10 @@ impl<G> ScriptSession<G> {
 
     fn take_message(&mut self) -> Dynamic {
         match self.next.take().map(|next| *next) {
-            Some(Next::Message(message)) => message,
+            Some(Next::Message(message)) => {
+                self.has_heard = true;
+                message
+            }
             next => {
                 self.next = next.map(Box::new);
                 Dynamic::UNIT
@@ -241,7 +247,23 @@ impl<G> ScriptSession<G> {
             let close = Close::new(close::code::NORMAL, "");
             let _ = self.peer.outbox.close(Some(&close));
         }
-        ending
+        match ending {
+            Ending::Failed(failure) if failure.may_go_on => self.passed_over(hook, failure),
+            ending => ending,
+        }
+    }
+
+    /// Where a fault's author would rather have the connection go on: what was to be done is dropped, and a loop begins anew,
+    /// unless it fails before it has heard anything.
+    fn passed_over(&self, hook: Hook, failure: Failure) -> Ending {
+        let is_open = self.peer.outbox.state() == ReadyState::Open;
+        if hook.is_passed_over() {
+            Ending::Done
+        } else if hook == Hook::TransferLoop && is_open && self.has_heard {
+            Ending::Again
+        } else {
+            Ending::Failed(failure)
+        }
     }
 
     /// Goes on with what is to follow a call.
@@ -254,6 +276,11 @@ impl<G> ScriptSession<G> {
                 self.message(message, context)
             }
             (Ending::Done, Some(Next::Loop)) => self.hook(Hook::TransferLoop, [], context),
+            (Ending::Again, _) => {
+                self.has_heard = false;
+                self.peer.unpin();
+                self.hook(Hook::TransferLoop, [], context)
+            }
             (_, Some(Next::Close(args))) => self.call(Hook::OnClose, args, context),
             (ending, _) => Poll::Ready(ending),
         }
@@ -301,15 +328,10 @@ impl<G> ScriptSession<G> {
         }
     }
 
-    fn park(&mut self, fiber: Fiber, timeout: Option<Timeout>, is_loop: bool) {
+    fn park(&mut self, fiber: Fiber, timeout: Option<Timeout>) {
         self.runtime.receives(true);
         self.peer.state.hold(true);
-        self.parked = Some(Box::new(Parked {
-            fiber,
-            version: self.handler.serving(),
-            is_loop,
-            timeout,
-        }));
+        self.parked = Some(Box::new(Parked { fiber, timeout }));
     }
 
     /// Gives a parked hook what it waits for.
@@ -317,6 +339,7 @@ impl<G> ScriptSession<G> {
         let Some(parked) = self.take_parked() else {
             return Poll::Ready(Ending::Done);
         };
+        self.has_heard |= !message.is_unit();
         let wake = Wake::Ready(message);
         let step = self.runtime.fibers.resume(parked.fiber, wake);
         self.settle(step, context)
@@ -325,15 +348,10 @@ impl<G> ScriptSession<G> {
     /// A message, for whoever takes it.
     #[inline]
     fn message(&mut self, message: Dynamic, context: &mut Context<'_>) -> Poll<Ending> {
-        match &self.parked {
-            // What a loop does is decided by the code of today, as with every other hook.
-            Some(parked) if parked.is_loop && parked.version != self.handler.serving() => {
-                self.end_parked();
-            }
-            Some(_) => return self.unpark(message, context),
-            None => {}
+        if self.parked.is_some() {
+            return self.unpark(message, context);
         }
-        if self.handler.has(Hook::TransferLoop) {
+        if self.has(Hook::TransferLoop) {
             self.next = Some(Box::new(Next::Message(message)));
             return self.hook(Hook::TransferLoop, [], context);
         }
@@ -390,6 +408,14 @@ impl<G> ScriptSession<G> {
                 Step::Returned(returned) => break drop(self.returned(returned)),
                 Step::Waits(waiting, _) => fiber = waiting,
             }
+        }
+    }
+
+    /// Whether what serves the connection defines this hook.
+    fn has(&self, hook: Hook) -> bool {
+        match self.peer.pinned() {
+            Some(program) => program.has(hook),
+            None => self.handler.has(hook),
         }
     }
 
@@ -482,7 +508,7 @@ impl Handshake {
         Poll::Ready(match ending {
             _ if answer.is_aborted => Err(Refused::Dropped),
             Ending::Thrown => Err(Refused::Thrown),
-            Ending::Failed => Err(Refused::Failed),
+            Ending::Failed(failure) => Err(Refused::Failed(failure.reason)),
             Ending::Cancelled => Err(Refused::Busy),
             _ => Ok((self.session.peer.state.take(), answer)),
         })
@@ -506,8 +532,9 @@ impl<G> Session for ScriptSession<G> {
     ) -> Poll<Outcome> {
         let polled = match event {
             Event::Opened => {
-                let has_loop = self.handler.has(Hook::TransferLoop);
-                match (self.handler.has(Hook::OnOpen), has_loop) {
+                self.peer.state.begin(self.handler.serving());
+                let has_loop = self.has(Hook::TransferLoop);
+                match (self.has(Hook::OnOpen), has_loop) {
                     (true, _) => {
                         self.next = has_loop.then(|| Box::new(Next::Loop));
                         self.hook(Hook::OnOpen, [], context)
@@ -550,13 +577,14 @@ impl<G> Session for ScriptSession<G> {
                 was_clean,
             } => {
                 self.forget_timers();
+                self.peer.end_loop();
                 let args = [
                     self.socket(),
                     i64::from(code).into(),
                     (&*reason).into(),
                     was_clean.into(),
                 ];
-                let has_hook = self.handler.has(Hook::OnClose);
+                let has_hook = self.has(Hook::OnClose);
                 match (self.parked.is_some(), has_hook) {
                     (true, _) => {
                         self.next = has_hook.then(|| Box::new(Next::Close(args)));
@@ -602,20 +630,21 @@ impl<G> Session for ScriptSession<G> {
 
     fn heeds(&self, what: Heed) -> bool {
         match what {
-            Heed::Close => self.handler.has(Hook::PassiveClosingHandshake),
-            Heed::Ping => self.handler.has(Hook::OnPing),
-            Heed::Pong => self.handler.has(Hook::OnPong),
-            Heed::Frames => self.handler.sees_frames(),
+            Heed::Close => self.has(Hook::PassiveClosingHandshake),
+            Heed::Ping => self.has(Hook::OnPing),
+            Heed::Pong => self.has(Hook::OnPong),
+            Heed::Frames => self.handler.may_see_frames() && self.has(Hook::OnFrame),
         }
     }
 }
 
 fn outcome(ending: Ending) -> Outcome {
     match ending {
-        Ending::Done | Ending::Cancelled | Ending::Absent(_) => Outcome::Done,
+        Ending::Done | Ending::Again | Ending::Cancelled | Ending::Absent(_) => Outcome::Done,
         Ending::Answer(close) => Outcome::Answer(close),
         Ending::Hidden => Outcome::Hidden,
-        Ending::Thrown | Ending::Failed => Outcome::Failed,
+        Ending::Failed(failure) => Outcome::Failed(failure.reason),
+        Ending::Thrown => Outcome::Failed(Failure::unsaid().reason),
     }
 }
 
@@ -638,7 +667,6 @@ mod tests {
     use super::*;
     use crate::config::limits;
     use crate::script::{Limits, Settings};
-    use crate::websocket::ReadyState;
 
     const NAP: &str = "fn transfer_data(ws, message) { sleep(1.0); ws.send(message); }";
 

@@ -9,9 +9,10 @@ use std::cell::Cell;
 use rhai::{Dynamic, FnPtr, Map};
 
 use super::Limits;
+use super::hooks::Hook;
 
 /// Operations after which it is looked at: fewer cannot nest more than a stack can free many times over.
-const INTERVAL: u32 = 10_000;
+const INTERVAL: u16 = 10_000;
 /// Bytes of messages, and of what a hook holds more than before, that count as one operation: what is kept of them
 /// grows the state, too.
 const BYTES: usize = 64;
@@ -23,10 +24,12 @@ const VALUE: usize = 32;
 pub struct State {
     /// Shared, or `()` for an object map without properties.
     value: Cell<Dynamic>,
-    /// Operations, and bytes as operations.
-    charge: Cell<u32>,
+    /// Operations, and bytes as operations: less than `INTERVAL`.
+    charge: Cell<u16>,
     /// A hook that waits for a message goes on with it.
     is_held: Cell<bool>,
+    /// The version of the handler that served it last, as far as the bits go; 0 before the first.
+    served_by: Cell<u32>,
 }
 
 impl State {
@@ -60,7 +63,22 @@ impl State {
             value: Cell::new(self.value.take()),
             charge: Cell::new(self.charge.take()),
             is_held: Cell::default(),
+            served_by: Cell::new(self.served_by.take()),
         }
+    }
+
+    /// This version serves from now on, unless another one did before.
+    pub fn begin(&self, version: u64) {
+        if self.served_by.get() == 0 {
+            self.served_by.set(version as u32);
+        }
+    }
+
+    /// This version runs a hook; whether it is the first one that it runs after those of another version.
+    pub fn is_served_anew(&self, version: u64, hook: Hook) -> bool {
+        let version = version as u32;
+        let before = self.served_by.replace(version);
+        before != 0 && before != version && hook.follows_reloads()
     }
 
     /// Whether freeing it can recurse.
@@ -71,12 +89,11 @@ impl State {
     /// Counts operations, and bytes that may have been kept: those of a message, and what the hook has come to hold.
     /// `false` if the state is beyond its bounds, which is looked at now and then.
     pub fn is_within(&self, operations: u32, bytes: usize, limits: &Limits) -> bool {
-        let charge = self.charge.get();
-        let charge = charge
+        let charge = u32::from(self.charge.get())
             .saturating_add(operations)
             .saturating_add(worth(bytes));
-        self.charge.set(charge);
-        if charge < INTERVAL {
+        if charge < u32::from(INTERVAL) {
+            self.charge.set(charge as u16);
             return true;
         }
         self.charge.set(0);
@@ -213,9 +230,9 @@ mod tests {
 
     #[test]
     fn depth_is_bounded_and_looked_at_now_and_then() {
-        assert!(state(nested(64)).is_within(INTERVAL, 0, &SCRIPT));
+        assert!(state(nested(64)).is_within(INTERVAL.into(), 0, &SCRIPT));
         let deep = state(nested(65));
-        assert!(deep.is_within(INTERVAL - 1, 0, &SCRIPT));
+        assert!(deep.is_within(u32::from(INTERVAL) - 1, 0, &SCRIPT));
         assert!(!deep.is_within(1, 0, &SCRIPT));
     }
 
@@ -225,7 +242,7 @@ mod tests {
         for _ in 0..60 {
             value = Dynamic::from_array(Array::from([value.clone(), value])).into_shared();
         }
-        assert!(!state(value).is_within(INTERVAL, 0, &SCRIPT));
+        assert!(!state(value).is_within(INTERVAL.into(), 0, &SCRIPT));
     }
 
     #[test]
@@ -240,6 +257,6 @@ mod tests {
     fn keys_count() {
         let long = "k".repeat(SCRIPT.state);
         let map = Map::from([(long.as_str().into(), Dynamic::UNIT)]);
-        assert!(!state(map.into()).is_within(INTERVAL, 0, &SCRIPT));
+        assert!(!state(map.into()).is_within(INTERVAL.into(), 0, &SCRIPT));
     }
 }

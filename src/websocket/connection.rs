@@ -334,15 +334,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         let _ = match &outcome {
             Outcome::Done | Outcome::Hidden => Ok(()),
             Outcome::Answer(close) => self.outbox.close(close.as_ref()),
-            Outcome::Failed => self
-                .outbox
-                .close(Some(&Close::new(code::INTERNAL_ERROR, ""))),
+            Outcome::Failed(reason) => {
+                let close = Close::new(code::INTERNAL_ERROR, reason);
+                self.outbox.close(Some(&close))
+            }
         };
         if outcome != Outcome::Hidden && !shown.is_empty() {
             self.decode(&mut shown, context);
         }
         let is_closing = self.phase == Phase::Running && self.outbox.state() != ReadyState::Open;
-        if is_closing || outcome == Outcome::Failed {
+        if is_closing || matches!(outcome, Outcome::Failed(_)) {
             // What waits behind a message whose handler has closed is not wanted any more, except for the peer's Close.
             let mut frames = self.inbox.take_frames();
             self.drop_messages();

@@ -1,5 +1,6 @@
 //! What a connection does with its messages: the door between the protocol and whoever handles them.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -45,8 +46,8 @@ pub enum Outcome {
     Answer(Option<Close>),
     /// The protocol is not to see the frame of [`Event::Frame`].
     Hidden,
-    /// The handler failed: the connection is closed with 1011.
-    Failed,
+    /// The handler failed: the connection is closed with 1011 and this reason.
+    Failed(Cow<'static, str>),
 }
 
 /// A handler of one connection. It may wait: while it does, the connection goes on answering pings and notices its end.

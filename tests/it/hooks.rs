@@ -164,33 +164,6 @@ fn on_close(ws, code, reason, was_clean) { print(`at the end ${this.log}`); }";
 }
 
 #[tokio::test]
-async fn a_reload_begins_a_waiting_loop_anew_at_the_next_message() {
-    let code = |version: &str| {
-        "fn transfer_data(ws) {
-    this.begun = (this.begun ?? 0) + 1;
-    let message = ws.receive();
-    while message != () {
-        ws.send(`V ${this.begun} ${message}`);
-        message = ws.receive();
-    }
-}"
-        .replace('V', version)
-    };
-    let server = Server::start(&[("loop_wsh.rhai", &code("old"))]).await;
-    let mut client = connect(server.url("/loop")).await;
-    client.send_text("a").await;
-    assert_eq!(client.next_text().await, "old 1 a");
-    server.replace("loop_wsh.rhai", code("new"));
-    client.until_answer("new 2 ?").await;
-    // And to the other style and back: not a message is lost.
-    server.replace("loop_wsh.rhai", answering("hook"));
-    client.until_answer("hook").await;
-    server.replace("loop_wsh.rhai", code("again"));
-    client.until_answer("again 3 ?").await;
-    assert_eq!(server.count("script fault"), 0);
-}
-
-#[tokio::test]
 async fn timers_are_named_replaced_cancelled_and_kept_over_a_reload() {
     let code = |version: &str| {
         "fn on_open(ws) {

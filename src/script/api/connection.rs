@@ -12,7 +12,9 @@ use super::{Allowed, Function, Package, form, json, throw};
 use crate::script::call::checked_close;
 use crate::script::fiber::Wait;
 use crate::script::hooks::Hook;
+use crate::script::loops::Loop;
 use crate::script::meter::{self, Stop};
+use crate::script::program::Program;
 use crate::script::state::State;
 use crate::script::timers::Timers;
 use crate::script::{Limits, caller};
@@ -32,6 +34,8 @@ pub struct Peer {
 #[derive(Debug, Default)]
 struct Extra {
     timers: Timers,
+    /// What it stays on.
+    running: Option<Loop>,
     request: Option<Rc<Request>>,
 }
 
@@ -106,6 +110,34 @@ impl Peer {
     /// Looks at the timers, if there are any.
     pub(in crate::script) fn timers<R>(&self, look: impl FnOnce(&mut Timers) -> R) -> Option<R> {
         self.extra(|extra| extra.as_mut().map(|extra| look(&mut extra.timers)))
+    }
+
+    /// Its loop begins, in this program.
+    pub(in crate::script) fn pin(&self, program: &Rc<Program>) {
+        self.extra(|extra| {
+            extra.get_or_insert_default().running = Some(Loop::begin(program));
+        });
+    }
+
+    /// The connection is at its end, and so is its loop.
+    pub(in crate::script) fn end_loop(&self) {
+        self.extra(|extra| {
+            let running = extra.as_mut().and_then(|extra| extra.running.as_mut());
+            running.map(Loop::end)
+        });
+    }
+
+    /// The loop has failed, and may begin anew in another program.
+    pub(in crate::script) fn unpin(&self) {
+        self.extra(|extra| extra.as_mut().and_then(|extra| extra.running.take()));
+    }
+
+    /// What serves it instead of the newest version: the program that its loop began in.
+    pub(in crate::script) fn pinned(&self) -> Option<Rc<Program>> {
+        self.extra(|extra| {
+            let running = extra.as_ref()?.running.as_ref()?;
+            Some(Rc::clone(&running.program))
+        })
     }
 
     /// Sets a timer. Throws `timer` for one too many and for a name that is too long, and `time` for a time that none may have.
@@ -273,7 +305,7 @@ pub const PACKAGE: Package = Package {
             throws: &[
                 (
                     "receive",
-                    "while another hook of this connection waits for a message",
+                    "while another hook of this connection waits for a message, and in `on_reload`",
                 ),
                 ("time", "for less than 0 or more than 86,400 seconds"),
             ],
@@ -613,6 +645,12 @@ fn receive(
     if peer.outbox.state() == ReadyState::Closed || is_last {
         return Ok(Dynamic::UNIT);
     }
+    if hook == Some(Hook::OnReload) {
+        return throw(
+            "receive",
+            "on_reload runs before the hook that takes the next message",
+        );
+    }
     if peer.state.is_held() {
         return throw(
             "receive",
@@ -626,8 +664,7 @@ fn receive(
     {
         return Err(Stop::State.into());
     }
-    let is_loop = hook == Some(Hook::TransferLoop);
-    Ok(meter::wait(Wait::Receive { timeout, is_loop })?)
+    Ok(meter::wait(Wait::Receive(timeout))?)
 }
 
 fn ping(ws: &mut WebSocket, payload: &[u8]) -> Result<(), Box<EvalAltResult>> {
