@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsh_server::websocket::frame::Raw;
 use wsh_server::websocket::{
-    Close, Connection, Event, Heed, Message, Outbox, Outcome, Session, Shared,
+    Close, Connection, Event, Heed, Message, Outbox, Outcome, Session, Shared, Transport,
 };
 
 use super::frames::BOUNDS;
@@ -202,6 +202,8 @@ struct Stream {
     writes: Pieces,
     seen: Rc<RefCell<Seen>>,
 }
+
+impl Transport for Stream {}
 
 impl AsyncRead for Stream {
     fn poll_read(

@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use crate::config::{Admission, Deflate, Limits, Proxy, limits};
 use crate::handlers::{Found, Generation, decode_path};
 use crate::script::Runtime;
-use crate::websocket::Shared;
+use crate::websocket::{Shared, Transport};
 pub use admission::{Exposed, Unstated, check_bind, check_dev};
 pub use client::Client;
 use head::Head;
@@ -67,7 +67,7 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 /// Answers one connection from its first byte on. `permit` is dropped when it ends.
 pub async fn serve<S, P>(site: Rc<Site>, mut stream: S, client: Client, permit: P)
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Transport + 'static,
     P: Unpin + 'static,
 {
     let time = site.settings.limits.head.time;
@@ -99,7 +99,7 @@ async fn answer<S, P>(
     id: u64,
     permit: P,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Transport + 'static,
     P: Unpin + 'static,
 {
     let head = match head {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::head::Head;
 use super::respond::Refusal;
@@ -19,7 +19,7 @@ use crate::script::{
     State, Wire,
 };
 use crate::websocket::extensions::{self, Agreed, Terms};
-use crate::websocket::{Connection, Outbox, handshake::accept_key};
+use crate::websocket::{Connection, Outbox, Transport, handshake::accept_key};
 
 /// What an upgrade is to.
 pub struct Target {
@@ -45,7 +45,7 @@ pub async fn upgrade<S, P>(
     permit: P,
 ) -> Result<(), (S, Refusal)>
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Transport + 'static,
     P: Unpin + 'static,
 {
     let handler = site.runtime.handler(&target.source);
@@ -72,10 +72,16 @@ where
         known.raw_head.take();
         (state, answer) = match asked {
             Ok(agreed) => agreed,
+            Err(Refused::Reset) => {
+                tracing::debug!(connection = id, %client, "handshake reset");
+                stream.reset_when_dropped();
+                return Ok(());
+            }
             Err(refused) => {
                 send_written(&mut stream, &wire).await;
                 let Some(refusal) = refusal(refused) else {
                     tracing::debug!(connection = id, %client, "handshake dropped");
+                    linger(stream).await;
                     return Ok(());
                 };
                 return Err((stream, refusal));
@@ -245,6 +251,17 @@ async fn send_written<S: AsyncWrite + Unpin>(stream: &mut S, wire: &Wire) {
     }
 }
 
+/// Ends our side and reads on for a while, so that a reset does not overtake what the script wrote.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let ending = async {
+        stream.shutdown().await?;
+        let mut rest = [0; 2048];
+        while stream.read(&mut rest).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(HEAD.linger, ending).await;
+}
+
 /// The answer to a refusal that the script has not put into words; `None` drops the connection.
 fn refusal(refused: Refused) -> Option<Refusal> {
     match refused {
@@ -255,7 +272,7 @@ fn refusal(refused: Refused) -> Option<Refusal> {
                 .for_now()
                 .named("hooks"),
         ),
-        Refused::Dropped => None,
+        Refused::Dropped | Refused::Reset => None,
     }
 }
 

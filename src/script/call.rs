@@ -10,8 +10,8 @@ use rhai::{Dynamic, EvalAltResult, ImmutableString};
 
 use super::api::connection::Peer;
 use super::caller::{self, Caller};
-use super::fault::{Fault, describe};
 use super::fault::report::{self, Excerpt, Incident};
+use super::fault::{Fault, describe};
 use super::hooks::Hook;
 use super::meter::{self, Stop};
 use super::program::Program;

@@ -120,7 +120,7 @@ pub const HOOKS: [HookInfo; 13] = [
         hook: Hook::PassiveClosingHandshake,
         name: "passive_closing_handshake",
         params: &["ws", "code", "reason"],
-        when: "the client closes; `code` is 1005 if it gave none",
+        when: "the client closes, and what it sent before has been handled; `code` is 1005 if it gave none",
         result: "what goes back: `code`, `[code, reason]`, or an empty Close for `()` and for code 1005; so a hook that only prints sends an empty one, \
                  and ends with `code` to send the client's. Without this hook the client's code goes back, without its reason",
     },

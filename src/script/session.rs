@@ -39,6 +39,8 @@ pub enum Refused {
     Busy,
     /// It was ended: there is nobody to answer any more, or nobody is to be answered.
     Dropped,
+    /// The same, and the client is to see a reset.
+    Reset,
 }
 
 /// What a connection's script side is made of; `G` is whatever must be dropped when the connection is.
@@ -506,6 +508,7 @@ impl Handshake {
         let ending = ready!(polled);
         let answer = self.request.answer.take();
         Poll::Ready(match ending {
+            _ if answer.is_reset => Err(Refused::Reset),
             _ if answer.is_aborted => Err(Refused::Dropped),
             Ending::Thrown => Err(Refused::Thrown),
             Ending::Failed(failure) => Err(Refused::Failed(failure.reason)),

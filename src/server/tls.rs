@@ -14,10 +14,17 @@ use x509_cert::der::Decode;
 
 use crate::config::limits::HEAD;
 use crate::http::Client;
+use crate::websocket::Transport;
 
 /// Names by which logs know why there was no handshake; a limit's is that of its setting.
 const BROKEN: &str = "tls-handshake";
 const LATE: &str = "tls-handshake-timeout";
+
+impl<S: Transport> Transport for TlsStream<S> {
+    fn reset_when_dropped(&self) {
+        self.get_ref().0.reset_when_dropped();
+    }
+}
 
 /// What a handshake goes by: the configuration of the moment when it began.
 #[derive(Debug, Clone)]

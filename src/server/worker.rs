@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
@@ -21,7 +20,7 @@ use super::tls::{self, Terms};
 use crate::handlers::Generation;
 use crate::http::{self, Client, Kind, Site, log_refusal};
 use crate::script::{self, Hook, Runtime, Services, Settings, Source};
-use crate::websocket::Shared;
+use crate::websocket::{Shared, Transport};
 
 /// The unit of the connections' clock.
 const SECOND: Duration = Duration::from_secs(1);
@@ -243,7 +242,7 @@ async fn serve<S>(
     gate: Arc<Gate>,
     mut permit: Permit,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Transport + 'static,
 {
     let settings = &site.settings;
     let peer = client.address;

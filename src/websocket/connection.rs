@@ -10,17 +10,18 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::close::{Close, code};
 use super::frame;
 use super::inbox::Inbox;
 use super::message::{Decoder, Incoming, LITTLE, MUCH, Message};
-use super::outbox::{Outbox, ReadyState};
+use super::outbox::{Outbox, Parting, ReadyState};
 use super::rate::Rate;
 use super::session::{Event, Heed, Outcome, Session};
 use super::share::{self, Share};
+use super::transport::Transport;
 use super::turn::{Turn, Turns};
 use super::{Clock, Limits, Pool, Violation};
 use crate::observe::one_line;
@@ -128,7 +129,8 @@ struct Tap {
 /// The future of one connection, after its handshake. Ready when the stream may be dropped.
 #[derive(Debug)]
 pub struct Connection<S, T> {
-    stream: S,
+    /// Until the handler resets it.
+    stream: Option<S>,
     session: T,
     outbox: Rc<Outbox>,
     shared: Rc<Shared>,
@@ -159,7 +161,7 @@ pub struct Connection<S, T> {
     shut: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
+impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     /// A connection that begins by telling the session that it is open. `early` are bytes behind the request head.
     pub fn new(
         stream: S,
@@ -174,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             None => Decoder::default(),
         };
         Self {
-            stream,
+            stream: Some(stream),
             session,
             outbox,
             decoder,
@@ -253,10 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 self.consume(&mut early, context);
             }
             let wrote = self.flush(context);
-            if self.outbox.is_aborted() && !self.lost {
-                let _ = Pin::new(&mut self.stream).poll_shutdown(context);
-                self.lose("the handler aborted the connection");
-            }
+            self.part(context);
             if self.step_towards_end(context) {
                 return Poll::Ready(());
             }
@@ -266,9 +265,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 break;
             }
             let read = self.read(context);
-            // What was written may be what the session waits for.
+            // What was written may be what the session waits for, and what was read before the peer's Close is there still.
             let freed = wrote && self.busy;
-            if !read && !freed {
+            let is_due = self.phase == Phase::Ending && !self.busy && !self.inbox.is_empty();
+            if !read && !freed && !is_due {
                 break;
             }
         }
@@ -289,6 +289,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         }
         while !self.busy && !self.has_had_its_share() {
             match self.inbox.pop() {
+                Some(Event::CloseRequested(close)) => self.close_requested(close, context),
                 Some(event) => self.start(event, context),
                 None if self.is_open() && self.session.poll_due(context).is_ready() => {
                     self.start(Event::Due, context);
@@ -342,7 +343,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         if outcome != Outcome::Hidden && !shown.is_empty() {
             self.decode(&mut shown, context);
         }
-        let is_closing = self.phase == Phase::Running && self.outbox.state() != ReadyState::Open;
+        let is_closing = match self.phase {
+            Phase::Running => self.outbox.state() != ReadyState::Open,
+            Phase::Ending => self.outbox.state() == ReadyState::Closing,
+            Phase::Told | Phase::Lingering => false,
+        };
         if is_closing || matches!(outcome, Outcome::Failed(_)) {
             // What waits behind a message whose handler has closed is not wanted any more, except for the peer's Close.
             let mut frames = self.inbox.take_frames();
@@ -478,19 +483,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         }
     }
 
-    /// The peer's Close: answered at once, or by the session in its turn.
+    /// The peer's Close: answered in its turn, when what came before it has been.
     fn peer_closed(&mut self, close: Option<Close>) {
         if self.outbox.state() == ReadyState::Open {
-            if self.session.heeds(Heed::Close) {
-                self.inbox.push(Event::CloseRequested(close.clone()));
-            } else {
-                let _ = self.outbox.close(
-                    close
-                        .as_ref()
-                        .map(|close| Close::new(close.code, ""))
-                        .as_ref(),
-                );
-            }
+            self.inbox.push(Event::CloseRequested(close.clone()));
         } else {
             self.drop_messages();
         }
@@ -502,6 +498,55 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             reason,
             was_clean: true,
         });
+    }
+
+    /// It is the turn of the peer's Close: the session answers it, or its code goes back.
+    fn close_requested(&mut self, close: Option<Close>, context: &mut Context<'_>) {
+        if self.outbox.state() == ReadyState::Closing {
+            // The handler of a message before it has closed by itself.
+        } else if self.session.heeds(Heed::Close) {
+            self.start(Event::CloseRequested(close), context);
+        } else {
+            let answer = close.map(|close| Close::new(close.code, ""));
+            let _ = self.outbox.close(answer.as_ref());
+        }
+    }
+
+    /// Does what the outbox was told about the connection's end.
+    fn part(&mut self, context: &mut Context<'_>) {
+        const WHY: &str = "the handler aborted the connection";
+        let parting = self.outbox.parting();
+        if parting == Parting::None || self.lost {
+            return;
+        }
+        match parting {
+            Parting::None => {}
+            Parting::Sent if self.phase == Phase::Running => self.abandon(End {
+                code: self.outbox.sent_code(),
+                reason: WHY.into(),
+                was_clean: false,
+            }),
+            Parting::Sent if self.phase == Phase::Ending => {
+                if let Some(end) = &mut self.end {
+                    end.was_clean = false;
+                }
+                self.drop_messages();
+                self.cancel();
+            }
+            Parting::Sent => {}
+            Parting::Reset => {
+                if let Some(stream) = self.stream.take() {
+                    stream.reset_when_dropped();
+                }
+                self.lose(WHY);
+            }
+            Parting::Now => {
+                if let Some(stream) = &mut self.stream {
+                    let _ = Pin::new(stream).poll_shutdown(context);
+                }
+                self.lose("the server is shutting down");
+            }
+        }
     }
 
     /// Fails the connection, RFC 6455 section 7.1.7: a Close with the code, and nothing more is read.
@@ -574,17 +619,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
 
     /// Writes what is queued; whether any byte was taken.
     fn flush(&mut self, context: &mut Context<'_>) -> bool {
-        if self.lost {
+        let (false, Some(stream)) = (self.lost, &mut self.stream) else {
             return false;
-        }
+        };
         if self.outbox.buffered() == 0 {
             // A stream that encrypts may still hold the end of what it took; for any other this is nothing.
-            if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(context) {
+            if let Poll::Ready(Err(error)) = Pin::new(stream).poll_flush(context) {
                 self.lose(&error.to_string());
             }
             return false;
         }
-        match self.outbox.flush(&mut self.stream, context) {
+        match self.outbox.flush(stream, context) {
             Ok(0) => false,
             Ok(count) => {
                 self.taken = self.shared.clock.now();
@@ -601,7 +646,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
     /// Moves along the phases after `Running`; whether the stream may be dropped.
     fn step_towards_end(&mut self, context: &mut Context<'_>) -> bool {
         if self.phase == Phase::Running {
-            if self.outbox.state() == ReadyState::Closing && self.deadline == 0 {
+            // The peer's time to answer begins when it can have our Close; until then the bound is that of any data.
+            let is_sent = self.outbox.buffered() == 0;
+            if self.outbox.state() == ReadyState::Closing && is_sent && self.deadline == 0 {
                 self.deadline = self.shared.answer_deadline();
             }
             return false;
@@ -640,14 +687,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
         }
         self.flush(context);
         let closing = self.outbox.state() != ReadyState::Open;
-        if closing
+        let is_done = closing
             && !self.is_kept_open()
             && !self.shut
             && !self.lost
-            && self.outbox.buffered() == 0
-        {
-            match Pin::new(&mut self.stream).poll_shutdown(context) {
-                Poll::Ready(Ok(())) => self.shut = true,
+            && self.outbox.buffered() == 0;
+        if is_done && let Some(stream) = &mut self.stream {
+            match Pin::new(stream).poll_shutdown(context) {
+                Poll::Ready(Ok(())) => {
+                    self.shut = true;
+                    if self.phase == Phase::Lingering {
+                        self.enter(Phase::Lingering, self.shared.limits.linger);
+                    }
+                }
                 Poll::Ready(Err(_)) => self.lost = true,
                 Poll::Pending => {}
             }
@@ -668,13 +720,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
             return false;
         }
         let shared = Rc::clone(&self.shared);
+        let Some(stream) = &mut self.stream else {
+            return false;
+        };
         let mut buffer = shared.read.take();
         if buffer.is_empty() {
             // Gone with a connection whose task panicked while it had it.
             buffer = vec![0; READ_BUFFER];
         }
         let mut filled = ReadBuf::new(&mut buffer);
-        let polled = Pin::new(&mut self.stream).poll_read(context, &mut filled);
+        let polled = Pin::new(stream).poll_read(context, &mut filled);
         let came = polled.is_ready();
         match polled {
             Poll::Pending => {}
@@ -753,9 +808,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
                 self.deadline = now + self.shared.limits.close;
             }
             Phase::Told if late => self.cancel(),
-            Phase::Lingering if late => self.lost = true,
+            // What is unsent has the time of any data, as long as the peer takes some.
+            Phase::Lingering if late && !self.sends_on(now) => self.lost = true,
             _ => {}
         }
+    }
+
+    /// Whether there is something to send, and the peer has taken some of it of late.
+    fn sends_on(&self, now: u32) -> bool {
+        self.outbox.buffered() > 0 && now < self.taken + self.shared.limits.send
     }
 
     /// Until when the unfinished message must go on, and be whole.
@@ -805,7 +866,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Connection<S, T> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, T: Session + Unpin> Future for Connection<S, T> {
+impl<S: Transport, T: Session + Unpin> Future for Connection<S, T> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -853,6 +914,8 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncRead;
+
     use super::*;
     use crate::config::limits;
 
@@ -899,6 +962,8 @@ mod tests {
             Poll::Ready(Ok(()))
         }
     }
+
+    impl Transport for Greedy {}
 
     /// Sends a long message at once and another whenever that is gone, or works a while at each message.
     #[derive(Default)]
@@ -955,6 +1020,14 @@ mod tests {
         Connection::new(stream, session, outbox, shared, Vec::new())
     }
 
+    fn taken(connection: &Connection<Greedy, Tireless>) -> usize {
+        connection.stream.as_ref().map_or(0, |stream| stream.taken)
+    }
+
+    fn given(connection: &Connection<Greedy, Tireless>) -> usize {
+        connection.stream.as_ref().map_or(0, |stream| stream.given)
+    }
+
     fn poll(connection: &mut Connection<Greedy, Tireless>) {
         let mut context = Context::from_waker(std::task::Waker::noop());
         assert!(Pin::new(connection).poll(&mut context).is_pending());
@@ -971,9 +1044,9 @@ mod tests {
             for round in 1..=12 {
                 poll(&mut connection);
                 let most = 2 * share::WRITE;
-                assert!(connection.stream.taken <= round * most, "{length} {round}");
+                assert!(taken(&connection) <= round * most, "{length} {round}");
             }
-            assert!(connection.stream.taken > length);
+            assert!(taken(&connection) > length);
         }
     }
 
@@ -992,15 +1065,15 @@ mod tests {
         let first = connection.session.handled;
         assert!((8..100).contains(&first), "{first}");
         // What was read and not handled comes later, and nothing is read before it.
-        let given = connection.stream.given;
+        let before = given(&connection);
         poll(&mut connection);
         assert!(connection.session.handled > first);
-        assert_eq!(connection.stream.given, given);
+        assert_eq!(given(&connection), before);
         connection.session.works = false;
-        connection.stream.sends.clear();
+        connection.stream.as_mut().expect("no reset").sends.clear();
         while connection.inbox.holds() {
             poll(&mut connection);
         }
-        assert_eq!(connection.session.handled, connection.stream.given / 7);
+        assert_eq!(connection.session.handled, given(&connection) / 7);
     }
 }

@@ -26,6 +26,19 @@ pub enum ReadyState {
     Closed,
 }
 
+/// How the handler or the server has dropped the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// It has not.
+    None,
+    /// Without a Close, when what was queued before is sent.
+    Sent,
+    /// With a reset, at once.
+    Reset,
+    /// At once, when the stream has what it takes now.
+    Now,
+}
+
 /// Why a frame was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
@@ -54,8 +67,7 @@ pub struct Outbox {
     fragments: Cell<Option<Data>>,
     /// The handler does not want to hear for now.
     paused: Cell<bool>,
-    /// The handler has dropped the connection.
-    aborted: Cell<bool>,
+    parting: Cell<Parting>,
     /// Seconds that the stream stays open after the close handshake.
     keep_open: Cell<u32>,
     /// The second of the alarm in the worker's wheel; 0 for none.
@@ -110,7 +122,7 @@ impl Outbox {
             running: Cell::new(false),
             fragments: Cell::new(None),
             paused: Cell::new(false),
-            aborted: Cell::new(false),
+            parting: Cell::new(Parting::None),
             keep_open: Cell::new(0),
             alarm: Cell::new(0),
             deflation: None,
@@ -274,15 +286,15 @@ impl Outbox {
         }
     }
 
-    /// Drops the connection without a Close, once what was queued before is with the stream, as far as it takes it.
-    pub fn abort(&self) {
-        self.aborted.set(true);
+    /// Drops the connection without a Close.
+    pub fn abort(&self, how: Parting) {
+        self.parting.set(how);
         self.state.set(ReadyState::Closed);
         self.wake();
     }
 
-    pub(super) fn is_aborted(&self) -> bool {
-        self.aborted.get()
+    pub(super) fn parting(&self) -> Parting {
+        self.parting.get()
     }
 
     /// Stops reading the stream, or goes on with it.

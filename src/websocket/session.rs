@@ -9,7 +9,7 @@ use super::message::Message;
 use super::outbox::Outbox;
 
 /// What a session is told, one at a time and in this order: opened, then what comes, then at most one request to
-/// close, then closed.
+/// close, then closed. What came before the peer's Close is handled before it, and can be answered.
 #[derive(Debug)]
 pub enum Event<'b> {
     /// The handshake is done.

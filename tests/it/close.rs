@@ -1,7 +1,7 @@
 //! The closing handshake: table 1.3 of the robustness study, row by row, and the hooks that see the end. After every
 //! ending the script's `on_close` has run exactly once.
 
-use crate::support::{ECHO, Raw, Server, Wire, connect, every_case, within};
+use crate::support::{ECHO, FAILED, Raw, Server, Wire, connect, every_case, within};
 
 /// An echo that tells the log what it saw, and closes when told to: `close`, `close 4000`, `close 4000 why`.
 const WITNESS: &str = r#"
@@ -447,6 +447,7 @@ async fn passive_closing_handshake_decides_the_answer() {
         }
         fn on_close(ws, code, reason, was_clean) { print(`closed code=${code} reason=[${reason}] clean=${was_clean}`); }"#;
     let server = Server::start(&[("passive_wsh.rhai", source)]).await;
+    let failed = [&1011u16.to_be_bytes(), FAILED.as_bytes()].concat();
     let answers: [(&str, &[u8]); 7] = [
         ("code", &4001u16.to_be_bytes()),
         (
@@ -454,9 +455,9 @@ async fn passive_closing_handshake_decides_the_answer() {
             &[4002u16.to_be_bytes().as_slice(), b"so be it"].concat(),
         ),
         ("empty", &[]),
-        ("illegal", &1011u16.to_be_bytes()),
-        ("nonsense", &1011u16.to_be_bytes()),
-        ("fault", &1011u16.to_be_bytes()),
+        ("illegal", &failed),
+        ("nonsense", &failed),
+        ("fault", &failed),
         ("other", &3000u16.to_be_bytes()),
     ];
     for (reason, body) in answers {

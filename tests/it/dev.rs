@@ -63,7 +63,8 @@ async fn what_waits_behind_a_fault_is_answered() {
 
 #[tokio::test]
 async fn a_budget_that_is_spent_ends_the_hook_alone() {
-    let code = "fn transfer_data(ws, message) { if message == \"spin\" { loop {} } ws.send(message); }";
+    let code =
+        "fn transfer_data(ws, message) { if message == \"spin\" { loop {} } ws.send(message); }";
     let server = dev(code).start().await;
     let mut client = connect(server.url("/bad")).await;
     client.send_text("spin").await;
@@ -161,8 +162,9 @@ async fn end_of(client: &mut Client) -> String {
 
 #[tokio::test]
 async fn a_handshake_that_fails_says_where() {
-    let code =
-        format!("fn do_extra_handshake(request) {{\n    {THROWS}\n}}\nfn transfer_data(ws, message) {{}}");
+    let code = format!(
+        "fn do_extra_handshake(request) {{\n    {THROWS}\n}}\nfn transfer_data(ws, message) {{}}"
+    );
     for (args, starts) in [
         (&["--dev"][..], "bad_wsh.rhai:2:"),
         (&[], "the handler failed; the server's log says where\n"),

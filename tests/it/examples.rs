@@ -1,6 +1,6 @@
 //! The handlers that ship: each does what its opening comment says.
 
-use super::support::{Head, Raw, Request, Server, Wire, connect};
+use super::support::{FAILED, Head, Raw, Request, Server, Wire, connect};
 
 const HANDLERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/handlers");
 /// pywebsocket's examples; `handlers` has them below `/examples`.
@@ -301,12 +301,13 @@ async fn pywebsockets_echo() {
 #[tokio::test]
 async fn pywebsockets_close() {
     let server = serve_examples().await;
+    let failed = [b"\x88\x31\x03\xf3", FAILED.as_bytes()].concat();
     for (message, close) in [
         ("1000 ", &b"\x88\x02\x03\xe8"[..]),
         ("3000 see you", b"\x88\x09\x0b\xb8see you"),
         // What must not be sent, and what is no code and reason, are mistakes.
-        ("1005 no status", b"\x88\x02\x03\xf3"),
-        ("3000", b"\x88\x02\x03\xf3"),
+        ("1005 no status", &failed),
+        ("3000", &failed),
     ] {
         let mut raw = Raw::open(&server, "/close").await;
         raw.send(Wire::text(message).bytes()).await;

@@ -58,13 +58,14 @@ async fn on_reload_runs_once_before_the_next_hook_of_a_new_version() {
 /// Whatever the next hook is, and also where the version before had none of the hooks involved.
 #[tokio::test]
 async fn on_reload_comes_before_every_hook() {
-    let cases: [(&str, fn() -> Wire); 4] = [
-        ("on_ping(ws, payload)", || Wire::ping("x")),
-        ("on_pong(ws, payload)", || Wire::pong("x")),
-        ("transfer_data(ws, message)", || Wire::text("x")),
-        ("passive_closing_handshake(ws, code, reason)", || {
-            Wire::close(1000, "")
-        }),
+    let cases = [
+        ("on_ping(ws, payload)", Wire::ping("x")),
+        ("on_pong(ws, payload)", Wire::pong("x")),
+        ("transfer_data(ws, message)", Wire::text("x")),
+        (
+            "passive_closing_handshake(ws, code, reason)",
+            Wire::close(1000, ""),
+        ),
     ];
     for (hook, frame) in cases {
         let server = serving("it_wsh.rhai", ECHO, &[]).await;
@@ -79,7 +80,7 @@ fn {hook} {{ ws.send(`${{this.n + 1}}`); 1000 }}\n"
             code += "fn transfer_data(ws, message) {}";
         }
         save(&server, "it_wsh.rhai", &code).await;
-        raw.send(frame().bytes()).await;
+        raw.send(frame.bytes()).await;
         raw.expect_text("told").await;
         raw.expect_text("42").await;
     }
@@ -181,9 +182,7 @@ async fn a_loop_goes_on_in_the_version_it_began_in() {
 
     // Nor does a version without a loop take it over.
     save(&server, "chat_wsh.rhai", &answering("3")).await;
-    server
-        .log(["2 connections are in a loop of version"])
-        .await;
+    server.log(["2 connections are in a loop of version"]).await;
     server.log(["1 connection is in a loop of version"]).await;
     raw.send(Wire::text("three").bytes()).await;
     raw.expect_text("1: Ada says three").await;
@@ -208,11 +207,19 @@ async fn a_loop_goes_on_in_the_version_it_began_in() {
 #[tokio::test]
 async fn routes_mark_loops() {
     let files = [("chat_wsh.rhai", LOOP), ("echo_wsh.rhai", ECHO)];
-    let finished = Server::builder().bare().files(&files).arg("routes").run().await;
+    let finished = Server::builder()
+        .bare()
+        .files(&files)
+        .arg("routes")
+        .run()
+        .await;
     let lines: Vec<_> = finished.stdout.lines().collect();
     let line = |name: &str| lines.iter().find(|line| line.contains(name)).copied();
     let of_loop = line("chat_wsh.rhai").expect("a line");
-    assert!(of_loop.ends_with("(a loop: keeps its version)"), "{of_loop}");
+    assert!(
+        of_loop.ends_with("(a loop: keeps its version)"),
+        "{of_loop}"
+    );
     assert!(!line("echo_wsh.rhai").expect("a line").contains("version"));
 }
 

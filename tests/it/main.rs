@@ -30,6 +30,7 @@ mod handlers;
 mod handshake;
 mod hooks;
 mod hostile;
+mod last_words;
 mod lifecycle;
 mod load;
 mod logs;

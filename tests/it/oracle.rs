@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsh_server::config::limits;
 use wsh_server::websocket::{
-    Close, Connection, Event, Heed, Message, Outbox, Outcome, Session, Shared,
+    Close, Connection, Event, Heed, Message, Outbox, Outcome, Session, Shared, Transport,
 };
 
 use crate::support::Wire;
@@ -298,6 +298,8 @@ struct Peer {
     read: usize,
     output: Rc<RefCell<Vec<u8>>>,
 }
+
+impl Transport for Peer {}
 
 impl AsyncRead for Peer {
     fn poll_read(

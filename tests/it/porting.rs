@@ -1,6 +1,6 @@
 //! `docs/from-pywebsocket.md`: its handlers do what their Python originals do, and what it calls missing is missing.
 
-use super::support::{Raw, Server, Wire, connect};
+use super::support::{FAILED, Raw, Server, Wire, connect};
 
 const PAGE: &str = include_str!("../../docs/from-pywebsocket.md");
 
@@ -46,7 +46,7 @@ async fn sum_adds_for_each_connection_and_reverses_what_is_binary() {
     assert_eq!(one.next_binary().await, [3, 2, 1]);
 
     one.send_text("no JSON").await;
-    assert_eq!(one.next_close().await, (1011, String::new()));
+    assert_eq!(one.next_close().await, (1011, FAILED.to_owned()));
     server.fault("transfer_data").await;
     two.send_text("[2]").await;
     assert_eq!(two.next_text().await, r#"{"total":42}"#);

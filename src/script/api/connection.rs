@@ -19,7 +19,7 @@ use crate::script::state::State;
 use crate::script::timers::Timers;
 use crate::script::{Limits, caller};
 use crate::websocket::frame::Data;
-use crate::websocket::{Outbox, ReadyState, SendError, close};
+use crate::websocket::{Outbox, Parting, ReadyState, SendError, close};
 
 /// What scripts know of a connection.
 pub struct Peer {
@@ -237,11 +237,16 @@ pub const PACKAGE: Package = Package {
                     .register_fn(
                         "send",
                         |ws: &mut WebSocket, text: ImmutableString, options: Map| {
-                            send(&ws.0, Data::Text, text.as_bytes(), compress(&options)?)
+                            send(
+                                &ws.0,
+                                Data::Text,
+                                text.as_bytes(),
+                                option("compress", &options)?,
+                            )
                         },
                     )
                     .register_fn("send", |ws: &mut WebSocket, data: Blob, options: Map| {
-                        send(&ws.0, Data::Binary, &data, compress(&options)?)
+                        send(&ws.0, Data::Binary, &data, option("compress", &options)?)
                     })
                     .register_fn("send", |_: &mut WebSocket, other: Dynamic, _: Map| {
                         no_message::<()>("send", &other)
@@ -415,13 +420,30 @@ pub const PACKAGE: Package = Package {
             },
         },
         Function {
-            signatures: &["ws.abort()"],
-            about: "Drops the connection without a Close, as a crashed server would: the client sees 1006. The hook goes on up to its next wait.",
-            throws: &[],
+            signatures: &["ws.abort()", "ws.abort(options: map)"],
+            about: "Drops the connection without a Close, as a crashed server would: the client sees 1006. What was sent before arrives, however \
+                    slowly the client takes it (but for 30 s in which it takes nothing); then TCP ends. `ws.abort(#{reset: true})` resets TCP at \
+                    once, and what is unsent or unread is lost; a Unix-domain socket knows no reset and just ends. The hook goes on up to its \
+                    next wait.",
+            throws: &[(
+                "option",
+                "for an option that there is not, or another value than `true` or `false`",
+            )],
             allowed: Allowed::Open,
             example: "fn transfer_data(ws, message) {\n    if message == \"crash\" {\n        ws.abort();\n    }\n    ws.send(message); // => hello\n}",
             register: |engine, _| {
-                engine.register_fn("abort", |ws: &mut WebSocket| ws.0.outbox.abort());
+                engine
+                    .register_fn("abort", |ws: &mut WebSocket| {
+                        ws.0.outbox.abort(Parting::Sent);
+                    })
+                    .register_fn("abort", |ws: &mut WebSocket, options: Map| {
+                        let how = match option("reset", &options)? {
+                            Some(true) => Parting::Reset,
+                            _ => Parting::Sent,
+                        };
+                        ws.0.outbox.abort(how);
+                        Ok::<_, Box<EvalAltResult>>(())
+                    });
             },
         },
         Function {
@@ -584,17 +606,17 @@ fn send(
     queue(peer, |outbox| outbox.send_plain(kind, payload))
 }
 
-/// What `send` may be told.
-fn compress(options: &Map) -> Result<Option<bool>, Box<EvalAltResult>> {
+/// The one thing that a function may be told: yes, no, or nothing.
+pub(super) fn option(known: &str, options: &Map) -> Result<Option<bool>, Box<EvalAltResult>> {
     let mut wanted = None;
     for (name, value) in options {
-        if name != "compress" {
-            return throw("option", no_option(name, &["compress"]));
+        if name != known {
+            return throw("option", no_option(name, &[known]));
         }
         match value.as_bool() {
-            Ok(compress) => wanted = Some(compress),
+            Ok(value) => wanted = Some(value),
             Err(_) => {
-                return throw("option", format!("compress is true or false, not {value}"));
+                return throw("option", format!("{known} is true or false, not {value}"));
             }
         }
     }

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use percent_encoding::percent_decode_str;
 use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
-use super::connection::WebSocket;
+use super::connection::{WebSocket, option};
 use super::raw::MAX_READ;
 use super::{Allowed, Function, Package, throw};
 use crate::script::hooks::Hook;
@@ -65,6 +65,8 @@ pub struct Answer {
     pub deflate: Wishes,
     /// No answer: the connection is dropped.
     pub is_aborted: bool,
+    /// With a reset, and not with the end of what was written.
+    pub is_reset: bool,
     /// No answer: the script has written it.
     pub is_written: bool,
 }
@@ -473,16 +475,21 @@ pub const PACKAGE: Package = Package {
             },
         },
         Function {
-            signatures: &["request.abort()"],
-            about: "Drops the connection without an answer, and ends the hook.",
-            throws: &[],
+            signatures: &["request.abort()", "request.abort(options: map)"],
+            about: "Drops the connection without an answer, and ends the hook. What `raw_write` has written arrives; `request.abort(#{reset: true})` \
+                    resets TCP at once, and that is lost. A Unix-domain socket knows no reset and just ends.",
+            throws: &[(
+                "option",
+                "for an option that there is not, or another value than `true` or `false`",
+            )],
             allowed: HANDSHAKE,
             example: "fn do_extra_handshake(request) {\n    request.abort();\n}\n\nfn transfer_data(ws, message) {}\n// no upgrade",
             register: |engine, _| {
-                engine.register_fn("abort", |request: &mut Handle| {
-                    request.0.answer.borrow_mut().is_aborted = true;
-                    Err::<(), Box<EvalAltResult>>(Stop::Cancelled.into())
-                });
+                engine
+                    .register_fn("abort", |request: &mut Handle| abort(request, false))
+                    .register_fn("abort", |request: &mut Handle, options: Map| {
+                        abort(request, option("reset", &options)? == Some(true))
+                    });
             },
         },
         Function {
@@ -735,6 +742,13 @@ fn add_header(
     let mut answer = request.0.answer.borrow_mut();
     answer.headers.push((name.into(), value.into()));
     Ok(())
+}
+
+fn abort(request: &mut Handle, reset: bool) -> Result<(), Box<EvalAltResult>> {
+    let mut answer = request.0.answer.borrow_mut();
+    answer.is_aborted = true;
+    answer.is_reset = reset;
+    Err(Stop::Cancelled.into())
 }
 
 fn reject(

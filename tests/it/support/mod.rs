@@ -35,6 +35,9 @@ pub use tls::{Authority, Issued, TlsClient};
 /// The three-line handler that most tests serve.
 pub const ECHO: &str = "fn transfer_data(ws, message) {\n    ws.send(message);\n}\n";
 
+/// What the client of a failing hook is told, unless its author watches.
+pub const FAILED: &str = "the handler failed; the server's log says where";
+
 /// How long anything that is due may take: far above what it takes, so that it only ends a hang.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
