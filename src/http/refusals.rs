@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 
 use super::Client;
+use crate::observe::Flood;
 
 /// What somebody was turned away for. The ids are stable: log searches and counters rest on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,47 +60,5 @@ pub fn tick() {
         if more > 0 {
             tracing::warn!(refusal = kind.id(), more, "refused {more} more");
         }
-    }
-}
-
-/// One line a second, whatever happens.
-#[derive(Debug, Default)]
-struct Flood {
-    is_said: bool,
-    more: u32,
-}
-
-impl Flood {
-    fn admits(&mut self) -> bool {
-        if self.is_said {
-            self.more += 1;
-        }
-        !std::mem::replace(&mut self.is_said, true)
-    }
-
-    /// How many were not said; saying that is the line of the next second.
-    fn tick(&mut self) -> u32 {
-        let more = std::mem::take(&mut self.more);
-        self.is_said = more > 0;
-        more
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_is_said_and_the_others_are_counted() {
-        let mut flood = Flood::default();
-        assert!(flood.admits());
-        assert!(!flood.admits());
-        assert!(!flood.admits());
-        assert_eq!(flood.tick(), 2);
-        assert!(!flood.admits());
-        assert_eq!(flood.tick(), 1);
-        assert_eq!(flood.tick(), 0);
-        assert!(flood.admits());
-        assert_eq!(flood.tick(), 0);
     }
 }

@@ -1,11 +1,12 @@
 //! The opening handshake: the script's say, then the 101, then a connection of its own. RFC 6455 section 4.2.2.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::io::Write;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -107,6 +108,11 @@ where
     if let Err(refusal) = refuse_while_draining(site) {
         return Err((stream, refusal));
     }
+    if let Ok(offered) = head.protocols()
+        && picks_none(&offered, &answer)
+    {
+        say_none_picked(&handler.file(), &offered);
+    }
     let agreed = match agree(site, &head, &answer) {
         Ok(agreed) => agreed,
         Err(refusal) => return Err((stream, refusal)),
@@ -150,6 +156,30 @@ fn agree(site: &Site, head: &Head, answer: &Answer) -> Result<Option<Agreed>, Re
     }
     let terms = Terms::from(&site.settings.deflate).with(&answer.deflate);
     Ok(extensions::negotiate(&head.extensions()?, &terms))
+}
+
+/// Whether subprotocols were offered and the answer has none.
+fn picks_none(offered: &[String], answer: &Answer) -> bool {
+    let has_header = answer
+        .headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Protocol"));
+    !offered.is_empty() && answer.protocol.is_none() && !answer.is_written && !has_header
+}
+
+/// Says once for each handler what browsers make of that: they fail, and tell nobody why.
+fn say_none_picked(handler: &str, offered: &[String]) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if said.insert(handler.to_owned()) {
+        let offered = offered.join(", ");
+        tracing::warn!(
+            handler,
+            offered = offered.as_str(),
+            "the client offers subprotocols and the handler picks none, so that browsers give up: in do_extra_handshake(request), \
+             `request.protocol = request.requested_protocols[0];` picks the first"
+        );
+    }
 }
 
 /// The header that names what was agreed on.

@@ -2,6 +2,7 @@
 
 mod file;
 mod filter;
+mod flood;
 mod queue;
 
 use std::path::Path;
@@ -13,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use file::{LogFile, StandardError};
 pub use filter::Filter;
+pub use flood::Flood;
 pub use queue::Log;
 
 /// Starts logging what a filter lets through, to the end of a file if one is given. What is logged is written for as long

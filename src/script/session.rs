@@ -631,6 +631,10 @@ impl<G> Session for ScriptSession<G> {
             .unwrap_or(Poll::Pending)
     }
 
+    fn path(&self) -> &str {
+        &self.peer.place.path
+    }
+
     fn heeds(&self, what: Heed) -> bool {
         match what {
             Heed::Close => self.has(Hook::PassiveClosingHandshake),

@@ -160,9 +160,7 @@ async fn run(
             },
             _ = tick.tick() => {
                 // After a stop, or a long wait for the processor, what peers have answered meanwhile is still to be read.
-                if last.elapsed() < 2 * SECOND {
-                    site.shared.clock.tick();
-                }
+                site.shared.tick(last.elapsed() < 2 * SECOND);
                 last = Instant::now();
                 site.runtime.tick();
                 http::tick();

@@ -4,6 +4,7 @@
 //! buffers for both belong to the worker and are borrowed only while the task runs: an idle connection owns none.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -24,7 +25,7 @@ use super::share::{self, Share};
 use super::transport::Transport;
 use super::turn::{Turn, Turns};
 use super::{Clock, Limits, Pool, Violation};
-use crate::observe::one_line;
+use crate::observe::{Flood, one_line};
 
 /// Bytes of the read buffer: a 64 KiB message and what comes with it in one read.
 const READ_BUFFER: usize = 128 * 1024;
@@ -44,6 +45,8 @@ pub struct Shared {
     turns: Turns,
     /// Of the one that runs.
     share: Cell<Share>,
+    /// Of their ends by a fault of the peer.
+    ends: RefCell<BTreeMap<&'static str, Flood>>,
     draining: Cell<bool>,
     drain: Notify,
     read: RefCell<Vec<u8>>,
@@ -59,11 +62,26 @@ impl Shared {
             pool: Rc::default(),
             turns: Turns::default(),
             share: Cell::default(),
+            ends: RefCell::default(),
             draining: Cell::new(false),
             drain: Notify::new(),
             read: RefCell::new(vec![0; READ_BUFFER]),
             write: RefCell::new(Vec::with_capacity(WRITE_BUFFER)),
         }
+    }
+
+    /// Once a second: time passes for the connections, unless the worker stood still, and what was too often to be logged is counted.
+    pub fn tick(&self, passes: bool) {
+        if passes {
+            self.clock.tick();
+        }
+        self.ends.borrow_mut().retain(|refusal, flood| {
+            let more = flood.tick();
+            if more > 0 {
+                tracing::info!(refusal, more, "closed {more} more");
+            }
+            more > 0
+        });
     }
 
     /// The server goes down: whoever waits in [`drained`](Self::drained) is told. Closing the connections is up to the
@@ -551,21 +569,46 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     /// Fails the connection, RFC 6455 section 7.1.7: a Close with the code, and nothing more is read.
     fn fail(&mut self, violation: Violation) {
-        let code = match self.outbox.close(Some(&Close::new(violation.code(), ""))) {
+        let close = Close::new(violation.code(), &violation.to_string());
+        let code = match self.outbox.close(Some(&close)) {
             Ok(()) => violation.code(),
             Err(_) => self.outbox.sent_code(),
         };
-        tracing::debug!(
-            connection = self.outbox.id(),
-            refusal = violation.id(),
-            code,
-            "peer broke the protocol: {violation}"
-        );
+        self.tell(violation, code);
         self.abandon(End {
             code,
             reason: violation.to_string().into(),
             was_clean: false,
         });
+    }
+
+    /// Logs why the connection is closed, unless others were for the same reason in this second.
+    fn tell(&self, violation: Violation, code: u16) {
+        let id = violation.id();
+        let mut ends = self.shared.ends.borrow_mut();
+        if !ends.entry(id).or_default().admits() {
+            return;
+        }
+        let is_lowered = self.max_message as usize != self.shared.limits.message;
+        let agreed = self.outbox.agreed();
+        let forgets = agreed.is_some_and(|agreed| agreed.terms.history() == 0);
+        let advice = match violation.setting(is_lowered) {
+            Some(setting) => format!("; {setting} sets the bound"),
+            None if violation == Violation::BrokenDeflate && forgets => {
+                "; if the client keeps its window in spite of client_no_context_takeover, \
+                 --compression-client-context serves it"
+                    .to_owned()
+            }
+            None => String::new(),
+        };
+        let (connection, path) = (self.outbox.id(), self.session.path());
+        tracing::info!(
+            connection,
+            path,
+            refusal = id,
+            code,
+            "closed: {violation}{advice}"
+        );
     }
 
     /// The peer has let a time pass; the limit is named as its setting.

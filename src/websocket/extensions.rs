@@ -142,6 +142,9 @@ pub struct Terms {
     pub server_bits: u8,
     /// The client's window at the most, where the client lets itself be told.
     pub client_bits: u8,
+    /// Whether the client is understood even if it keeps its window where it may not: it named no parameter of its own, and
+    /// may know none. Safari 15 does so.
+    pub is_forgiven: bool,
 }
 
 impl From<&Deflate> for Terms {
@@ -153,6 +156,7 @@ impl From<&Deflate> for Terms {
             client_context: settings.client_context,
             server_bits: MAX_BITS,
             client_bits: MAX_BITS,
+            is_forgiven: false,
         }
     }
 }
@@ -186,6 +190,16 @@ impl Terms {
             client_context: wishes.client_context.unwrap_or(self.client_context),
             server_bits: wishes.server_bits.unwrap_or(self.server_bits),
             client_bits: wishes.client_bits.unwrap_or(self.client_bits),
+            is_forgiven: self.is_forgiven,
+        }
+    }
+
+    /// Bytes of what the client said that it may refer to in its next message.
+    pub fn history(&self) -> usize {
+        if self.client_context || self.is_forgiven {
+            1 << self.client_bits
+        } else {
+            0
         }
     }
 }
@@ -272,6 +286,8 @@ fn agree(offer: &Offer<'_>, mut terms: Terms) -> Option<Agreed> {
             _ => return None,
         }
     }
+    let names_its_own = |name: &str| seen.contains(&Some(name));
+    terms.is_forgiven = !names_its_own(CLIENT_NO_CONTEXT) && !names_its_own(CLIENT_BITS);
     let names_client_bits = offers_client_bits && terms.client_bits < MAX_BITS;
     if !offers_client_bits {
         // A client that does not offer it cannot be told (section 7.1.2.2): it may use all of its window.

@@ -104,6 +104,15 @@ fn check_first_two(first: u8, second: u8, expected: Expected) -> Result<(), Viol
     Ok(())
 }
 
+/// Bytes of the header of an unmasked frame with so much payload.
+pub fn header_length(payload: usize) -> usize {
+    match payload {
+        0..126 => 2,
+        126..=0xFFFF => 4,
+        _ => 10,
+    }
+}
+
 /// Appends an unmasked frame, as a server sends it.
 pub fn encode(out: &mut Vec<u8>, opcode: OpCode, is_final: bool, payload: &[u8]) {
     let header = FrameHeader {

@@ -77,7 +77,7 @@ pub struct Decoder {
 #[derive(Debug)]
 struct Inflation {
     pool: Rc<Pool>,
-    /// Bytes that the client may refer to beyond a message: none, unless it was agreed that it may.
+    /// Bytes that the client may refer to beyond a message; see [`Terms::history`].
     window: usize,
     history: Vec<u8>,
     /// The work of inflating since [`Decoder::refresh`], about the bytes that come out.
@@ -123,11 +123,7 @@ struct Parts {
 impl Decoder {
     /// A decoder for a connection on which compression was agreed on.
     pub fn inflating(terms: &Terms, pool: Rc<Pool>) -> Self {
-        let window = if terms.client_context {
-            1 << terms.client_bits
-        } else {
-            0
-        };
+        let window = terms.history();
         Self {
             inflation: Some(Box::new(Inflation {
                 pool,

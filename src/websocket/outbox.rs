@@ -15,6 +15,12 @@ use super::extensions::Agreed;
 use super::frame::{self, Control, Data, OpCode};
 use super::share;
 
+/// What a long payload's address in the buffer is a multiple of: that of a cache line, where the processor copies fastest. AMD's
+/// `rep movsb`, which the C library copies with from 2 KiB on, takes up to three times as long where it is not.
+const ALIGNMENT: usize = 64;
+/// The payloads that are long in that sense.
+const LONG: usize = 2 * 1024;
+
 /// The states of the WebSocket interface that a server's connection can be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadyState {
@@ -55,7 +61,7 @@ pub enum SendError {
 pub struct Outbox {
     id: u64,
     bytes: Cell<Vec<u8>>,
-    /// How many of them the stream has taken.
+    /// How many of them the stream has taken; those that only [align](align) the first frame count as taken.
     sent: Cell<usize>,
     state: Cell<ReadyState>,
     /// The code of the Close that was sent; 1005 for one without.
@@ -345,7 +351,12 @@ impl Outbox {
         if self.state.get() != ReadyState::Open {
             return Err(SendError::NotOpen);
         }
-        self.look(|bytes| frame::encode(bytes, opcode, is_final, payload));
+        self.look(|bytes| {
+            if bytes.is_empty() && payload.len() >= LONG {
+                self.sent.set(align(bytes, payload.len()));
+            }
+            frame::encode(bytes, opcode, is_final, payload);
+        });
         self.wake();
         Ok(())
     }
@@ -424,6 +435,16 @@ impl Outbox {
     }
 }
 
+/// Fills the front of an empty buffer so that the payload of the frame that follows is [aligned](ALIGNMENT); how far.
+fn align(bytes: &mut Vec<u8>, payload: usize) -> usize {
+    bytes.reserve(payload + 2 * ALIGNMENT);
+    // What was reserved does not move any more.
+    let start = bytes.as_ptr() as usize + frame::header_length(payload);
+    let padding = start.next_multiple_of(ALIGNMENT) - start;
+    bytes.resize(padding, 0);
+    padding
+}
+
 impl fmt::Debug for Outbox {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Outbox")
@@ -442,5 +463,79 @@ mod tests {
     fn it_is_small() {
         // With the two counts of its `Rc` 96 bytes.
         assert_eq!(size_of::<Outbox>(), 80);
+    }
+
+    /// Whatever is sent, and however the stream takes it, its bytes are those of the frames, and so is their count.
+    #[test]
+    fn the_bytes_are_the_same_wherever_they_lie() {
+        let lengths = [
+            0, 1, 125, 126, 2047, 2048, 2049, 4096, 65_535, 65_536, 300_000,
+        ];
+        let mut random = fastrand::Rng::with_seed(11);
+        let mut aligned = 0;
+        for round in 0..200 {
+            let prologue = if round % 2 == 0 {
+                Vec::new()
+            } else {
+                vec![b'P'; 130]
+            };
+            let outbox = Outbox::new(1, prologue.clone());
+            let (mut wanted, mut taken) = (prologue, Vec::new());
+            let mut worker = Vec::with_capacity(random.usize(..1000));
+            let mut is_running = false;
+            for _ in 0..60 {
+                match random.usize(..6) {
+                    0 if is_running => outbox.leave(&mut worker),
+                    0 => outbox.enter(&Context::from_waker(Waker::noop()), &mut worker),
+                    1 | 2 => {
+                        let was_empty = outbox.buffered() == 0;
+                        let payload = vec![
+                            random.u8(..);
+                            random.usize(..3) + *random.choice(&lengths).unwrap()
+                        ];
+                        outbox.send_binary(&payload).unwrap();
+                        frame::encode(&mut wanted, OpCode::Data(Data::Binary), true, &payload);
+                        if was_empty && payload.len() >= LONG {
+                            let header = frame::header_length(payload.len());
+                            outbox.with_unsent(|unsent| {
+                                assert_eq!((unsent.as_ptr() as usize + header) % ALIGNMENT, 0);
+                            });
+                            aligned += 1;
+                        }
+                    }
+                    3 => {
+                        let raw = vec![b'R'; random.usize(..20)];
+                        outbox.send_raw(&raw);
+                        wanted.extend(raw);
+                    }
+                    _ => {
+                        let most = outbox.buffered();
+                        let count = if random.bool() {
+                            most
+                        } else {
+                            random.usize(..=most)
+                        };
+                        outbox.with_unsent(|unsent| taken.extend_from_slice(&unsent[..count]));
+                        if count > 0 {
+                            outbox.sent(count);
+                        }
+                    }
+                }
+                is_running = outbox.running.get();
+                assert_eq!(outbox.buffered(), wanted.len() - taken.len());
+            }
+            outbox.with_unsent(|unsent| taken.extend_from_slice(unsent));
+            assert!(taken == wanted, "round {round}");
+        }
+        assert!(aligned > 100, "{aligned}");
+    }
+
+    #[test]
+    fn a_header_is_as_long_as_it_is_said_to_be() {
+        for length in [0, 125, 126, 65_535, 65_536, 1 << 20] {
+            let mut out = Vec::new();
+            frame::encode(&mut out, OpCode::Data(Data::Text), true, &vec![0; length]);
+            assert_eq!(out.len() - length, frame::header_length(length));
+        }
     }
 }

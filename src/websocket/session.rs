@@ -70,6 +70,11 @@ pub trait Session {
     /// Ready when the session has something to do of its own accord: it is then started with [`Event::Due`].
     fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()>;
 
+    /// The path that it serves, for the log.
+    fn path(&self) -> &str {
+        ""
+    }
+
     /// Whether the session wants to be told, and to answer by itself.
     fn heeds(&self, what: Heed) -> bool;
 }

@@ -2,7 +2,7 @@
 
 use super::close::code;
 
-/// A breach of RFC 6455 or of a limit by the peer. Its text is for the log and for `on_close`.
+/// A breach of RFC 6455 or of a limit by the peer. Its text is for the log, for `on_close`, and the reason of the Close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// RFC 6455 section 5.1: a client masks every frame.
@@ -84,6 +84,19 @@ impl Violation {
             | Self::Slow => code::POLICY,
             _ => code::PROTOCOL_ERROR,
         }
+    }
+
+    /// How its bound is set, if it has one; `script` if a handler has set it for this connection.
+    pub fn setting(self, script: bool) -> Option<&'static str> {
+        Some(match self {
+            Self::TooBig { .. } if script => "request.max_message",
+            Self::TooBig { .. } => "--max-message",
+            Self::TinyFragments => "--max-fragments",
+            Self::ControlRate => "--control-rate",
+            Self::Stalled => "--frame-timeout",
+            Self::Slow => "--message-timeout",
+            _ => return None,
+        })
     }
 
     /// The name by which logs and counters know it; it never changes. A limit's is that of its setting.

@@ -275,7 +275,7 @@ fn leaving() -> Builder {
 async fn b08_what_was_sent_before_an_abort_arrives() {
     let server = leaving().start().await;
     for how in ["abort", "not reset"] {
-        let mut raw = Raw::open(&server, "/leaves").await;
+        let mut raw = Raw::open_narrow(&server, "/leaves").await;
         raw.send(Wire::text(how).bytes()).await;
         // A client that reads late: when the handler has done with it.
         server
@@ -292,7 +292,7 @@ async fn b08_what_was_sent_before_an_abort_arrives() {
 #[tokio::test]
 async fn b08_what_was_sent_before_a_close_arrives() {
     let server = leaving().args(["--close-timeout", "1s"]).start().await;
-    let mut raw = Raw::open(&server, "/leaves").await;
+    let mut raw = Raw::open_narrow(&server, "/leaves").await;
     raw.send(Wire::text("close").bytes()).await;
     let mut bytes = raw.exactly(SENT / 2).await;
     // Longer than the time for an answer, in which nothing is read.

@@ -24,9 +24,22 @@ impl Raw {
         Raw::connect_from("127.0.0.1", port).await
     }
 
+    /// A connection whose upgrade has been accepted, and whose socket holds little of what is not read.
+    pub async fn open_narrow(server: &Server, path: &str) -> Raw {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(64 * 1024).expect("a size");
+        let mut raw = Raw::connect_by(socket, "127.0.0.1", server.port()).await;
+        raw.handshake(path, &[]).await.expect_upgrade();
+        raw
+    }
+
     /// From another address of loopback, as a client that the server can tell from others.
     pub async fn connect_from(address: &str, port: u16) -> Raw {
         let socket = TcpSocket::new_v4().expect("a socket");
+        Raw::connect_by(socket, address, port).await
+    }
+
+    async fn connect_by(socket: TcpSocket, address: &str, port: u16) -> Raw {
         let own = SocketAddr::new(address.parse().expect("an address"), 0);
         socket.bind(own).expect("an address of this machine");
         let connecting = socket.connect(([127, 0, 0, 1], port).into());
