@@ -242,7 +242,7 @@ async fn a_version_that_brings_a_loop_is_given_the_next_message() {
 #[tokio::test]
 async fn a_loop_that_failed_is_followed_by_the_newest_version() {
     let code = |version: &str| LOOP.replace("VERSION", version);
-    let faulty = code("1").replace("ws.send(`", "let nothing = (); nothing.nosuch(); ws.send(`");
+    let faulty = code("1").replace("ws.send(`", "let list = [1]; list[7]; ws.send(`");
     let server = serving("chat_wsh.rhai", &faulty, &["--dev"]).await;
     let mut client = connect(server.url("/chat")).await;
     assert_eq!(client.next_text().await, "1: name?");

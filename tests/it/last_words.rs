@@ -291,12 +291,12 @@ async fn b08_what_was_sent_before_an_abort_arrives() {
 /// The same holds for a Close, whose answer is not waited for before it can have been read.
 #[tokio::test]
 async fn b08_what_was_sent_before_a_close_arrives() {
-    let server = leaving().args(["--close-timeout", "1s"]).start().await;
+    let server = leaving().args(["--close-timeout", "4s"]).start().await;
     let mut raw = Raw::open_narrow(&server, "/leaves").await;
     raw.send(Wire::text("close").bytes()).await;
     let mut bytes = raw.exactly(SENT / 2).await;
     // Longer than the time for an answer, in which nothing is read.
-    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
     bytes.extend(raw.exactly(SENT - SENT / 2).await);
     raw.expect_close(4000).await;
     raw.send(Wire::close(4000, "").bytes()).await;
