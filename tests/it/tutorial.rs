@@ -172,11 +172,11 @@ struct Reader {
 impl Reader {
     /// The page's first two commands: with a free port, or it would be the only test that may run.
     async fn start() -> Reader {
-        let builder = Server::builder().bare().args(["-p", "0"]);
+        let builder = Server::builder().bare().args(["-p", "0", "--dev"]);
         let commands = blocks(ENGLISH).into_iter().find(|block| block.kind == "sh");
         assert_eq!(
             commands.expect("commands").text,
-            "wsh-server new echo\nwsh-server"
+            "wsh-server new echo\nwsh-server --dev"
         );
         run(&builder.dir(), "wsh-server new echo");
         let server = builder.start().await;
@@ -202,7 +202,7 @@ impl Reader {
 
     fn command(&mut self, line: &str) {
         // Both have been given at the start.
-        if !matches!(line, "wsh-server" | "wsh-server new echo") {
+        if !matches!(line, "wsh-server --dev" | "wsh-server new echo") {
             run(self.server.dir(), line);
         }
     }
