@@ -5,6 +5,7 @@
 
 pub mod bounded;
 pub mod connection;
+mod dates;
 mod deflate;
 mod encoding;
 mod env;

@@ -1,11 +1,11 @@
-//! Time: waiting, and two clocks.
+//! Time: waiting, two clocks, and dates.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use rhai::EvalAltResult;
 
-use super::{Allowed, Function, Package, connection, throw};
+use super::{Allowed, Function, Package, connection, dates, throw};
 use crate::script::fiber::Wait;
 use crate::script::hooks::Hook;
 use crate::script::meter;
@@ -32,7 +32,7 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["now() -> float"],
-            about: "The time of day: seconds since 1970 (UTC). It can jump when the machine's clock is set.",
+            about: "The time of day: seconds since 1970 (UTC). It can jump when the machine's clock is set. `format_time` makes a text of it.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "ws.send(`${now() > 1_700_000_000.0}`); // => true",
@@ -42,6 +42,68 @@ pub const PACKAGE: Package = Package {
                         .elapsed()
                         .map_or(0.0, |since| since.as_secs_f64())
                 });
+            },
+        },
+        Function {
+            signatures: &[
+                "format_time(seconds: int | float) -> string",
+                "format_time(seconds: int | float, pattern: string) -> string",
+            ],
+            about: "A time of day as text, in UTC: seconds since 1970 as `now()` gives them. Without a pattern it is RFC 3339, which is ISO 8601: an int \
+                    as `2015-10-21T07:28:00Z`, a float with milliseconds, as JavaScript's `toISOString` has it. A pattern is that of `strftime`: `%Y` year, \
+                    `%m` month, `%d` day, `%H` hour, `%M` minute, `%S` second, `%3f` milliseconds, `%j` day of the year, `%a` `%A` weekday, `%b` `%B` \
+                    month's name (in English), `%F` for `%Y-%m-%d`, `%T` for `%H:%M:%S`, `%s` seconds since 1970, `%%` a `%`.",
+            throws: &[(
+                "time",
+                "for a time before the year -9999 or after 9999, and for a pattern with something else",
+            )],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(format_time(1445412480)); // => 2015-10-21T07:28:00Z\n\
+                      ws.send(format_time(1445412480.25)); // => 2015-10-21T07:28:00.250Z\n\
+                      ws.send(format_time(1445412480, \"%a %d %b %Y, %H:%M\")); // => Wed 21 Oct 2015, 07:28",
+            register: |engine, _| {
+                engine
+                    .register_fn("format_time", |seconds: i64| dates::rfc3339(seconds))
+                    .register_fn("format_time", |seconds: f64| {
+                        dates::rfc3339_with_milliseconds(seconds)
+                    })
+                    .register_fn("format_time", |seconds: i64, pattern: &str| {
+                        dates::by_pattern(dates::at(seconds)?, pattern)
+                    })
+                    .register_fn("format_time", |seconds: f64, pattern: &str| {
+                        dates::by_pattern(dates::at_fraction(seconds)?, pattern)
+                    });
+            },
+        },
+        Function {
+            signatures: &["http_date(seconds: int | float) -> string"],
+            about: "A time of day as the headers of HTTP write it (RFC 9110), such as `Expires` of a cookie.",
+            throws: &[("time", "for a time before 1970 or after the year 9999")],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(http_date(1445412480)); // => Wed, 21 Oct 2015 07:28:00 GMT",
+            register: |engine, _| {
+                engine
+                    .register_fn("http_date", |seconds: i64| dates::http(seconds as f64))
+                    .register_fn("http_date", dates::http);
+            },
+        },
+        Function {
+            signatures: &[
+                "parse_time(text: string) -> float",
+                "parse_time(text: string, pattern: string) -> float",
+            ],
+            about: "The seconds since 1970 of a date in text. Without a pattern it is RFC 3339, with any offset, or a date of HTTP. A pattern is that of \
+                    `format_time`, and has a date and a time; without an offset (`%z`) it is taken for UTC, without a time for midnight.",
+            throws: &[("time", "for a text that is no such date")],
+            allowed: Allowed::Everywhere,
+            example: "ws.send(`${parse_time(\"2015-10-21T09:28:00+02:00\")}`); // => 1445412480.0\n\
+                      ws.send(`${parse_time(\"Wed, 21 Oct 2015 07:28:00 GMT\")}`); // => 1445412480.0\n\
+                      ws.send(`${parse_time(\"21.10.2015\", \"%d.%m.%Y\")}`); // => 1445385600.0\n\
+                      try { parse_time(\"tomorrow\") } catch (e) { ws.send(e.kind); } // => time",
+            register: |engine, _| {
+                engine
+                    .register_fn("parse_time", dates::parse)
+                    .register_fn("parse_time", dates::parse_by_pattern);
             },
         },
         Function {
