@@ -7,6 +7,7 @@
 //! | `library` | a folder's texts → a [`Source`], which carries its modules, or the [`Fault`] that it has |
 //! | `engine`, `api` | Rhai as handlers see it: the bounds, and one table of functions a package |
 //! | `resolve` | what a file refers to, looked up before it serves |
+//! | `lost` | writes that would be lost, which a version may not have |
 //! | `program`, `modules`, `hooks` | a source compiled on a worker: its [`Hook`]s, what it imports |
 //! | `runtime`, `turns` | a worker's engine, fibers and programs; who is next where there is one place |
 //! | `call`, `fiber` | one hook run on a stack of its own, where it may wait |
@@ -25,6 +26,7 @@ mod heap;
 mod hooks;
 mod library;
 pub mod loops;
+mod lost;
 mod meter;
 mod modules;
 mod program;

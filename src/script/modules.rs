@@ -20,7 +20,7 @@ use rhai::{
 use super::api::throw;
 use super::fault::{Fault, hint};
 use super::program::Source;
-use super::{Limits, Settings, engine::engine, state};
+use super::{Limits, Settings, engine::engine, lost, state};
 
 /// The end of a module's file name, which an import leaves out.
 pub const SUFFIX: &str = ".rhai";
@@ -95,7 +95,13 @@ impl Compiler {
             Fault::from_parse(file, text, &error).with_hint(hint)
         })?;
         ast.set_source(file);
-        Ok(ast)
+        match lost::find(&ast) {
+            Some(lost) => {
+                let fault = Fault::new(file, text, lost.position, lost.message);
+                Err(fault.with_hint(Some(lost.hint)))
+            }
+            None => Ok(ast),
+        }
     }
 
     /// Runs a handler's top level, with the modules of its source.

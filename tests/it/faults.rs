@@ -120,6 +120,22 @@ const CHECKED: &[(&str, &str)] = &[
         "fn transfer_data(ws, message) {\n    const N = 1;\n    N += 1;\n}\n",
     ),
     (
+        "lost_in_a_constant",
+        "const SEEN = #{};\nfn transfer_data(ws, message) {\n    global::SEEN[message] = true;\n}\n",
+    ),
+    (
+        "lost_in_a_copy",
+        "fn transfer_data(ws, message) {\n    ws.params.name = message;\n}\n",
+    ),
+    (
+        "lost_in_a_loop",
+        "fn transfer_data(ws, message) {\n    for user in this.users {\n        user.seen = true;\n    }\n}\n",
+    ),
+    (
+        "lost_in_a_value",
+        "fn transfer_data(ws, message) {\n    this.get(\"users\").push(message);\n}\n",
+    ),
+    (
         "unknown_module",
         "fn transfer_data(ws, message) {\n    chat::join(ws);\n}\n",
     ),

@@ -779,3 +779,20 @@ fn reject(
     });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_headers_that_the_server_writes_itself_are_documented() {
+        let functions = PACKAGE.functions.iter();
+        let about: String = functions
+            .filter(|function| function.signatures[0].starts_with("request.add_header"))
+            .map(|function| function.about.to_lowercase())
+            .collect();
+        for name in RESERVED {
+            assert!(about.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}
