@@ -103,7 +103,7 @@ impl App {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
-        announce(&generation, &report, true);
+        announce(Some(&generation), &report, true);
         Ok(Self {
             listeners,
             certificates,
@@ -296,11 +296,13 @@ fn keep_handlers(reconciler: Reconciler, workers: Vec<Worker>) -> Result<Rescan>
         .stack_size(script::STACK)
         .spawn(move || {
             reconciler.run(&asked, |generation, report| {
-                let generation = Arc::new(generation);
-                for worker in &workers {
-                    worker.tell(Order::Generation(Arc::clone(&generation)));
+                let generation = generation.map(Arc::new);
+                if let Some(generation) = &generation {
+                    for worker in &workers {
+                        worker.tell(Order::Generation(Arc::clone(generation)));
+                    }
                 }
-                announce(&generation, &report, false);
+                announce(generation.as_deref(), &report, false);
                 true
             });
         })?;
@@ -350,15 +352,15 @@ fn check_folder(folder: &std::path::Path, what: &str, flag: &str) -> Result<()> 
 }
 
 /// Logs what a look at the folder found. At the start the table says what is served.
-fn announce(generation: &Generation, report: &Report, first: bool) {
+fn announce(generation: Option<&Generation>, report: &Report, first: bool) {
     for file in report.added.iter().filter(|_| !first) {
         tracing::info!(file, "handler added");
     }
     for (file, modules) in &report.reloaded {
         let modules = (!modules.is_empty()).then(|| modules.join(", "));
         tracing::info!(file, modules, "handler reloaded");
-        let serving = generation.entries.get(file);
-        let serving = serving.and_then(|entry| entry.source.as_ref());
+        let entry = generation.and_then(|generation| generation.entries.get(file));
+        let serving = entry.and_then(|entry| entry.source.as_ref());
         let version = serving.map_or(0, |source| source.version);
         for (version, count) in loops::of_other_versions(file, version) {
             let connections = match count {
@@ -386,6 +388,9 @@ fn announce(generation: &Generation, report: &Report, first: bool) {
         } else {
             tracing::warn!(file, "{}", problem.message);
         }
+    }
+    for (file, what) in &report.over {
+        tracing::info!(file, "{what}");
     }
 }
 

@@ -18,6 +18,7 @@
 //! | [`handlers`] | a folder | the current generation: path → script | `script`, to compile |
 //! | [`script`] | a message | hook calls and their effects | `websocket`: session, outbox, frames |
 //! | [`config`] | bounds and choices | one immutable `Config` | nothing |
+//! | [`file`] | a path | a regular file's bytes, without waiting for anything else | nothing |
 //! | [`observe`] | events | log lines | nothing |
 //! | [`text`] | the bytes of a text file | its text | nothing |
 //! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `server`, `handlers`, `script` |
@@ -31,6 +32,7 @@ pub mod app;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod file;
 pub mod handlers;
 pub mod http;
 pub mod observe;

@@ -9,6 +9,12 @@ use crate::config::{Handlers, Script};
 
 /// Prints path, file and hooks of every handler.
 pub fn routes(handlers: Handlers, script: Script) -> Result<ExitCode> {
-    print(&look(handlers, script)?.0.table());
+    let (generation, report) = look(handlers, script)?;
+    print(&generation.table());
+    if generation.entries.is_empty() {
+        for problem in &report.problems {
+            eprintln!("{}", problem.message);
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,13 +1,34 @@
 //! A folder to the current generation: which path is answered by which script.
 //!
-//! `scan` walks the folder, `path` turns file names into routes, `registry` holds one immutable [`Generation`], and
-//! `watch` makes the next one when something has changed.
+//! `scan` walks the folder, and `texts` reads what has come to rest in it. `trial` makes handlers of texts, `path` turns file
+//! names into routes, `registry` holds one immutable [`Generation`]. `reconcile` makes the next one when something has
+//! changed, and `watch` has it look. `aliases` is the map file; `near` names what is no handler and was probably meant as
+//! one; `standing` says what is wrong once, and once more when it is over.
 
+mod aliases;
+mod near;
 mod path;
+mod reconcile;
 mod registry;
 mod scan;
+mod standing;
+mod texts;
+mod trial;
 mod watch;
 
+use std::time::Duration;
+
 pub use path::{LEAVINGS, PathError, Route, SUFFIX, decode_path};
+pub use reconcile::{Reconciler, Report};
 pub use registry::{Entry, Found, Generation};
-pub use watch::{Reconciler, Report, Rescan};
+pub use watch::Rescan;
+
+/// How long a file must stand still before it is read: longer than an editor pauses between two writes.
+const STILL: Duration = Duration::from_millis(25);
+/// How long a file that never stands still is waited for.
+const LONGEST: Duration = Duration::from_millis(500);
+
+/// Whether a file is a handler by its name; other scripts are modules.
+fn is_handler(file: &str) -> bool {
+    file.ends_with(SUFFIX)
+}

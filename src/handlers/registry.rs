@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
-use std::path::Path;
 use std::sync::Arc;
 
+use super::aliases::Alias;
 use super::path::Route;
-use crate::script::{Fault, Hook, Location, Source};
-use crate::text;
+use crate::script::{Fault, Hook, Source};
 
 /// A handler file in one generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,15 +29,6 @@ pub struct Generation {
     literal: HashMap<String, String>,
     /// In order: literals before parameters at each place.
     patterns: Vec<(Route, String)>,
-}
-
-/// A line of a map file: a path, and the path whose handler it shares.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alias {
-    path: String,
-    existing: String,
-    file: String,
-    location: Location,
 }
 
 /// What a path leads to.
@@ -89,11 +79,7 @@ impl Generation {
                 Some(file) => {
                     generation.literal.insert(path.clone(), file);
                 }
-                None => {
-                    let message =
-                        format!("the alias {path} is for {existing}, which no handler serves");
-                    problems.push(in_map_file(&alias.file, alias.location.clone(), message));
-                }
+                None => problems.push(alias.dangling()),
             }
         }
         generation.patterns = patterns.into_iter().collect();
@@ -157,48 +143,5 @@ impl Generation {
             let _ = writeln!(table, "  {path:path_width$}  {file:file_width$}  {hooks}");
         }
         table
-    }
-}
-
-/// Reads a map file of pywebsocket's format: an alias and an existing path a line, `#` begins a comment line.
-///
-/// A later alias may be for an earlier one. Lines of another shape are problems.
-pub fn read_aliases(path: &Path) -> std::io::Result<(Vec<Alias>, Vec<Fault>)> {
-    let text = text::read(path)?;
-    let file = path.display().to_string();
-    let (mut aliases, mut problems) = (Vec::new(), Vec::new());
-    for (number, line) in text
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.starts_with('#') && !line.trim().is_empty())
-    {
-        let location = Location {
-            line: number + 1,
-            column: 1,
-            text: line.into(),
-        };
-        let words: Vec<_> = line.split_whitespace().collect();
-        match words[..] {
-            [alias, existing] if alias.starts_with('/') && existing.starts_with('/') => {
-                aliases.push(Alias {
-                    path: alias.to_owned(),
-                    existing: existing.to_owned(),
-                    file: file.clone(),
-                    location,
-                });
-            }
-            _ => {
-                let message = "this line is not two paths, /alias /existing".to_owned();
-                problems.push(in_map_file(&file, location, message));
-            }
-        }
-    }
-    Ok((aliases, problems))
-}
-
-fn in_map_file(file: &str, location: Location, message: String) -> Fault {
-    Fault {
-        location: Some(location),
-        ..Fault::of_file(file, message).into_warning()
     }
 }

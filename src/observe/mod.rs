@@ -40,14 +40,34 @@ pub fn init(filter: &Filter, file: Option<&Path>) -> Result<Log> {
     Ok(log)
 }
 
-/// A text with its control characters escaped, so that an event stays one line, whoever the text is from.
+/// Whether a terminal shows a character, and does not obey it: no control character, no line or paragraph separator, and
+/// none of those that turn the direction of what follows or cannot be seen. The joiners stay: emoji and Persian need them.
+pub fn is_printable(c: char) -> bool {
+    let is_format = matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0001}'
+    );
+    !c.is_control() && !is_format
+}
+
+/// A text with what a terminal would obey escaped, so that an event stays one line, whoever the text is from.
 pub fn one_line(text: &str) -> String {
     text.chars()
         .fold(String::with_capacity(text.len()), |mut line, c| {
-            if c.is_control() {
-                line.extend(c.escape_default());
-            } else {
+            if is_printable(c) {
                 line.push(c);
+            } else {
+                line.extend(c.escape_default());
             }
             line
         })

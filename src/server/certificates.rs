@@ -3,8 +3,7 @@
 //! The configuration of handshakes is an immutable snapshot. Whoever renews a certificate writes two files, one after
 //! the other: what cannot serve yet keeps back itself, never what serves.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -20,19 +19,20 @@ use x509_cert::der::Decode;
 
 use super::development;
 use crate::config::{ClientCertificates, Identity, Tls};
+use crate::file::{self, Disk};
 use crate::text::without_mark;
 
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_secs(2);
 /// Bytes that are read of a file: a long chain has some ten thousand.
-const LONGEST: u64 = 1024 * 1024;
+const LONGEST: usize = 1024 * 1024;
 /// A certificate that ends sooner is spoken of.
 const SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 /// HTTP/1.1 is what an upgrade needs; whoever speaks nothing else is told so in the handshake.
 const ALPN: &[u8] = b"http/1.1";
 
 /// What cannot serve, why, and what to do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{flag} {}: {why}", file.display())]
 pub struct Unusable {
     flag: &'static str,
@@ -54,10 +54,11 @@ struct Pem {
 pub struct Certificates {
     tls: Tls,
     files: Files,
+    disk: Disk,
     pem: Pem,
     current: watch::Sender<Arc<ServerConfig>>,
     /// What was wrong at the last look, and whether it has been said.
-    wrong: Option<(String, bool)>,
+    wrong: Option<(Unusable, bool)>,
 }
 
 /// Where an identity is.
@@ -83,11 +84,13 @@ impl Certificates {
             },
             Identity::Development => make_for_development()?,
         };
-        let pem = Pem::read(&files, &tls.clients)?;
+        let mut disk = Disk::default();
+        let pem = Pem::read(&files, &tls.clients, &mut disk)?;
         let (config, ends) = server_config(&pem, &files, &tls.clients)?;
         warn_of_end(&files.certificate, ends);
         Ok(Self {
             files,
+            disk,
             pem,
             current: watch::Sender::new(Arc::new(config)),
             wrong: None,
@@ -118,30 +121,36 @@ impl Certificates {
     }
 
     fn look(&mut self, is_asked: bool) {
+        let before = self.wrong.take();
         match self.read() {
-            Ok(()) => self.wrong = None,
-            Err(error) => {
-                let text = error.to_string();
-                // A pair that is being written is wrong at one look, and right at the next.
-                let is_old = self.wrong.as_ref().is_some_and(|(wrong, _)| *wrong == text);
-                let was_said = is_old && self.wrong.as_ref().is_some_and(|(_, said)| *said);
-                if !was_said && (is_asked || is_old) {
-                    tracing::error!("{text}; the certificate read before goes on serving");
+            Ok(is_new) => {
+                if let Some((wrong, true)) = before.filter(|_| !is_new) {
+                    tracing::info!("{} {} can be used again", wrong.flag, wrong.file.display());
                 }
-                self.wrong = Some((text, was_said || is_asked || is_old));
+            }
+            Err(error) => {
+                // A pair that is being written is wrong at one look, and right at the next.
+                let was_said = before
+                    .filter(|(wrong, _)| *wrong == error)
+                    .map(|(_, said)| said);
+                let is_to_be_said = was_said == Some(false) || was_said.is_none() && is_asked;
+                if is_to_be_said {
+                    tracing::error!("{error}; the certificate read before goes on serving");
+                }
+                self.wrong = Some((error, is_to_be_said || was_said == Some(true)));
             }
         }
     }
 
-    /// Reads the files, and puts them to use if they are new.
-    fn read(&mut self) -> Result<(), Unusable> {
+    /// Reads the files, and puts them to use if they are new: whether they are.
+    fn read(&mut self) -> Result<bool, Unusable> {
         let is_ours = self.tls.identity == Identity::Development;
         if is_ours && !development::holds(&self.files.certificate) {
             make_for_development()?;
         }
-        let pem = Pem::read(&self.files, &self.tls.clients)?;
+        let pem = Pem::read(&self.files, &self.tls.clients, &mut self.disk)?;
         if pem == self.pem {
-            return Ok(());
+            return Ok(false);
         }
         let (config, ends) = server_config(&pem, &self.files, &self.tls.clients)?;
         self.pem = pem;
@@ -152,7 +161,7 @@ impl Certificates {
             "certificate read again: new connections get it"
         );
         warn_of_end(&self.files.certificate, ends);
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -174,16 +183,20 @@ fn make_for_development() -> Result<Files, Unusable> {
 }
 
 impl Pem {
-    fn read(files: &Files, clients: &ClientCertificates) -> Result<Self, Unusable> {
+    fn read(
+        files: &Files,
+        clients: &ClientCertificates,
+        disk: &mut Disk,
+    ) -> Result<Self, Unusable> {
         let authorities = match clients {
             ClientCertificates::Ignored => None,
             ClientCertificates::Optional(file) | ClientCertificates::Required(file) => {
-                Some(read_file(CLIENT_CA, file)?)
+                Some(read_file(CLIENT_CA, file, disk)?)
             }
         };
         Ok(Self {
-            certificate: read_file(CERTIFICATE, &files.certificate)?,
-            private_key: read_file(PRIVATE_KEY, &files.private_key)?,
+            certificate: read_file(CERTIFICATE, &files.certificate, disk)?,
+            private_key: read_file(PRIVATE_KEY, &files.private_key, disk)?,
             authorities,
         })
     }
@@ -193,13 +206,16 @@ const CERTIFICATE: &str = "--certificate";
 const PRIVATE_KEY: &str = "--private-key";
 const CLIENT_CA: &str = "--tls-client-ca";
 
-fn read_file(flag: &'static str, file: &Path) -> Result<Vec<u8>, Unusable> {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(file)?.take(LONGEST).read_to_end(&mut bytes)?;
+fn read_file(flag: &'static str, file: &Path, disk: &mut Disk) -> Result<Vec<u8>, Unusable> {
+    let read = disk.ask(file, |file| {
+        let bytes = file::read(file, LONGEST)?;
+        if bytes.len() > LONGEST {
+            let message = format!("it has more than {LONGEST} bytes");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        }
         Ok(without_mark(&bytes).to_vec())
-    };
-    read().map_err(|error| Unusable {
+    });
+    read.map_err(|error| Unusable {
         flag,
         file: file.to_owned(),
         why: format!("it cannot be read: {error}; give a PEM file that can"),

@@ -20,6 +20,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use x509_cert::Certificate;
 use x509_cert::der::{DateTime, Decode};
 
+use crate::file;
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Browsers take no certificate of more than 825 days from an authority of the user's own.
 const LEAF_DAYS: u32 = 365;
@@ -27,6 +29,8 @@ const LEAF_DAYS: u32 = 365;
 const AUTHORITY_DAYS: u32 = 3650;
 /// What ends sooner is made anew.
 const RENEW_DAYS: u32 = 30;
+/// Bytes of a file: a certificate has less than a thousand.
+const LONGEST: usize = 64 * 1024;
 /// What the authority's name begins with. A number follows, so that a user who trusts two can tell them apart.
 const NAME: &str = "wsh-server development authority";
 
@@ -80,42 +84,68 @@ pub fn folder() -> io::Result<PathBuf> {
     }
 }
 
-/// Makes what is missing, or ends soon, and says where it is.
+/// Makes what is missing, ends soon, or is from the future, and says where it is.
 pub fn make() -> io::Result<Made> {
-    let folder = folder()?;
+    make_in(&folder()?, SystemTime::now())
+}
+
+fn make_in(folder: &Path, now: SystemTime) -> io::Result<Made> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(&folder)?;
-    fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
+        .create(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
     // Two servers that start at once are to have one authority.
     let lock = File::create(folder.join("lock"))?;
     lock.lock()?;
-    let made = Made::within(&folder);
+    let made = Made::within(folder);
     let authority_key = folder.join("authority.key");
-    let issuer = match read_authority(&made.authority, &authority_key) {
-        Some(issuer) => issuer,
-        None => make_authority(&made.authority, &authority_key)?,
+    let issuer = match read_authority(&made.authority, &authority_key, now) {
+        Ok(issuer) => issuer,
+        Err(why) => {
+            if let Some(why) = why {
+                let file = made.authority.display();
+                tracing::warn!(%file, "the development authority is made anew, and is to be trusted anew: {why}");
+            }
+            make_authority(&made.authority, &authority_key, now)?
+        }
     };
-    let name = common_name(&made.authority);
-    let is_good = made.private_key.exists()
-        && read(&made.certificate).is_some_and(|leaf| {
-            let issued_by = leaf.tbs_certificate().issuer().to_string();
-            lasts(&leaf, RENEW_DAYS) && Some(issued_by) == name.map(|name| format!("CN={name}"))
-        });
-    if !is_good {
-        make_leaf(&issuer, &made).map_err(io::Error::other)??;
+    if let Err(why) = check_leaf(&made, now) {
+        if let Some(why) = why {
+            let file = made.certificate.display();
+            tracing::warn!(%file, "the development certificate is made anew: {why}");
+        }
+        make_leaf(&issuer, &made, now).map_err(io::Error::other)??;
     }
     Ok(made)
 }
 
-/// Whether a certificate is there that need not be renewed yet.
+/// Whether a certificate is there that need not be made anew yet.
 pub fn holds(certificate: &Path) -> bool {
-    read(certificate).is_some_and(|known| lasts(&known, RENEW_DAYS))
+    let known = read(certificate);
+    known.is_some_and(|known| unfit(&known, RENEW_DAYS, SystemTime::now()).is_none())
+}
+
+/// Why the server's certificate must be made, if there is more to it than that there is none.
+fn check_leaf(made: &Made, now: SystemTime) -> Result<(), Option<String>> {
+    let leaf = read(&made.certificate).ok_or(None)?;
+    if !made.private_key.exists() {
+        return Err(None);
+    }
+    if let Some(why) = unfit(&leaf, RENEW_DAYS, now) {
+        return Err(Some(why));
+    }
+    let issued_by = leaf.tbs_certificate().issuer().to_string();
+    let name = common_name(&made.authority).map(|name| format!("CN={name}"));
+    if Some(issued_by) == name {
+        Ok(())
+    } else {
+        Err(None)
+    }
 }
 
 fn read(file: &Path) -> Option<Certificate> {
-    let found = CertificateDer::from_pem_slice(&fs::read(file).ok()?).ok()?;
+    let found = CertificateDer::from_pem_slice(&file::read(file, LONGEST).ok()?).ok()?;
     Certificate::from_der(&found).ok()
 }
 
@@ -124,29 +154,57 @@ fn common_name(file: &Path) -> Option<String> {
     Some(subject.strip_prefix("CN=")?.to_owned())
 }
 
-/// Whether a certificate holds for so many days more.
-fn lasts(certificate: &Certificate, days: u32) -> bool {
-    let ends = certificate.tbs_certificate().validity().not_after;
-    ends.to_system_time() > SystemTime::now() + DAY * days
+/// Why a certificate is none to begin with today, if it should hold for so many days more.
+fn unfit(certificate: &Certificate, days: u32, now: SystemTime) -> Option<String> {
+    let validity = certificate.tbs_certificate().validity();
+    let (begins, ends) = (validity.not_before, validity.not_after);
+    if begins.to_system_time() > now {
+        return Some(format!(
+            "it is from the future, and holds from {begins} on: a clock was wrong when it was made, or is now"
+        ));
+    }
+    let until = ends.to_system_time();
+    if until <= now {
+        Some(format!("it ended at {ends}"))
+    } else if until <= now + DAY * days {
+        Some(format!("it ends at {ends}"))
+    } else {
+        None
+    }
 }
 
-/// The authority that was made before, if it still outlives what it signs.
-fn read_authority(certificate: &Path, key: &Path) -> Option<Issuer<'static, KeyPair>> {
-    let known = read(certificate).filter(|known| lasts(known, LEAF_DAYS))?;
-    let key = KeyPair::from_pem(&fs::read_to_string(key).ok()?).ok()?;
-    let is_its_own = known
+/// The authority that was made before, if it still outlives what it signs; or why it does not, if there is one.
+fn read_authority(
+    certificate: &Path,
+    key: &Path,
+    now: SystemTime,
+) -> Result<Issuer<'static, KeyPair>, Option<String>> {
+    let known = read(certificate).ok_or(None)?;
+    if let Some(why) = unfit(&known, LEAF_DAYS, now) {
+        return Err(Some(why));
+    }
+    let pair = file::read_text(key, LONGEST).ok();
+    let pair = pair.and_then(|text| KeyPair::from_pem(&text).ok());
+    let pair = pair.ok_or_else(|| Some(format!("its key {} cannot be read", key.display())))?;
+    let public = &known
         .tbs_certificate()
         .subject_public_key_info()
-        .subject_public_key
-        .as_bytes()
-        == Some(key.public_key_raw());
-    let params = authority_params(&common_name(certificate)?).ok()?;
-    is_its_own.then(|| Issuer::new(params, key))
+        .subject_public_key;
+    if public.as_bytes() != Some(pair.public_key_raw()) {
+        return Err(Some(format!("{} is the key of another", key.display())));
+    }
+    let name = common_name(certificate).ok_or(None)?;
+    let params = authority_params(&name, now).map_err(|_| None)?;
+    Ok(Issuer::new(params, pair))
 }
 
-fn make_authority(certificate: &Path, key: &Path) -> io::Result<Issuer<'static, KeyPair>> {
+fn make_authority(
+    certificate: &Path,
+    key: &Path,
+    now: SystemTime,
+) -> io::Result<Issuer<'static, KeyPair>> {
     let name = format!("{NAME} {:08x}", fastrand::u32(..));
-    let params = authority_params(&name)?;
+    let params = authority_params(&name, now)?;
     let pair = KeyPair::generate().map_err(io::Error::other)?;
     let signed = params.self_signed(&pair).map_err(io::Error::other)?;
     write(key, &pair.serialize_pem(), 0o600)?;
@@ -154,8 +212,8 @@ fn make_authority(certificate: &Path, key: &Path) -> io::Result<Issuer<'static, 
     Ok(Issuer::new(params, pair))
 }
 
-fn authority_params(name: &str) -> io::Result<CertificateParams> {
-    let mut params = params(name, AUTHORITY_DAYS)?;
+fn authority_params(name: &str, now: SystemTime) -> io::Result<CertificateParams> {
+    let mut params = params(name, AUTHORITY_DAYS, now)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.name_constraints = Some(NameConstraints {
@@ -172,10 +230,14 @@ fn authority_params(name: &str) -> io::Result<CertificateParams> {
     Ok(params)
 }
 
-fn make_leaf(issuer: &Issuer<'_, KeyPair>, made: &Made) -> Result<io::Result<()>, rcgen::Error> {
+fn make_leaf(
+    issuer: &Issuer<'_, KeyPair>,
+    made: &Made,
+    now: SystemTime,
+) -> Result<io::Result<()>, rcgen::Error> {
     let names = ["localhost", "127.0.0.1", "::1"].map(String::from);
     let mut leaf = CertificateParams::new(names)?;
-    let dated = match params("localhost", LEAF_DAYS) {
+    let dated = match params("localhost", LEAF_DAYS, now) {
         Ok(dated) => dated,
         Err(error) => return Ok(Err(error)),
     };
@@ -192,7 +254,7 @@ fn make_leaf(issuer: &Issuer<'_, KeyPair>, made: &Made) -> Result<io::Result<()>
 }
 
 /// A name, and a time from yesterday on: clocks differ.
-fn params(name: &str, days: u32) -> io::Result<CertificateParams> {
+fn params(name: &str, days: u32, now: SystemTime) -> io::Result<CertificateParams> {
     let date = |time: SystemTime| -> io::Result<_> {
         let date = DateTime::from_system_time(time).map_err(io::Error::other)?;
         let year = i32::from(date.year());
@@ -201,8 +263,8 @@ fn params(name: &str, days: u32) -> io::Result<CertificateParams> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
-    params.not_before = date(SystemTime::now() - DAY)?;
-    params.not_after = date(SystemTime::now() + DAY * days)?;
+    params.not_before = date(now - DAY)?;
+    params.not_after = date(now + DAY * days)?;
     Ok(params)
 }
 
@@ -215,4 +277,55 @@ fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.sync_all()?;
     fs::rename(new, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a start finds, by the clock that is right again.
+    #[test]
+    fn what_a_wrong_clock_made_is_made_anew() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let now = SystemTime::now();
+        let texts = |made: &Made| {
+            let read = |file| fs::read_to_string(file).expect("it is made");
+            (read(&made.authority), read(&made.certificate))
+        };
+        let first = texts(&make_in(dir.path(), now).expect("made"));
+        let same = texts(&make_in(dir.path(), now + DAY * 300).expect("kept"));
+        assert_eq!(same, first);
+
+        // The leaf has ended by then, and the authority has not.
+        let late = texts(&make_in(dir.path(), now + DAY * 400).expect("made"));
+        assert_eq!(late.0, first.0);
+        assert_ne!(late.1, first.1);
+        let back = make_in(dir.path(), now).expect("made");
+        assert_ne!(texts(&back).1, late.1);
+        assert_eq!(texts(&back).0, first.0);
+        assert!(holds(&back.certificate));
+
+        let far = texts(&make_in(dir.path(), now + DAY * 4000).expect("made"));
+        let back = make_in(dir.path(), now).expect("made");
+        assert_ne!(texts(&back).0, far.0, "the authority is from the future");
+        assert!(holds(&back.certificate));
+        let again = texts(&make_in(dir.path(), now).expect("kept"));
+        assert_eq!(again, texts(&back));
+    }
+
+    #[test]
+    fn why_it_is_made_anew_is_told() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let now = SystemTime::now();
+        let made = make_in(dir.path(), now).expect("made");
+        let why = |days: i64| {
+            let by = DAY * u32::try_from(days.abs()).expect("small");
+            let then = if days < 0 { now - by } else { now + by };
+            check_leaf(&made, then).err().flatten()
+        };
+        assert_eq!(why(0), None);
+        assert!(why(-30).is_some_and(|why| why.contains("from the future")));
+        assert!(why(350).is_some_and(|why| why.contains("it ends at")));
+        assert!(why(400).is_some_and(|why| why.contains("it ended at")));
+    }
 }

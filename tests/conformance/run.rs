@@ -8,7 +8,7 @@ use super::cases::{Case, Sent, Wanted};
 use super::request::Request;
 
 /// How long anything may take that a server does at once.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a server that owes an end is waited for, and one that owes nothing more.
 const MOMENT: Duration = Duration::from_millis(300);
 

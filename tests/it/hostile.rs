@@ -22,8 +22,9 @@ use scripts::{Ends, Script};
 const AT_ONCE: usize = 24;
 /// How long a client stays with a script that waits for ever.
 const STAY: Duration = Duration::from_millis(500);
-/// How long a script that must come to an end may take for it, beside so many others.
-const BUDGETS: Duration = Duration::from_secs(60);
+/// How long a script that must come to an end may take for it, beside so many others, on a machine that is busy
+/// elsewhere: it only ends a hang.
+const BUDGETS: Duration = Duration::from_secs(600);
 
 const ECHO_LOOP: &str = "fn transfer_data(ws) {\n    loop {\n        let message = ws.receive();\n        \
                          if message == () { break; }\n        ws.send(message);\n    }\n}\n";

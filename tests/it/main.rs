@@ -24,6 +24,7 @@ mod dev;
 mod echo;
 mod examples;
 mod faults;
+mod folder;
 mod following;
 mod frames;
 mod habits;

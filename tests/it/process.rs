@@ -68,14 +68,14 @@ async fn s03_killed_and_started_again() {
 async fn s05_stopped_and_continued() {
     let server = Server::builder()
         .file("echo_wsh.rhai", ECHO)
-        .args(["--ping-interval", "1s", "--pong-timeout", "1s"])
+        .args(["--ping-interval", "1s", "--pong-timeout", "4s"])
         .start()
         .await;
     let mut client = Raw::open(&server, "/echo").await;
     client.expect_frame(9, "").await;
     server.signal("STOP");
     // Longer than the Ping's answer may take, which is what this is about.
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
     server.signal("CONT");
     client.send(Wire::pong("").bytes()).await;
     client.echoes(1).await;

@@ -158,9 +158,9 @@ async fn a_wait_renews_the_budget() {
         }
     };
     // On a machine that is busy elsewhere that takes its time.
-    let bound = Duration::from_secs(60);
+    let bound = Duration::from_secs(600);
     let done = tokio::time::timeout(bound, computing).await;
-    done.expect("two seconds of computing within a minute");
+    done.expect("two seconds of computing");
 }
 
 #[tokio::test]

@@ -490,12 +490,44 @@ async fn s10_certificates_change_while_it_runs() {
     server.log(["INFO", "certificate read again"]).await;
     serves(&third).await.echoes(1).await;
 
-    // A file that is gone is spoken of, and its return is not.
-    std::fs::remove_file(authority.write("key.pem", "")).expect("remove");
-    server
-        .log(["ERROR", "--private-key", "cannot be read"])
-        .await;
-    serves(&third).await.echoes(1).await;
+    // A file that is gone is spoken of each time, and so is its return.
+    let key = authority.write("key.pem", &third.key);
+    for _ in 0..2 {
+        std::fs::remove_file(&key).expect("remove");
+        server
+            .log(["ERROR", "--private-key", "cannot be read"])
+            .await;
+        serves(&third).await.echoes(1).await;
+        authority.write("key.pem", &third.key);
+        server
+            .log(["INFO", "--private-key", "can be used again"])
+            .await;
+    }
+}
+
+/// A pipe in a file's place is not waited for, and what comes after it is read.
+#[tokio::test]
+async fn c03_a_pipe_for_a_certificate_is_left_behind() {
+    let authority = Authority::new();
+    let flags = authority.identity(&authority.issue("first"));
+    let builder = Server::builder().file("echo_wsh.rhai", ECHO);
+    let server = builder.arg("-t").args(flags).start().await;
+    for (flag, name) in [("--certificate", "cert.pem"), ("--private-key", "key.pem")] {
+        let file = authority.write(name, "");
+        std::fs::remove_file(&file).expect("remove");
+        let made = std::process::Command::new("mkfifo").arg(&file).status();
+        assert!(made.is_ok_and(|status| status.success()), "a named pipe");
+        server.log(["ERROR", flag, "a pipe or socket"]).await;
+        // A signal is answered, too.
+        server.signal("HUP");
+        server.log("SIGHUP").await;
+
+        std::fs::remove_file(&file).expect("remove");
+        authority.identity(&authority.issue("next"));
+        server.log(["INFO", "certificate read again"]).await;
+        let stream = authority.client().connect(server.tls_port()).await;
+        connect_over(stream, URL).await.echoes(1).await;
+    }
 }
 
 fn one_line(pem: &str) -> String {

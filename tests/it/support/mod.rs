@@ -39,7 +39,7 @@ pub const ECHO: &str = "fn transfer_data(ws, message) {\n    ws.send(message);\n
 pub const FAILED: &str = "the handler failed; the server's log says where";
 
 /// How long anything that is due may take: far above what it takes, so that it only ends a hang.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The future's value, or a panic that names what did not come.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
