@@ -154,7 +154,10 @@ fn agree(site: &Site, head: &Head, answer: &Answer) -> Result<Option<Agreed>, Re
     if !site.settings.deflate.enabled || answer.deflate.refused || is_written {
         return Ok(None);
     }
-    let terms = Terms::from(&site.settings.deflate).with(&answer.deflate);
+    let terms = Terms {
+        is_forgiven: is_webkit(head),
+        ..Terms::from(&site.settings.deflate).with(&answer.deflate)
+    };
     Ok(extensions::negotiate(&head.extensions()?, &terms))
 }
 
@@ -184,6 +187,16 @@ fn say_none_picked(handler: &str, offered: &[String]) {
 
 /// The header that names what was agreed on.
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
+
+/// Whether the client is WebKit, or what Apple's systems give to other programs: that of Safari 15 keeps its window whatever
+/// it is asked, and fails at its second compressed message. Chromium has inherited the name and not the fault.
+fn is_webkit(head: &Head) -> bool {
+    let mut agents = head.values("user-agent");
+    agents.any(|agent| {
+        let names = |name| agent.contains(name);
+        names("CFNetwork/") || names("AppleWebKit/") && !names("Chrome/")
+    })
+}
 
 /// The request as scripts see it.
 fn request_of(

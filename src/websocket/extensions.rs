@@ -142,8 +142,8 @@ pub struct Terms {
     pub server_bits: u8,
     /// The client's window at the most, where the client lets itself be told.
     pub client_bits: u8,
-    /// Whether the client is understood even if it keeps its window where it may not: it named no parameter of its own, and
-    /// may know none. Safari 15 does so.
+    /// Whether the client is understood even if it keeps its window where it may not, unless its offer names a parameter of
+    /// its own and so shows that it knows them.
     pub is_forgiven: bool,
 }
 
@@ -287,7 +287,7 @@ fn agree(offer: &Offer<'_>, mut terms: Terms) -> Option<Agreed> {
         }
     }
     let names_its_own = |name: &str| seen.contains(&Some(name));
-    terms.is_forgiven = !names_its_own(CLIENT_NO_CONTEXT) && !names_its_own(CLIENT_BITS);
+    terms.is_forgiven &= !names_its_own(CLIENT_NO_CONTEXT) && !names_its_own(CLIENT_BITS);
     let names_client_bits = offers_client_bits && terms.client_bits < MAX_BITS;
     if !offers_client_bits {
         // A client that does not offer it cannot be told (section 7.1.2.2): it may use all of its window.

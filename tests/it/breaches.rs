@@ -200,8 +200,15 @@ fn with_a_window(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(compress).collect()
 }
 
-/// A client that offers no parameter of its own may ignore what it is asked, and is understood; one that knows the parameters
-/// is held to them, and the log names the cure.
+/// Safari on an iPhone of 2021, the program of another of Apple's systems, Chromium, and Firefox.
+const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 15_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/15.0 \
+                      Mobile/15E148 Safari/604.1";
+const APPLE: &str = "Chat/1 CFNetwork/1312 Darwin/21.0.0";
+const CHROME: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+
+/// WebKit, which offers no parameter of its own, is understood; who knows the parameters is held to them. The log names the
+/// cure, which makes the server understand everybody.
 #[tokio::test]
 async fn b03_a_client_that_keeps_its_window_all_the_same() {
     let server = Server::start(&[("echo_wsh.rhai", ECHO)]).await;
@@ -210,15 +217,29 @@ async fn b03_a_client_that_keeps_its_window_all_the_same() {
         "the same words again",
         "and the same words again",
     ];
-    for (offer, is_understood) in [
-        ("permessage-deflate", true),
-        ("permessage-deflate; server_no_context_takeover", true),
-        ("permessage-deflate; client_no_context_takeover", false),
-        ("permessage-deflate; client_max_window_bits", false),
+    for (agent, offer, is_understood) in [
+        (SAFARI, "permessage-deflate", true),
+        (APPLE, "permessage-deflate", true),
+        (
+            SAFARI,
+            "permessage-deflate; server_no_context_takeover",
+            true,
+        ),
+        (
+            SAFARI,
+            "permessage-deflate; client_no_context_takeover",
+            false,
+        ),
+        (CHROME, "permessage-deflate; client_max_window_bits", false),
+        (CHROME, "permessage-deflate", false),
+        (FIREFOX, "permessage-deflate", false),
     ] {
         let mut raw = Raw::connect(&server).await;
         let head = raw
-            .handshake("/echo", &[("Sec-WebSocket-Extensions", offer)])
+            .handshake(
+                "/echo",
+                &[("Sec-WebSocket-Extensions", offer), ("User-Agent", agent)],
+            )
             .await;
         head.expect_upgrade();
         let agreed = head.header("Sec-WebSocket-Extensions").expect("an answer");
@@ -237,4 +258,17 @@ async fn b03_a_client_that_keeps_its_window_all_the_same() {
         }
     }
     server.log(["INFO", "--compression-client-context"]).await;
+
+    let server = Server::builder()
+        .file("echo_wsh.rhai", ECHO)
+        .arg("--compression-client-context")
+        .start()
+        .await;
+    let mut raw = Raw::connect(&server).await;
+    let offer = [("Sec-WebSocket-Extensions", "permessage-deflate")];
+    raw.handshake("/echo", &offer).await.expect_upgrade();
+    for (message, text) in with_a_window(&texts).iter().zip(&texts) {
+        raw.send(message).await;
+        raw.expect_text(text).await;
+    }
 }

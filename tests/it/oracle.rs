@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsh_server::config::limits;
+use wsh_server::websocket::frame::Raw;
 use wsh_server::websocket::{
     Close, Connection, Event, Heed, Message, Outbox, Outcome, Session, Shared, Transport,
 };
@@ -357,6 +358,20 @@ fn run(input: Vec<u8>, closes: bool, shared: &Rc<Shared>) -> (Vec<u8>, Vec<(u16,
     (output.take(), ends.take())
 }
 
+/// What was written, but for the words in a Close: they are for people.
+fn without_reason(output: &[u8]) -> Vec<u8> {
+    let (mut rest, mut bare) = (output, Vec::new());
+    while let Some(mut frame) = Raw::decode(rest) {
+        rest = &rest[frame.encode().len()..];
+        if frame.opcode == 8 {
+            let reason = frame.payload.split_off(frame.payload.len().min(2));
+            assert!(reason.is_ascii() && reason.len() <= 123);
+        }
+        bare.extend(frame.encode());
+    }
+    [&bare, rest].concat()
+}
+
 #[test]
 fn f25_every_first_two_bytes_in_every_state() {
     let shared = Rc::new(Shared::new(limits::WEBSOCKET));
@@ -366,6 +381,7 @@ fn f25_every_first_two_bytes_in_every_state() {
             let [first, second] = header.to_be_bytes();
             let case = case(first, second, state);
             let (output, ends) = run(case.input, state.closing(), &shared);
+            let output = without_reason(&output);
             if output != case.output || ends != [(case.code, case.clean)] {
                 let shown = |bytes: &[u8]| bytes[..bytes.len().min(40)].escape_ascii().to_string();
                 wrong.push(format!(
