@@ -128,8 +128,12 @@ impl App {
             .as_ref()
             .map(|root| root.canonicalize())
             .transpose()?;
+        let most = connections(&config.limits.connections);
+        let room = http::Room::new(most);
+        let files = document_root.map(|root| Arc::new(http::Files::new(root, Arc::clone(&room))));
         let site = http::Settings {
-            document_root,
+            files,
+            room: Arc::clone(&room),
             dev: config.dev,
             limits: config.limits,
             admission: config.admission.clone(),
@@ -159,10 +163,11 @@ impl App {
         }
         let admission = Admission {
             gate: Arc::new(Gate::new(
-                connections(&config.limits.connections),
+                most,
                 config.limits.connections.by_address,
                 config.proxy.trusted.clone(),
             )),
+            room,
             tls: config
                 .tls
                 .as_ref()

@@ -218,6 +218,9 @@ struct Bounds {
     /// Time for a request's head to arrive
     #[arg(long, value_name = "TIME", default_value_t = Time(limits::HEAD.time), env = "WSH_HEADER_TIMEOUT")]
     header_timeout: Time,
+    /// Time for which a connection waits for another request
+    #[arg(long, value_name = "TIME", default_value_t = Time(limits::HEAD.keep_alive), env = "WSH_KEEP_ALIVE_TIMEOUT")]
+    keep_alive_timeout: Time,
     /// Size of a request's head
     #[arg(long, value_name = "SIZE", default_value_t = Size(limits::HEAD.bytes), env = "WSH_MAX_HEADER_SIZE")]
     max_header_size: Size,
@@ -481,6 +484,7 @@ impl From<Bounds> for Limits {
                 line: bounds.max_header_line.0,
                 headers: bounds.max_headers.into(),
                 time: bounds.header_timeout.0,
+                keep_alive: bounds.keep_alive_timeout.0,
                 ..limits::HEAD
             },
             websocket: limits::Websocket {

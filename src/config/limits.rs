@@ -191,6 +191,10 @@ pub struct Head {
     pub time: Duration,
     /// Time to read on after a refusal, so that the peer gets it before a reset.
     pub linger: Duration,
+    /// Time that a connection may wait for another request.
+    pub keep_alive: Duration,
+    /// Requests of one connection.
+    pub requests: u32,
 }
 
 /// A request head's bounds: those of the careful servers (nginx, Cowboy), with 10 s against drip-fed heads.
@@ -200,10 +204,35 @@ pub const HEAD: Head = Head {
     headers: 100,
     time: Duration::from_secs(10),
     linger: Duration::from_secs(2),
+    // 15 s: a page and what it loads, and the next click of somebody who reads quickly.
+    keep_alive: Duration::from_secs(15),
+    // 1,000, as nginx has it: what a connection leaves behind in anybody's memory goes some day.
+    requests: 1_000,
 };
 
-/// How long a file may take to be sent to a client.
-pub const FILE_TIME: Duration = Duration::from_secs(120);
+/// The bounds of files on their way to a client.
+#[derive(Debug, Clone, Copy)]
+pub struct Files {
+    /// Bytes that are read and written at once, and so held for a client that takes nothing.
+    pub chunk: usize,
+    /// Files that a worker reads and writes at once; the others wait for their turn.
+    pub at_once: usize,
+    /// How long any response may take,
+    pub time: Duration,
+    /// and how many bytes a second one must be taken at beyond that.
+    pub rate: u64,
+}
+
+/// The bounds of files on their way to a client.
+pub const FILES: Files = Files {
+    // 64 KiB: about 30 us of a worker's time, which is what an echo may have to wait for.
+    chunk: 64 * 1024,
+    // 4: threads that wait for the disk, and chunks that a worker writes before it looks at its other connections.
+    at_once: 4,
+    // 2 minutes, and 16 KiB a second: the slowest line that anybody still has.
+    time: Duration::from_secs(120),
+    rate: 16 * 1024,
+};
 
 /// Connections that wait to be accepted: a burst of reconnecting clients.
 pub const BACKLOG: i32 = 1024;

@@ -103,6 +103,33 @@ impl Generation {
         })
     }
 
+    /// The path that is served and most like this one, which is not: the same but for case, slashes or a file's ending,
+    /// or a few letters away.
+    pub fn nearest(&self, path: &str) -> Option<String> {
+        /// Letters of a path, and paths, that are looked at: whoever asks for what is not there is not to cost much.
+        const LONGEST: usize = 100;
+        const MOST: usize = 1_000;
+        if path.len() > LONGEST {
+            return None;
+        }
+        let bare = |path: &str| {
+            let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+            let path = parts.join("/").to_lowercase();
+            let path = path.strip_suffix(".rhai").unwrap_or(&path);
+            path.strip_suffix("_wsh").unwrap_or(path).to_owned()
+        };
+        let wanted = bare(path);
+        let far = (wanted.chars().count() / 3).max(1);
+        let near = |known: &String| {
+            let steps = strsim::osa_distance(&wanted, &bare(known));
+            (steps <= far && known != path).then_some(steps)
+        };
+        let known = self.literal.keys().take(MOST);
+        let found = known.filter_map(|known| Some((near(known)?, known)));
+        let (_, path) = found.min_by_key(|(steps, known)| (*steps, known.len(), *known))?;
+        Some(path.clone())
+    }
+
     /// Every path with its file, in order.
     pub fn routes(&self) -> Vec<(String, &str)> {
         let literal = self

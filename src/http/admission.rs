@@ -90,18 +90,41 @@ impl<'c> Rules<'c> {
         self.is_default && self.origins.contains(&OriginPattern::NULL)
     }
 
-    /// Judges a request: its origin if it may pass and has one.
+    /// Judges a request: its origin if it may pass and has one that can be read.
     pub fn judge(&self, asked: &Asked<'_>) -> Result<Option<Origin>, Denial> {
-        let host = self.judge_host(asked)?;
+        let origin = self.judge_origin(asked);
+        match (self.judge_host(asked), origin) {
+            (Ok(()), origin) => origin,
+            (Err(host), Err(Denial::Origin(why))) => {
+                // Both at once: each alone would be found by one more attempt.
+                let (_, host) = host.parts();
+                Err(Denial::Host(format!("{host}; and {why}")))
+            }
+            (Err(host), _) => Err(host),
+        }
+    }
+
+    fn judge_origin(&self, asked: &Asked<'_>) -> Result<Option<Origin>, Denial> {
+        let takes_all = self.origins.contains(&OriginPattern::ANY);
         let text = match asked.origins {
             [] => return Ok(None),
+            _ if takes_all && asked.origins.len() > 1 => return Ok(None),
             [text] => text,
-            _ => return Err(Denial::Origin("there are several Origin headers".into())),
+            _ => {
+                return Err(Denial::Origin(
+                    "there are several Origin headers, which pass with --allow-origin '*' alone"
+                        .into(),
+                ));
+            }
         };
-        let origin = text.parse::<Origin>().map_err(|_| {
-            let text: String = text.chars().take(SHOWN).collect();
-            Denial::Origin(format!("the origin {text:?} is malformed"))
-        })?;
+        let Ok(origin) = text.parse::<Origin>() else {
+            return if takes_all {
+                Ok(None)
+            } else {
+                Err(Denial::Origin(malformed(text)))
+            };
+        };
+        let host = asked.host.and_then(|text| text.parse::<Authority>().ok());
         let own = asked.forwarded.or(host.as_ref());
         let own = own.map(|host| Site::of_request(host, asked.secure));
         if self
@@ -122,7 +145,7 @@ impl<'c> Rules<'c> {
     }
 
     /// The host of the request, which a page cannot choose; and the one that a proxy names must be ours as well.
-    fn judge_host(&self, asked: &Asked<'_>) -> Result<Option<Authority>, Denial> {
+    fn judge_host(&self, asked: &Asked<'_>) -> Result<(), Denial> {
         let denied = |host: &Authority| {
             let host = &host.host;
             Denial::Host(format!(
@@ -136,9 +159,9 @@ impl<'c> Rules<'c> {
         }
         let takes_all = self.hosts.iter().any(HostPattern::is_any);
         match asked.host.map(|text| (text, text.parse::<Authority>())) {
-            Some((_, Ok(host))) if is_ours(&host) => Ok(Some(host)),
+            Some((_, Ok(host))) if is_ours(&host) => Ok(()),
             Some((_, Ok(host))) => Err(denied(&host)),
-            _ if takes_all => Ok(None),
+            _ if takes_all => Ok(()),
             Some((text, Err(_))) => {
                 let text: String = text.chars().take(SHOWN).collect();
                 Err(Denial::Host(format!(
@@ -152,8 +175,22 @@ impl<'c> Rules<'c> {
     }
 }
 
+/// Why an origin that is none may not pass, what it may have been meant to be, and what would let it in.
+fn malformed(text: &str) -> String {
+    if text.is_empty() {
+        return "the Origin header is empty, which passes with --allow-origin '*' alone".into();
+    }
+    let shown: String = text.chars().take(SHOWN).collect();
+    let meant = format!("http://{shown}");
+    let hint = match meant.parse::<Origin>() {
+        Ok(_) => format!(" (a page of {meant} sends {meant})"),
+        Err(_) => String::new(),
+    };
+    format!("the origin {shown:?} is malformed{hint}, and passes with --allow-origin '*' alone")
+}
+
 /// Letters of a malformed name that are logged.
-const SHOWN: usize = 120;
+const SHOWN: usize = 80;
 
 /// A server that others than this machine can reach, and nothing is said about who may connect.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -305,6 +342,40 @@ mod tests {
     }
 
     #[test]
+    fn b04_who_is_turned_away_learns_all_that_would_let_it_in() {
+        let default = Admission::default();
+        let why = |host, origins: &[&str]| {
+            let asked = Asked {
+                host: Some(host),
+                forwarded: None,
+                origins,
+                secure: false,
+            };
+            let proxy = Proxy::default();
+            let denial = Rules::of(&default, &proxy).judge(&asked).unwrap_err();
+            denial.parts().1.to_owned()
+        };
+        let both = why("a.example:81", &["http://b.example"]);
+        for flag in [
+            "--allow-host a.example ",
+            "--allow-origin http://b.example ",
+        ] {
+            assert!(both.contains(flag), "{both}");
+        }
+        for (origin, words) in [
+            ("localhost:1234", "a page of http://localhost:1234 sends"),
+            ("", "empty"),
+            ("http://a:b", "malformed"),
+        ] {
+            let why = why("localhost", &[origin]);
+            assert!(
+                why.contains(words) && why.contains("--allow-origin '*'"),
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_said_replaces_what_is_not() {
         let stated = admission(&[], &["https://app.example.com"]);
         assert_eq!(
@@ -336,7 +407,10 @@ mod tests {
                 "{host}"
             );
         }
-        assert_eq!(judge(&all, "anything", &["http://a:b"]), "origin");
+        // B04: clients that are no browsers send what is no origin.
+        for origins in [&["http://a:b"][..], &["localhost:1234"], &[""], &["a", "b"]] {
+            assert_eq!(judge(&all, "anything", origins), "ok", "{origins:?}");
+        }
     }
 
     #[test]

@@ -24,9 +24,10 @@ pub fn admit(settings: &Settings, head: &Head, client: &mut Client) -> Result<()
     });
     client.address = said.address.or(client.address);
     client.secure = said.secure.unwrap_or(client.secure);
+    head.check_scheme(client.secure)?;
     let rules = Rules::of(admission, proxy);
     let judged = rules.judge(&Asked {
-        host: head.values("host").next(),
+        host: head.host(),
         forwarded: said.host.as_ref(),
         origins: &head.values("origin").collect::<Vec<_>>(),
         secure: client.secure,

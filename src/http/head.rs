@@ -14,9 +14,55 @@ pub struct Head {
     length: usize,
     method: Range<usize>,
     target: Range<usize>,
+    form: Form,
     minor_version: u8,
     fields: Vec<(Range<usize>, Range<usize>)>,
 }
+
+/// The forms of a target, RFC 9112 section 3.2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Form {
+    /// A path, and maybe a query.
+    Origin,
+    /// A whole URL, as clients send it to proxies: whose authority stands for the Host header, and where it ends.
+    Absolute {
+        is_encrypted: bool,
+        authority: Range<usize>,
+    },
+    /// `*`: the server as a whole.
+    Asterisk,
+    /// None of these.
+    Other,
+}
+
+impl Form {
+    /// That of a target which is at this place.
+    fn of(target: &str, at: usize) -> Self {
+        if target.starts_with('/') {
+            return Self::Origin;
+        }
+        if target == "*" {
+            return Self::Asterisk;
+        }
+        let Some((scheme, rest)) = target.split_once("://") else {
+            return Self::Other;
+        };
+        let is_encrypted = match scheme.to_ascii_lowercase().as_str() {
+            "http" | "ws" => false,
+            "https" | "wss" => true,
+            _ => return Self::Other,
+        };
+        let length = rest.find(['/', '?']).unwrap_or(rest.len());
+        let start = at + target.len() - rest.len();
+        Self::Absolute {
+            is_encrypted,
+            authority: start..start + length,
+        }
+    }
+}
+
+/// The methods that handlers know, as `Allow` has them.
+pub const METHODS: &str = "GET, OPTIONS";
 
 /// Where the head ends, given that the last `new` bytes have just come; `None` asks for more.
 pub fn end(bytes: &[u8], new: usize, limits: &limits::Head) -> Result<Option<usize>, Refusal> {
@@ -69,6 +115,14 @@ fn too_large(limit: usize) -> Refusal {
 
 /// Refuses a first line, whole or in part, that cannot become a request's.
 fn check_request_line(line: &[u8]) -> Result<(), Refusal> {
+    if let [22, 3, ..] = line {
+        let refusal = Refusal::new(
+            400,
+            "TLS is spoken to a port of plain HTTP: open http:// or ws://",
+        );
+        let refusal = refusal.named("tls-to-plain-port");
+        return Err(refusal.advising("; --tls or --tls-port PORT speaks TLS"));
+    }
     let malformed = || Refusal::new(400, "this is not an HTTP/1.1 request");
     let mut fields = [httparse::EMPTY_HEADER; 0];
     let Err(error) = httparse::Request::new(&mut fields).parse(line) else {
@@ -123,6 +177,7 @@ impl Head {
         };
         let method = range(request.method.unwrap_or_default().as_bytes());
         let target = range(request.path.unwrap_or_default().as_bytes());
+        let form = Form::of(request.path.unwrap_or_default(), target.start);
         let minor_version = request.version.unwrap_or_default();
         let fields: Vec<_> = request
             .headers
@@ -143,6 +198,7 @@ impl Head {
             bytes,
             length,
             method,
+            form,
             target,
             minor_version,
             fields,
@@ -154,15 +210,56 @@ impl Head {
         self.text(&self.method)
     }
 
-    /// The target up to `?`.
+    /// The path, as it came; that of `*` is `*`.
     pub fn path(&self) -> &str {
-        let target = self.text(&self.target);
-        target.split_once('?').map_or(target, |(path, _)| path)
+        let target = self.path_and_query();
+        let path = target.split_once('?').map_or(target, |(path, _)| path);
+        if path.is_empty() { "/" } else { path }
+    }
+
+    /// What is behind the `?`, if there is one.
+    pub fn query(&self) -> Option<&str> {
+        let (_, query) = self.path_and_query().split_once('?')?;
+        Some(query)
     }
 
     /// Path and query, as they came.
-    pub fn target(&self) -> &str {
-        self.text(&self.target)
+    pub fn target(&self) -> String {
+        let query = self.query().map(|query| format!("?{query}"));
+        self.path().to_owned() + query.as_deref().unwrap_or_default()
+    }
+
+    fn path_and_query(&self) -> &str {
+        match &self.form {
+            Form::Absolute { authority, .. } => self.text(&(authority.end..self.target.end)),
+            _ => self.text(&self.target),
+        }
+    }
+
+    /// The host that the request is for, and maybe its port: by its target, or else by its Host header.
+    pub fn host(&self) -> Option<&str> {
+        match &self.form {
+            Form::Absolute { authority, .. } => Some(self.text(authority)),
+            _ => self.values("host").next(),
+        }
+    }
+
+    /// Whether it is for the server as a whole.
+    pub fn is_for_server(&self) -> bool {
+        self.form == Form::Asterisk
+    }
+
+    /// RFC 9110 section 7.4: what is asked for by `https` or `wss` is answered on a connection that is encrypted.
+    pub fn check_scheme(&self, is_secure: bool) -> Result<(), Refusal> {
+        match self.form {
+            Form::Absolute {
+                is_encrypted: true, ..
+            } if !is_secure => Err(Refusal::new(
+                421,
+                "the target is for an encrypted connection, and this one is not",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The head, byte for byte.
@@ -170,10 +267,16 @@ impl Head {
         &self.bytes[..self.length]
     }
 
-    /// Every field in order; bytes of a value that are no UTF-8 are taken for Latin-1, as browsers do.
+    /// Every field in order; bytes of a value that are no UTF-8 are taken for Latin-1, as browsers do. The Host is the
+    /// one that the request is for.
     pub fn fields(&self) -> impl Iterator<Item = (&str, String)> {
         self.fields.iter().map(|(name, value)| {
-            let value = &self.bytes[value.clone()];
+            let mut value = &self.bytes[value.clone()];
+            if self.text(name).eq_ignore_ascii_case("host")
+                && let Some(host) = self.host()
+            {
+                value = host.as_bytes();
+            }
             let text = std::str::from_utf8(value).map_or_else(
                 |_| value.iter().map(|byte| *byte as char).collect(),
                 str::to_owned,
@@ -187,9 +290,22 @@ impl Head {
         &self.bytes[self.length..]
     }
 
-    /// The head and what came behind it, as they came.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    /// What came behind the head, which is the next request where no body is let in.
+    pub fn into_rest(mut self) -> Vec<u8> {
+        self.bytes.split_off(self.length)
+    }
+
+    /// Whether another request may follow on this connection: nothing here could be read in two ways.
+    pub fn leaves_open(&self) -> bool {
+        let is_plain = ["upgrade", "content-length", "transfer-encoding", "expect"]
+            .iter()
+            .all(|name| self.values(name).next().is_none());
+        let mut connection = self.values("connection");
+        let is_tunnel = self.method() == "CONNECT";
+        self.minor_version == 1
+            && is_plain
+            && !is_tunnel
+            && !connection.any(|value| has_token(value, "close"))
     }
 
     /// The values of a field that are text.
@@ -214,9 +330,22 @@ impl Head {
             [_] => return Err(Refusal::new(400, "the Host header is malformed")),
             _ => return Err(Refusal::new(400, "exactly one Host header is needed")),
         }
+        if self.method() == "CONNECT" {
+            let refusal = Refusal::new(405, "this is no proxy");
+            return Err(refusal.header("Allow", super::files::METHODS));
+        }
         let target = self.text(&self.target);
-        if !target.starts_with('/') || target.contains('#') || !target.is_ascii() {
-            return Err(Refusal::new(400, "the target must be a path"));
+        let is_known = match &self.form {
+            Form::Origin => true,
+            Form::Absolute { authority, .. } => is_host(self.text(authority)),
+            Form::Asterisk => self.method() == "OPTIONS",
+            Form::Other => false,
+        };
+        if !is_known || target.contains('#') || !target.is_ascii() {
+            return Err(Refusal::new(
+                400,
+                "the target must be a path, or a URL of http, https, ws or wss",
+            ));
         }
         if self.has_body() {
             return Err(Refusal::new(400, "a request here has no body"));
@@ -303,7 +432,7 @@ impl Head {
     /// A request without an upgrade on a handler's path.
     pub fn refuse_plain(&self) -> Refusal {
         if !matches!(self.method(), "GET" | "HEAD") {
-            return Refusal::new(405, "this is a WebSocket resource").header("Allow", "GET");
+            return Refusal::new(405, "this is a WebSocket resource").header("Allow", METHODS);
         }
         Refusal::new(
             426,

@@ -1,36 +1,47 @@
 //! A request head to what becomes of it: an upgrade, a file, or a refusal.
 //!
-//! A connection's first head decides everything: after a refusal nothing more is read as HTTP, and ordinary requests
-//! are answered one a connection, so that no proxy can be led to see a request where we see none.
+//! Requests have no bodies here, and whatever could be read in two ways is the last of its connection: so no proxy can
+//! be led to see a request where we see none, and files may follow each other on one connection.
 
 pub mod admission;
 mod basic_auth;
 mod client;
+mod coding;
+mod conditions;
 mod entrance;
 mod files;
 pub mod forwarded;
 pub mod head;
+mod ranges;
 mod refusals;
 mod respond;
+mod response;
+mod room;
 mod upgrade;
 
 use std::cell::RefCell;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::{Admission, Deflate, Limits, Proxy, limits};
 use crate::handlers::{Found, Generation, decode_path};
+use crate::observe::one_line;
 use crate::script::Runtime;
 use crate::websocket::{Shared, Transport};
 pub use admission::{Exposed, Unstated, check_bind, check_dev};
 pub use client::Client;
+pub use files::Files;
 use head::Head;
-pub use refusals::{Kind, log as log_refusal, tick};
-pub use respond::Refusal;
+pub use refusals::{Kind, log as log_refusal, note, tick};
+pub use respond::{Refusal, linger};
+use response::{Pace, Response, Then};
+pub use room::Room;
 
 /// What answering a connection needs: one worker's site.
 pub struct Site {
@@ -40,6 +51,8 @@ pub struct Site {
     pub runtime: Rc<Runtime>,
     /// The worker's connections.
     pub shared: Rc<Shared>,
+    /// Of those that are sent files, how many may be at it at once.
+    pub turns: Semaphore,
     /// What holds for all workers.
     pub settings: Settings,
 }
@@ -47,8 +60,10 @@ pub struct Site {
 /// What a site is told by the configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The folder of ordinary files, resolved.
-    pub document_root: Option<PathBuf>,
+    /// Ordinary files, if any are served.
+    pub files: Option<Arc<Files>>,
+    /// How many descriptors clients may hold.
+    pub room: Arc<Room>,
     /// Whether this is a developer's seat.
     pub dev: bool,
     /// The bounds of requests and connections.
@@ -65,84 +80,189 @@ pub struct Settings {
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
 /// Answers one connection from its first byte on. `permit` is dropped when it ends.
-pub async fn serve<S, P>(site: Rc<Site>, mut stream: S, client: Client, permit: P)
+pub async fn serve<S, P>(site: Rc<Site>, mut stream: S, client: Client, mut permit: P)
 where
     S: Transport + 'static,
     P: Unpin + 'static,
 {
-    let time = site.settings.limits.head.time;
     let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-    let reading = tokio::select! {
-        reading = tokio::time::timeout(time, read_head(&mut stream, &site.settings.limits.head)) => reading,
-        // Browsers open connections that they may never use.
-        () = site.shared.drained() => return,
-    };
-    let head = match reading {
-        Ok(Ok(Some(head))) => Ok(head),
-        Ok(Ok(None)) => return,
-        Ok(Err(refusal)) => Err(refusal),
-        Err(_) => {
-            let refusal = Refusal::new(408, "the request did not arrive in time");
-            Err(refusal.limit("header-timeout"))
+    let (mut behind, mut number) = (Vec::new(), 0);
+    loop {
+        number += 1;
+        let head = match next_head(&site, &mut stream, behind, number == 1).await {
+            Ok(Some(head)) => Ok(head),
+            Ok(None) => return,
+            Err(refusal) => Err(refusal),
+        };
+        let client = client.clone();
+        // It takes several times the memory of what is above, which is all that a client has that only connects.
+        let answering = Box::pin(answer(&site, stream, head, client, id, number, permit));
+        match answering.await {
+            Some(kept) => (stream, permit, behind) = kept,
+            None => return,
         }
-    };
-    // It takes several times the memory of what is above, which is all that a client has that only connects.
-    Box::pin(answer(site, stream, head, client, id, permit)).await;
+    }
 }
+
+/// A stream that waits for its next request, with what has come of it.
+type Kept<S, P> = (S, P, Vec<u8>);
 
 /// Answers a request, or what is none.
 async fn answer<S, P>(
-    site: Rc<Site>,
-    stream: S,
+    site: &Rc<Site>,
+    mut stream: S,
     head: Result<Head, Refusal>,
     mut client: Client,
     id: u64,
+    number: u32,
     permit: P,
-) where
+) -> Option<Kept<S, P>>
+where
     S: Transport + 'static,
     P: Unpin + 'static,
 {
     let head = match head {
         Ok(head) => head,
-        Err(refusal) => return refuse(refusal, stream, id, &client, false).await,
+        Err(refusal) => {
+            say_refused(site, &refusal, None, id, &client);
+            refusal.send(stream, false).await;
+            return None;
+        }
     };
+    let limits = &site.settings.limits.head;
+    let goes_on = head.leaves_open() && number < limits.requests && !site.shared.is_draining();
     let without_body = head.method() == "HEAD";
     let decision =
-        entrance::admit(&site.settings, &head, &mut client).and_then(|()| decide(&site, &head));
-    let refusal = match decision {
+        entrance::admit(&site.settings, &head, &mut client).and_then(|()| decide(site, &head));
+    let (head, answered) = match decision {
         Ok(Decision::Upgrade(entry, path)) => {
-            match upgrade::upgrade(&site, stream, head, entry, path, client.clone(), id, permit)
-                .await
-            {
-                Ok(()) => return,
-                Err((stream, refusal)) => return refuse(refusal, stream, id, &client, false).await,
+            let upgraded =
+                upgrade::upgrade(site, stream, head, entry, path, client.clone(), id, permit);
+            if let Err((stream, refusal, path)) = upgraded.await {
+                say_refused(site, &refusal, Some(("GET", &path)), id, &client);
+                refusal.send(stream, false).await;
             }
+            return None;
         }
-        Ok(Decision::File(document)) => return files::serve(stream, head, document).await,
-        Err(refusal) => refusal,
+        Ok(Decision::Respond(response)) => (head, Ok(response)),
+        Ok(Decision::File(files, path)) => read_file(site, files, head, path).await?,
+        Err(refusal) => (head, Err(refusal)),
     };
-    refuse(refusal, stream, id, &client, without_body).await;
+    let then = match goes_on {
+        true => Then::Keep(limits.keep_alive),
+        false => Then::Close,
+    };
+    match answered {
+        Ok(response) => {
+            let pace = Pace {
+                turns: &site.turns,
+                stall: Duration::from_secs(site.settings.limits.websocket.send.into()),
+            };
+            let sent = response.send(&mut stream, &pace, then, without_body).await;
+            // The peer's leaving early is its own affair.
+            sent.ok()?;
+        }
+        Err(refusal) if goes_on && refusal.leaves_open() => {
+            let asked = (head.method(), head.path());
+            say_refused(site, &refusal, Some(asked), id, &client);
+            let keep_alive = limits.keep_alive;
+            let was_sent = refusal.send_and_keep(&mut stream, keep_alive, without_body);
+            was_sent.await.then_some(())?;
+        }
+        Err(refusal) => {
+            let asked = (head.method(), head.path());
+            say_refused(site, &refusal, Some(asked), id, &client);
+            refusal.send(stream, without_body).await;
+            return None;
+        }
+    }
+    if goes_on {
+        return Some((stream, permit, head.into_rest()));
+    }
+    let _ = timeout(limits.linger, linger(stream)).await;
+    None
 }
 
-async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
-    refusal: Refusal,
-    stream: S,
+/// Reads a file on a thread that may wait for the disk, when it is this connection's turn; `None` if that broke.
+async fn read_file(
+    site: &Site,
+    files: Arc<Files>,
+    head: Head,
+    path: String,
+) -> Option<(Head, Result<Response, Refusal>)> {
+    let _turn = site.turns.acquire().await.ok()?;
+    let reading = tokio::task::spawn_blocking(move || {
+        let answered = files.answer(&head, &path);
+        (head, answered)
+    });
+    timeout(limits::FILES.time, reading).await.ok()?.ok()
+}
+
+/// Logs a refusal with what was asked for, without the query, which may hold secrets: browsers tell their pages nothing.
+fn say_refused(
+    site: &Site,
+    refusal: &Refusal,
+    asked: Option<(&str, &str)>,
     id: u64,
     client: &Client,
-    without_body: bool,
 ) {
-    tracing::debug!(connection = id, %client, refusal = refusal.id, status = refusal.status, "request refused: {}", refusal.why());
-    refusal.send(stream, without_body).await;
+    let Refusal {
+        id: kind, status, ..
+    } = *refusal;
+    let line = || {
+        let why = refusal.why();
+        let Some((method, path)) = asked else {
+            return format!("a request: {why}");
+        };
+        let path = one_line(&path[..path.floor_char_boundary(SHOWN)]);
+        let hint = match refusal.has_lost_its_way() {
+            true => neighbour(&site.generation.borrow(), &path),
+            false => None,
+        };
+        let hint = hint.map(|path| format!("; did you mean {path}?"));
+        format!("{method} {path}: {why}{}", hint.unwrap_or_default())
+    };
+    // Who may come in has a line of its own, and browsers ask for some files that few sites have.
+    let is_said = Kind::ALL.iter().any(|known| known.id() == kind);
+    let is_usual = asked.is_some_and(|(_, path)| USUAL.contains(&path)) || status == 308;
+    if is_said || is_usual {
+        tracing::debug!(connection = id, refusal = kind, status, %client, "{}", line());
+    } else {
+        refusals::note(kind, status, client, line);
+    }
+}
+
+/// Letters of a path that are logged.
+const SHOWN: usize = 200;
+
+/// What browsers ask for by themselves.
+const USUAL: [&str; 4] = [
+    "/favicon.ico",
+    "/apple-touch-icon.png",
+    "/apple-touch-icon-precomposed.png",
+    "/.well-known/appspecific/com.chrome.devtools.json",
+];
+
+/// The path that somebody may have meant who has asked for this one.
+fn neighbour(generation: &Generation, path: &str) -> Option<String> {
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    generation.nearest(&decoded)
 }
 
 /// What a request is for.
 enum Decision {
     Upgrade(upgrade::Target, String),
-    File(files::Document),
+    Respond(Response),
+    File(Arc<Files>, String),
 }
 
 fn decide(site: &Site, head: &Head) -> Result<Decision, Refusal> {
-    let path = decode_path(head.path()).map_err(|error| Refusal::new(400, error.to_string()))?;
+    if head.is_for_server() {
+        let response = Response::new(204).header("Allow", files::METHODS);
+        return Ok(Decision::Respond(response));
+    }
+    let path = decode_path(head.path())
+        .map_err(|error| Refusal::new(400, error.to_string()).named("path"))?;
     let generation = site.generation.borrow().clone();
     let found = generation.find(&path);
     if head.is_upgrade() {
@@ -167,10 +287,15 @@ fn decide(site: &Site, head: &Head) -> Result<Decision, Refusal> {
         };
     }
     if found.is_some() {
-        return Err(head.refuse_plain());
+        return match head.method() {
+            "OPTIONS" => Ok(Decision::Respond(
+                Response::new(204).header("Allow", head::METHODS),
+            )),
+            _ => Err(head.refuse_plain()),
+        };
     }
-    match &site.settings.document_root {
-        Some(root) => files::find(head, &path, root).map(Decision::File),
+    match &site.settings.files {
+        Some(files) => Ok(Decision::File(Arc::clone(files), path)),
         None => Err(Refusal::new(404, "nothing has this path")),
     }
 }
@@ -178,25 +303,67 @@ fn decide(site: &Site, head: &Head) -> Result<Decision, Refusal> {
 /// A server that goes down takes no new connections.
 fn refuse_while_draining(site: &Site) -> Result<(), Refusal> {
     if site.shared.is_draining() {
-        return Err(Refusal::new(503, "the server is shutting down"));
+        return Err(draining());
     }
     Ok(())
 }
 
-/// Reads up to the end of a request head; `None` if the peer left before.
+fn draining() -> Refusal {
+    Refusal::new(503, "the server is shutting down").named("draining")
+}
+
+/// The next request of a connection, of which some bytes may be there; `None` if the peer has left, or has sent nothing
+/// in time.
+async fn next_head<S: AsyncRead + Unpin>(
+    site: &Site,
+    stream: &mut S,
+    mut bytes: Vec<u8>,
+    is_first: bool,
+) -> Result<Option<Head>, Refusal> {
+    let limits = &site.settings.limits.head;
+    let begun = Instant::now();
+    let waiting = if is_first {
+        limits.time
+    } else {
+        limits.keep_alive
+    };
+    if bytes.is_empty() {
+        bytes.reserve(1024);
+        let first = tokio::select! {
+            first = timeout(waiting, stream.read_buf(&mut bytes)) => first,
+            // Browsers open connections that they may never use.
+            () = site.shared.drained() => return Ok(None),
+        };
+        if !matches!(first, Ok(Ok(1..))) {
+            return Ok(None);
+        }
+    }
+    let begun = if is_first { begun } else { Instant::now() };
+    tokio::select! {
+        reading = timeout_at(begun + limits.time, read_head(stream, bytes, limits)) => {
+            reading.unwrap_or_else(|_| {
+                let refusal = Refusal::new(408, "the request did not arrive in time");
+                Err(refusal.limit("header-timeout"))
+            })
+        }
+        () = site.shared.drained() => refuse_while_draining(site).map(|()| None),
+    }
+}
+
+/// Reads up to the end of a request head that has begun; `None` if the peer left before.
 async fn read_head<S: AsyncRead + Unpin>(
     stream: &mut S,
+    mut bytes: Vec<u8>,
     limits: &limits::Head,
 ) -> Result<Option<Head>, Refusal> {
-    let mut bytes = Vec::with_capacity(1024);
+    let mut count = bytes.len();
     loop {
+        if let Some(length) = head::end(&bytes, count, limits)? {
+            return Head::parse(bytes, length, limits).map(Some);
+        }
         match stream.read_buf(&mut bytes).await {
             Ok(0) | Err(_) => return Ok(None),
-            Ok(count) => {
-                if let Some(length) = head::end(&bytes, count, limits)? {
-                    return Head::parse(bytes, length, limits).map(Some);
-                }
-            }
+            Ok(more) => count = more,
         }
     }
 }

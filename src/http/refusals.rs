@@ -22,7 +22,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [
+    /// All of them.
+    pub const ALL: [Self; 5] = [
         Self::Host,
         Self::Origin,
         Self::BasicAuth,
@@ -43,22 +44,43 @@ impl Kind {
 }
 
 thread_local! {
-    static FLOODS: RefCell<[Flood; Kind::ALL.len()]> = RefCell::default();
+    /// By id, of which there are few: no client chooses any.
+    static FLOODS: RefCell<Vec<(&'static str, Flood)>> = RefCell::default();
+}
+
+fn admits(id: &'static str) -> bool {
+    FLOODS.with_borrow_mut(|floods| {
+        let at = floods.iter().position(|(known, _)| *known == id);
+        let at = at.unwrap_or_else(|| {
+            floods.push((id, Flood::default()));
+            floods.len() - 1
+        });
+        floods[at].1.admits()
+    })
 }
 
 /// Logs that somebody was turned away. `path` is without a query, which may hold secrets.
 pub fn log(kind: Kind, client: &Client, path: Option<&str>, why: &str) {
-    if FLOODS.with_borrow_mut(|floods| floods[kind as usize].admits()) {
+    if admits(kind.id()) {
         tracing::warn!(refusal = kind.id(), %client, path, "refused: {why}");
+    }
+}
+
+/// Logs that a request was refused which somebody may well wonder about: `line` says what, and is made if it is said.
+pub fn note(id: &'static str, status: u16, client: &Client, line: impl FnOnce() -> String) {
+    if admits(id) {
+        tracing::info!(refusal = id, status, %client, "{}", line());
     }
 }
 
 /// Once a second: says how many were turned away without a line of their own.
 pub fn tick() {
-    for kind in Kind::ALL {
-        let more = FLOODS.with_borrow_mut(|floods| floods[kind as usize].tick());
-        if more > 0 {
-            tracing::warn!(refusal = kind.id(), more, "refused {more} more");
+    FLOODS.with_borrow_mut(|floods| {
+        for (id, flood) in floods {
+            let more = flood.tick();
+            if more > 0 {
+                tracing::warn!(refusal = id, more, "refused {more} more");
+            }
         }
-    }
+    });
 }

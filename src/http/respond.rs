@@ -1,15 +1,16 @@
-//! Refusals: one response, then the end of the connection.
+//! Refusals: one short response, mostly the last of its connection.
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::time::Duration;
 
-use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::response::{self, Headers, Then};
 use crate::config::limits::HEAD;
 use crate::observe::one_line;
 
-/// A response that ends the connection. Its body is for the peer: no file names, nothing of our insides.
+/// A response that refuses. Its body is for the peer: no file names, nothing of our insides.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The status code.
@@ -18,9 +19,11 @@ pub struct Refusal {
     pub id: &'static str,
     /// The words behind it.
     reason: String,
-    headers: Vec<(Cow<'static, str>, String)>,
+    headers: Headers,
     /// Plain text.
     pub body: String,
+    /// What the operator can do, for the log.
+    advice: &'static str,
 }
 
 /// Seconds after which a client is told to try again.
@@ -34,12 +37,6 @@ impl Refusal {
 
     /// A refusal in somebody's own words.
     pub fn with_reason(status: u16, reason: &str, body: String) -> Self {
-        let usual = || {
-            StatusCode::from_u16(status)
-                .ok()
-                .and_then(|status| status.canonical_reason())
-                .unwrap_or("Refused")
-        };
         Self {
             status,
             id: match status {
@@ -50,15 +47,31 @@ impl Refusal {
                 500.. => "server",
                 _ => "request",
             },
-            reason: if reason.is_empty() { usual() } else { reason }.to_owned(),
+            reason: reason.to_owned(),
             headers: Vec::new(),
             body,
+            advice: "",
         }
     }
 
     /// Names the limit that was met.
-    pub fn limit(self, setting: &'static str) -> Self {
+    pub fn limit(mut self, setting: &'static str) -> Self {
+        let said = self.body.trim_end();
+        self.body = format!("{said}: --{setting} raises the limit\n");
         self.named(setting)
+    }
+
+    /// Says what the operator can do; the peer does not hear of it.
+    pub fn advising(mut self, advice: &'static str) -> Self {
+        self.advice = advice;
+        self
+    }
+
+    /// Adds to what is said.
+    pub fn adding(mut self, more: &str) -> Self {
+        let said = self.body.trim_end();
+        self.body = format!("{said}{more}\n");
+        self
     }
 
     /// Gives it a name of its own.
@@ -82,21 +95,21 @@ impl Refusal {
     pub fn why(&self) -> String {
         const SHOWN: usize = 256;
         let body = self.body.trim_end();
-        one_line(&body[..body.floor_char_boundary(SHOWN)])
+        one_line(&body[..body.floor_char_boundary(SHOWN)]) + self.advice
     }
 
-    fn encode(&self, without_body: bool) -> String {
-        let mut out = format!("HTTP/1.1 {} {}\r\n", self.status, self.reason);
-        // RFC 9110 section 7.8: Upgrade is announced in Connection.
-        let upgrade = self.headers.iter().any(|(name, _)| name == "Upgrade");
-        out.push_str(if upgrade {
-            "Connection: Upgrade, close\r\n"
-        } else {
-            "Connection: close\r\n"
-        });
-        for (name, value) in &self.headers {
-            let _ = write!(out, "{name}: {value}\r\n");
-        }
+    /// Whether it is the path that was wrong.
+    pub fn has_lost_its_way(&self) -> bool {
+        self.status == 404 || self.id == "path"
+    }
+
+    /// Whether the next request may come on the same connection: this one was understood, and has nothing behind it.
+    pub fn leaves_open(&self) -> bool {
+        matches!(self.status, 308 | 404 | 405 | 412 | 416)
+    }
+
+    fn encode(&self, then: Then, without_body: bool) -> String {
+        let mut out = response::head(self.status, &self.reason, then, &self.headers);
         let length = self.body.len();
         let _ = write!(
             out,
@@ -108,17 +121,37 @@ impl Refusal {
         out
     }
 
-    /// Sends it, and reads on for a while, so that a reset does not overtake it.
-    pub async fn send<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S, without_body: bool) {
-        let response = self.encode(without_body);
+    /// Sends it, and waits for more; whether it could be sent.
+    pub async fn send_and_keep<S: AsyncWrite + Unpin>(
+        self,
+        stream: &mut S,
+        then: Duration,
+        without_body: bool,
+    ) -> bool {
+        let response = self.encode(Then::Keep(then), without_body);
         let sending = async {
             stream.write_all(response.as_bytes()).await?;
-            stream.shutdown().await?;
-            let mut rest = [0; 2048];
-            while stream.read(&mut rest).await? > 0 {}
-            std::io::Result::Ok(())
+            stream.flush().await
+        };
+        matches!(tokio::time::timeout(HEAD.linger, sending).await, Ok(Ok(())))
+    }
+
+    /// Sends it, and reads on for a while, so that a reset does not overtake it.
+    pub async fn send<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S, without_body: bool) {
+        let response = self.encode(Then::Close, without_body);
+        let sending = async {
+            stream.write_all(response.as_bytes()).await?;
+            linger(stream).await
         };
         // A peer that is gone, or goes on sending, has been told as well as it can be.
         let _ = tokio::time::timeout(HEAD.linger, sending).await;
     }
+}
+
+/// Ends our side, and reads on until the peer ends its own: the caller bounds it.
+pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> std::io::Result<()> {
+    stream.shutdown().await?;
+    let mut rest = [0; 2048];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
 }

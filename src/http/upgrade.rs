@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::head::Head;
 use super::respond::Refusal;
-use super::{Client, Site, refuse_while_draining};
+use super::{Client, Site, draining, refuse_while_draining};
 use crate::config::limits::HEAD;
 use crate::script::{
     self, Answer, Handler, Hook, Peer, Place, Refused, Rejection, Request, ScriptSession, Source,
@@ -44,7 +44,7 @@ pub async fn upgrade<S, P>(
     client: Client,
     id: u64,
     permit: P,
-) -> Result<(), (S, Refusal)>
+) -> Result<(), (S, Refusal, String)>
 where
     S: Transport + 'static,
     P: Unpin + 'static,
@@ -62,10 +62,14 @@ where
     if asks || handler.keeps_requests() {
         let known = match request_of(&head, target.params, path.clone(), &client, wire) {
             Ok(request) => Rc::new(request),
-            Err(refusal) => return Err((stream, refusal)),
+            Err(refusal) => return Err((stream, refusal, path)),
         };
         let asked = if asks {
-            ask(site, &handler, &known, &mut stream, id).await
+            tokio::select! {
+                biased;
+                asked = ask(site, &handler, &known, &mut stream, id) => asked,
+                () = site.shared.drained() => return Err((stream, draining(), path)),
+            }
         } else {
             Ok(Default::default())
         };
@@ -85,7 +89,7 @@ where
                     linger(stream).await;
                     return Ok(());
                 };
-                return Err((stream, refusal));
+                return Err((stream, refusal, path));
             }
         };
         request = handler.keeps_requests().then_some(known);
@@ -102,11 +106,11 @@ where
         let refusal = headers.fold(refusal, |refusal, (name, value)| {
             refusal.header(name, value)
         });
-        return Err((stream, refusal));
+        return Err((stream, refusal, path));
     }
     // The hook may have waited until the server was told to go down.
     if let Err(refusal) = refuse_while_draining(site) {
-        return Err((stream, refusal));
+        return Err((stream, refusal, path));
     }
     if let Ok(offered) = head.protocols()
         && picks_none(&offered, &answer)
@@ -115,7 +119,7 @@ where
     }
     let agreed = match agree(site, &head, &answer) {
         Ok(agreed) => agreed,
-        Err(refusal) => return Err((stream, refusal)),
+        Err(refusal) => return Err((stream, refusal, path)),
     };
     let mut prologue = wire.outgoing;
     if !answer.is_written {
@@ -209,7 +213,7 @@ fn request_of(
     Ok(Request {
         path,
         params,
-        target: head.target().to_owned(),
+        target: head.target(),
         method: head.method().to_owned(),
         http_version: "1.1",
         secure: client.secure,

@@ -19,7 +19,7 @@ use super::stream::{Acceptor, Socket, Stream};
 use super::tls::Terms;
 use super::unix::SocketFile;
 use super::worker::{Arrival, Worker};
-use crate::http::Client;
+use crate::http::{Client, Room};
 
 /// How long accepting pauses when the system has no descriptor or memory for another connection: at first, and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
@@ -55,6 +55,8 @@ impl Listener {
 pub struct Admission {
     /// How many may come in.
     pub gate: Arc<Gate>,
+    /// How many there are, and files that are sent.
+    pub room: Arc<Room>,
     /// The configuration of TLS handshakes, if there are any, and how long each may take.
     pub tls: Option<(watch::Receiver<Arc<ServerConfig>>, Duration)>,
 }
@@ -127,7 +129,7 @@ impl Door<'_> {
     }
 
     fn take(&mut self, (stream, address, is_encrypted): Accepted) {
-        let open = self.workers.iter().map(Worker::connections).sum();
+        let open = self.admission.room.used();
         let place = match self.admission.gate.admit(address, open) {
             Ok(place) => place,
             Err(refusal) => {

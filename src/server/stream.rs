@@ -108,3 +108,24 @@ impl fmt::Display for Socket {
         }
     }
 }
+
+/// A stream whose first byte can be looked at without being read.
+pub trait Peek {
+    /// That byte; `None` where there is none, or where it cannot be known.
+    async fn first_byte(&self) -> Option<u8>;
+}
+
+impl Peek for tokio::net::TcpStream {
+    async fn first_byte(&self) -> Option<u8> {
+        let mut byte = [0];
+        let count = self.peek(&mut byte).await.ok()?;
+        (count > 0).then_some(byte[0])
+    }
+}
+
+impl Peek for tokio::net::UnixStream {
+    /// The standard library has no stable way.
+    async fn first_byte(&self) -> Option<u8> {
+        None
+    }
+}

@@ -13,7 +13,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
 use crate::config::limits::HEAD;
-use crate::http::Client;
+use crate::http::{self, Client};
 use crate::websocket::Transport;
 
 /// Names by which logs know why there was no handshake; a limit's is that of its setting.
@@ -71,6 +71,37 @@ where
     None
 }
 
+/// What ends a handshake of who does not speak TLS, RFC 8446 section 6: a fatal alert, unexpected_message.
+const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
+
+/// Tells who speaks plain HTTP to a port of TLS so, in plain HTTP; others that are no TLS get an alert.
+pub async fn refuse_plain<S>(mut stream: S, client: &Client)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut line = Vec::new();
+    let reading = async {
+        while !line.contains(&b'\n') && line.len() < HEAD.line {
+            if stream.read_buf(&mut line).await? == 0 {
+                break;
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(HEAD.linger, reading).await;
+    let line = line.split(|byte| *byte == b'\n').next();
+    let line = line.unwrap_or_default().trim_ascii_end();
+    if line.ends_with(b"HTTP/1.1") || line.ends_with(b"HTTP/1.0") {
+        let said = "plain HTTP is spoken to a port of TLS: open https:// or wss://";
+        let refusal = http::Refusal::new(400, said).named("plain-to-tls-port");
+        http::note(refusal.id, refusal.status, client, || refusal.why());
+        return refusal.send(stream, line.starts_with(b"HEAD ")).await;
+    }
+    tracing::debug!(%client, refusal = BROKEN, "no TLS handshake: what came is none");
+    let _ = tokio::time::timeout(HEAD.linger, stream.write_all(&ALERT)).await;
+    linger(stream).await;
+}
+
 /// The subject in the form of RFC 4514, the most specific part first.
 fn subject(certificate: &CertificateDer<'_>) -> Result<String, x509_cert::der::Error> {
     let certificate = Certificate::from_der(certificate)?;
@@ -78,12 +109,6 @@ fn subject(certificate: &CertificateDer<'_>) -> Result<String, x509_cert::der::E
 }
 
 /// Ends our side and reads on for a while, so that a reset does not overtake what has been said.
-pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
-    let ending = async {
-        stream.shutdown().await?;
-        let mut rest = [0; 2048];
-        while stream.read(&mut rest).await? > 0 {}
-        std::io::Result::Ok(())
-    };
-    let _ = tokio::time::timeout(HEAD.linger, ending).await;
+pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: S) {
+    let _ = tokio::time::timeout(HEAD.linger, http::linger(stream)).await;
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
@@ -15,10 +16,11 @@ use super::drain;
 use super::gate::{Gate, Place};
 use super::proxy_protocol;
 use super::refusal;
-use super::stream::Stream;
+use super::stream::{Peek, Stream};
 use super::tls::{self, Terms};
+use crate::config::limits::FILES;
 use crate::handlers::Generation;
-use crate::http::{self, Client, Kind, Site, log_refusal};
+use crate::http::{self, Client, Kind, Room, Site, log_refusal};
 use crate::script::{self, Hook, Runtime, Services, Settings, Source};
 use crate::websocket::{Shared, Transport};
 
@@ -55,19 +57,28 @@ pub struct Arrival {
 #[derive(Debug, Clone)]
 pub struct Worker {
     orders: UnboundedSender<Order>,
-    connections: Arc<AtomicUsize>,
+    load: Arc<Load>,
+}
+
+/// What a worker has to do.
+#[derive(Debug)]
+struct Load {
+    connections: AtomicUsize,
+    /// All workers' together.
+    room: Arc<Room>,
 }
 
 /// Counts a connection for as long as it lives.
 #[derive(Debug)]
 pub struct Permit {
-    open: Arc<AtomicUsize>,
+    load: Arc<Load>,
     place: Option<Place>,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.load.connections.fetch_sub(1, Ordering::Relaxed);
+        self.load.room.leave();
     }
 }
 
@@ -80,6 +91,7 @@ impl Worker {
         (number, workers): (usize, usize),
     ) -> std::io::Result<Self> {
         let (site, mut settings) = (site.clone(), settings.clone());
+        let room = Arc::clone(&site.room);
         let limits = &mut settings.limits;
         limits.fibers = limits.fibers.div_ceil(workers);
         limits.waiting = limits.waiting.div_ceil(workers);
@@ -88,6 +100,7 @@ impl Worker {
         let (orders, inbox) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .max_blocking_threads(FILES.at_once)
             .build()?;
         std::thread::Builder::new()
             .name(format!("worker {number}"))
@@ -99,20 +112,24 @@ impl Worker {
             })?;
         Ok(Self {
             orders,
-            connections: Arc::default(),
+            load: Arc::new(Load {
+                connections: AtomicUsize::new(0),
+                room,
+            }),
         })
     }
 
     /// How many connections it has.
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.load.connections.load(Ordering::Relaxed)
     }
 
     /// Gives it a connection.
     pub fn take(&self, mut arrival: Arrival) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.load.connections.fetch_add(1, Ordering::Relaxed);
+        self.load.room.enter();
         let permit = Permit {
-            open: Arc::clone(&self.connections),
+            load: Arc::clone(&self.load),
             place: arrival.place.take(),
         };
         self.tell(Order::Connection(arrival, permit));
@@ -138,6 +155,7 @@ async fn run(
         generation: RefCell::new(generation),
         runtime,
         shared,
+        turns: Semaphore::new(FILES.at_once),
         settings: site,
     });
     // What runs once in the process runs on the first worker.
@@ -240,7 +258,7 @@ async fn serve<S>(
     gate: Arc<Gate>,
     mut permit: Permit,
 ) where
-    S: Transport + 'static,
+    S: Transport + Peek + 'static,
 {
     let settings = &site.settings;
     let peer = client.address;
@@ -261,9 +279,19 @@ async fn serve<S>(
         }
     }
     drop(gate);
-    let Some(terms) = tls else {
+    let Some(mut terms) = tls else {
         return http::serve(site, stream, client, permit).await;
     };
+    let begun = Instant::now();
+    let first = tokio::select! {
+        first = tokio::time::timeout(terms.time, stream.first_byte()) => first.ok().flatten(),
+        () = site.shared.drained() => return,
+    };
+    // A handshake begins with 22; a request with a letter.
+    if first.is_some_and(|first| first.is_ascii_uppercase()) {
+        return Box::pin(tls::refuse_plain(stream, &client)).await;
+    }
+    terms.time = terms.time.saturating_sub(begun.elapsed());
     // It takes several times the memory of all the rest, for as long as it lasts. In a statement of its own: as a part of
     // the next one it would have its place in this future as well.
     let handshake = Box::pin(tls::shake_hands(stream, &terms, &client));

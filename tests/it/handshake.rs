@@ -843,8 +843,12 @@ async fn h26_other_languages() {
 async fn h27_odd_targets() {
     let server = with_documents().await;
     let lines = [
-        "GET http://evil.test/echo HTTP/1.1",
-        "GET ws://evil.test/echo HTTP/1.1",
+        "GET http:///echo HTTP/1.1",
+        "GET http://a@localhost/echo HTTP/1.1",
+        "GET http://localhost/echo#fragment HTTP/1.1",
+        "GET http:/localhost/echo HTTP/1.1",
+        "GET ftp://localhost/echo HTTP/1.1",
+        "GET localhost:80 HTTP/1.1",
         "GET * HTTP/1.1",
         "GET /echo#fragment HTTP/1.1",
         "GET  HTTP/1.1",
@@ -858,7 +862,7 @@ async fn h27_odd_targets() {
     let refused = lines.map(|line| (line, upgrade().line(line).bytes(), 400));
     refuses(&server, refused).await;
     let plain = [
-        "GET http://evil.test/index.html HTTP/1.1",
+        "POST * HTTP/1.1",
         "GET * HTTP/1.1",
         "GET /index.html#fragment HTTP/1.1",
     ];

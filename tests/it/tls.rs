@@ -163,8 +163,7 @@ async fn s09_h26_what_is_no_handshake_is_ended_with_an_alert() {
     let mut ancient = b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x01".to_vec();
     ancient.extend([7; 32]);
     ancient.extend(b"\x00\x00\x02\x00\x2f\x01\x00");
-    let cases: [(&str, &[u8]); 6] = [
-        ("HTTP", b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    let cases: [(&str, &[u8]); 5] = [
         ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
         ("SSH", b"SSH-2.0-OpenSSH_9.2\r\n"),
         ("zeros", &[0; 64]),

@@ -4,7 +4,7 @@
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Request {
     pub line: String,
     headers: Vec<(String, Vec<u8>)>,
