@@ -34,6 +34,8 @@ pub struct Generation {
 /// What a path leads to.
 #[derive(Debug)]
 pub struct Found<'g> {
+    /// Its file.
+    pub file: &'g str,
     /// The handler.
     pub entry: &'g Entry,
     /// What its parameters matched.
@@ -90,6 +92,7 @@ impl Generation {
     pub fn find(&self, path: &str) -> Option<Found<'_>> {
         if let Some(file) = self.literal.get(path) {
             return Some(Found {
+                file,
                 entry: self.entries.get(file)?,
                 params: Vec::new(),
             });
@@ -97,6 +100,7 @@ impl Generation {
         self.patterns.iter().find_map(|(route, file)| {
             let params = route.matches(path)?;
             Some(Found {
+                file,
                 entry: self.entries.get(file)?,
                 params,
             })

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::respond::Refusal;
 use crate::config::limits;
+use crate::handlers::Entry;
 use crate::websocket::extensions::{self, Offer};
 use crate::websocket::handshake::{has_token, is_key, is_token, tokens};
 
@@ -429,16 +430,28 @@ impl Head {
         Ok(protocols)
     }
 
-    /// A request without an upgrade on a handler's path.
-    pub fn refuse_plain(&self) -> Refusal {
+    /// Whether it is of HTTP/1.1.
+    pub fn is_current(&self) -> bool {
+        self.minor_version == 1
+    }
+
+    /// A request without an upgrade on a handler's path. `tells`: what is wrong with the handler may be said.
+    pub fn refuse_plain(&self, entry: &Entry, tells: bool) -> Refusal {
         if !matches!(self.method(), "GET" | "HEAD") {
             return Refusal::new(405, "this is a WebSocket resource").header("Allow", METHODS);
         }
-        Refusal::new(
-            426,
-            "this is a WebSocket resource: open it with new WebSocket(\"ws://…\"), or over TLS \"wss://…\"",
-        )
-        .header("Upgrade", "websocket")
+        let refusal = match entry.source {
+            Some(_) => Refusal::new(
+                426,
+                "this is a WebSocket resource: open it with new WebSocket(\"ws://…\"), or over TLS \"wss://…\"",
+            )
+            .header("Upgrade", "websocket"),
+            None => Refusal::new(500, "the handler is broken; the server's log says where"),
+        };
+        match &entry.fault {
+            Some(fault) if tells => refusal.adding(&format!("\n\n{fault}")),
+            _ => refusal,
+        }
     }
 }
 

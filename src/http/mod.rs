@@ -12,6 +12,7 @@ mod entrance;
 mod files;
 pub mod forwarded;
 pub mod head;
+mod pages;
 mod ranges;
 mod refusals;
 mod respond;
@@ -132,8 +133,8 @@ where
     let limits = &site.settings.limits.head;
     let goes_on = head.leaves_open() && number < limits.requests && !site.shared.is_draining();
     let without_body = head.method() == "HEAD";
-    let decision =
-        entrance::admit(&site.settings, &head, &mut client).and_then(|()| decide(site, &head));
+    let decision = entrance::admit(&site.settings, &head, &mut client)
+        .and_then(|()| decide(site, &head, &client));
     let (head, answered) = match decision {
         Ok(Decision::Upgrade(entry, path)) => {
             let upgraded =
@@ -147,6 +148,21 @@ where
         Ok(Decision::Respond(response)) => (head, Ok(response)),
         Ok(Decision::File(files, path)) => read_file(site, files, head, path).await?,
         Err(refusal) => (head, Err(refusal)),
+    };
+    let answered = match answered {
+        Err(refusal)
+            if refusal.status == 404
+                && pages::are_wanted(&head)
+                && pages::are_for(site, &head, &client) =>
+        {
+            let status = if head.path() == "/" { 200 } else { 404 };
+            if status == 404 {
+                let asked = (head.method(), head.path());
+                say_refused(site, &refusal, Some(asked), id, &client);
+            }
+            Ok(pages::of_all(&head, status, &site.generation.borrow()))
+        }
+        answered => answered,
     };
     let then = match goes_on {
         true => Then::Keep(limits.keep_alive),
@@ -256,7 +272,7 @@ enum Decision {
     File(Arc<Files>, String),
 }
 
-fn decide(site: &Site, head: &Head) -> Result<Decision, Refusal> {
+fn decide(site: &Site, head: &Head, client: &Client) -> Result<Decision, Refusal> {
     if head.is_for_server() {
         let response = Response::new(204).header("Allow", files::METHODS);
         return Ok(Decision::Respond(response));
@@ -271,7 +287,7 @@ fn decide(site: &Site, head: &Head) -> Result<Decision, Refusal> {
         let Some(found) = found else {
             return Err(Refusal::new(404, "no handler has this path"));
         };
-        let Found { entry, params } = found;
+        let Found { entry, params, .. } = found;
         return match &entry.source {
             Some(source) => Ok(Decision::Upgrade(
                 upgrade::Target {
@@ -286,12 +302,21 @@ fn decide(site: &Site, head: &Head) -> Result<Decision, Refusal> {
             )),
         };
     }
-    if found.is_some() {
-        return match head.method() {
-            "OPTIONS" => Ok(Decision::Respond(
-                Response::new(204).header("Allow", head::METHODS),
-            )),
-            _ => Err(head.refuse_plain()),
+    let has_pages = pages::are_for(site, head, client);
+    if has_pages && let Some(found) = pages::asset(head, &path, &generation) {
+        return found
+            .map(Decision::Respond)
+            .ok_or_else(|| Refusal::new(404, "nothing has this path"));
+    }
+    if let Some(Found { entry, file, .. }) = found {
+        return if head.method() == "OPTIONS" {
+            let response = Response::new(204).header("Allow", head::METHODS);
+            Ok(Decision::Respond(response))
+        } else if has_pages && pages::are_wanted(head) {
+            let page = pages::of_handler(head, &path, file, entry);
+            Ok(Decision::Respond(page))
+        } else {
+            Err(head.refuse_plain(entry, has_pages))
         };
     }
     match &site.settings.files {

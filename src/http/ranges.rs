@@ -80,24 +80,21 @@ mod tests {
 
     #[test]
     fn headers_ask_for_parts() {
-        let cases: &[(&str, &[Range<u64>])] = &[
-            ("bytes=0-3", &[0..4]),
-            ("bytes=7-", &[7..10]),
-            ("bytes=-2", &[8..10]),
-            ("bytes=-99", &[0..10]),
-            ("bytes=5-100", &[5..10]),
-            ("bytes=0-18446744073709551616", &[0..10]),
-            ("Bytes=0-0", &[0..1]),
-            ("bytes=0-0,-1", &[0..1, 9..10]),
-            ("bytes= 5-6 , 0-1,,", &[5..7, 0..2]),
-            ("bytes=0-1,50-60", &[0..2]),
+        let cases: &[(&str, &[(u64, u64)])] = &[
+            ("bytes=0-3", &[(0, 4)]),
+            ("bytes=7-", &[(7, 10)]),
+            ("bytes=-2", &[(8, 10)]),
+            ("bytes=-99", &[(0, 10)]),
+            ("bytes=5-100", &[(5, 10)]),
+            ("bytes=0-18446744073709551616", &[(0, 10)]),
+            ("Bytes=0-0", &[(0, 1)]),
+            ("bytes=0-0,-1", &[(0, 1), (9, 10)]),
+            ("bytes= 5-6 , 0-1,,", &[(5, 7), (0, 2)]),
+            ("bytes=0-1,50-60", &[(0, 2)]),
         ];
         for (line, parts) in cases {
-            assert_eq!(
-                Wanted::of(&[line], 10),
-                Wanted::Parts(parts.to_vec()),
-                "{line}"
-            );
+            let parts = parts.iter().map(|&(start, end)| start..end).collect();
+            assert_eq!(Wanted::of(&[line], 10), Wanted::Parts(parts), "{line}");
         }
         for line in ["bytes=10-", "bytes=-0", "bytes=99-100,200-"] {
             assert_eq!(Wanted::of(&[line], 10), Wanted::Unsatisfiable, "{line}");

@@ -43,6 +43,7 @@ pub use crate::config::Script as Settings;
 pub use crate::config::limits::Script as Limits;
 pub use api::connection::{Peer, Place};
 pub use api::request::{Answer, Rejection, Request, Wire};
+pub use fault::report::last_incident;
 pub use fault::{Fault, Location, Severity};
 pub use fiber::STACK;
 pub use heap::Heap;

@@ -33,6 +33,7 @@ mod handshake;
 mod hooks;
 mod hostile;
 mod http_files;
+mod http_pages;
 mod last_words;
 mod lifecycle;
 mod load;

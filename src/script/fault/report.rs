@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+use std::sync::{Mutex, PoisonError};
 
 use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
 use rhai::{Dynamic, ImmutableString};
@@ -102,6 +103,16 @@ impl fmt::Display for Incident {
     }
 }
 
+/// The last incident of each handler that was reported, and its version, from all workers: one report a file.
+static LAST: Mutex<BTreeMap<String, (u64, String)>> = Mutex::new(BTreeMap::new());
+
+/// The report of the last incident that this version of a handler has met.
+pub fn last_incident(handler: &Source) -> Option<String> {
+    let last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let (version, report) = last.get(&handler.file)?;
+    (*version == handler.version).then(|| report.clone())
+}
+
 /// Logs an incident of a handler; the hint is only worked out for a report that is printed.
 pub fn log(handler: &Source, mut incident: Incident, hint: impl FnOnce(&Fault) -> Option<String>) {
     let location = incident.fault.location.as_ref();
@@ -118,6 +129,8 @@ pub fn log(handler: &Source, mut incident: Incident, hint: impl FnOnce(&Fault) -
     let (hook, connection, version) = (incident.hook.name(), incident.connection, incident.version);
     let report = format_args!("\n{incident}\n");
     tracing::error!(hook, connection, handler = handler.file, version, %report, "script fault");
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    last.insert(handler.file.clone(), (version, incident.to_string()));
 }
 
 /// Once a second: says how often faults were met that had been reported just before.
