@@ -1489,7 +1489,7 @@ fn files() -> Vec<(&'static str, Ends, String)> {
         ("r26_constants_that_grow", Somehow, format!("const A = [1];\n{}", inside("let a = global::A; for i in 0..10 { a += a; } ws.send(`${a.len}`);"))),
         ("timers_all_at_once", Never, format!("fn on_open(ws) {{ for i in 0..64 {{ ws.every(0.001, `t${{i}}`); }} }}\nfn on_timer(ws, name) {{ }}\n{LISTENS}")),
         ("timers_that_send", Never, format!("fn on_open(ws) {{ for i in 0..64 {{ ws.every(0.001, `t${{i}}`); }} }}\nfn on_timer(ws, name) {{ ws.send(name); }}\n{LISTENS}")),
-        ("timers_that_send_to_the_deaf", Deaf, format!("fn on_open(ws) {{ for i in 0..64 {{ ws.every(0.001, `t${{i}}`); }} }}\nfn on_timer(ws, name) {{ let s = times(\"x\", 16); ws.send(s); }}\n{LISTENS}")),
+        ("timers_that_send_to_the_deaf", Deaf, format!("fn on_open(ws) {{ for i in 0..64 {{ ws.every(0.001, `t${{i}}`); }} }}\nfn on_timer(ws, name) {{ let s = times(\"x\", 16); ws.send(s); }}\n{LISTENS}{HELPERS}")),
         ("timers_that_loop", Fault, format!("fn on_open(ws) {{ for i in 0..64 {{ ws.every(0.001, `t${{i}}`); }} }}\nfn on_timer(ws, name) {{ loop {{}} }}\n{LISTENS}")),
         ("timers_that_sleep", Never, format!("fn on_open(ws) {{ for i in 0..64 {{ ws.every(0.001, `t${{i}}`); }} }}\nfn on_timer(ws, name) {{ sleep(1); }}\n{LISTENS}")),
         ("timers_that_cancel", Never, format!("fn on_open(ws) {{ for i in 0..64 {{ ws.every(0.001, `t${{i}}`); }} }}\nfn on_timer(ws, name) {{ for i in 0..64 {{ ws.cancel(`t${{i}}`); }} ws.every(0.001, name); }}\n{LISTENS}")),
