@@ -19,16 +19,19 @@ pub enum Kind {
     ProxyProtocol,
     /// Too many connections of the address that a PROXY protocol header has told.
     Address,
+    /// No certificate of a client, or a wrong one.
+    Certificate,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Host,
         Self::Origin,
         Self::BasicAuth,
         Self::ProxyProtocol,
         Self::Address,
+        Self::Certificate,
     ];
 
     /// The name by which logs and counters know it.
@@ -39,6 +42,7 @@ impl Kind {
             Self::BasicAuth => "basic-auth",
             Self::ProxyProtocol => "proxy-protocol",
             Self::Address => "max-connections-per-address",
+            Self::Certificate => "tls-client-certificate",
         }
     }
 }

@@ -11,7 +11,7 @@ use super::file::Sink;
 use crate::config::limits::LOG_QUEUE;
 
 /// How long the end of the program waits for lines to be written.
-const FLUSH: Duration = Duration::from_millis(500);
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// The queue's end for whoever logs.
 #[derive(Debug, Clone)]

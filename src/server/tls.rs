@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::{self, CertificateError, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
 use crate::config::limits::HEAD;
-use crate::http::{self, Client};
+use crate::http::{self, Client, Kind, log_refusal};
 use crate::websocket::Transport;
 
 /// Names by which logs know why there was no handshake; a limit's is that of its setting.
@@ -63,7 +63,11 @@ where
             }
         }
         Ok(Err((error, stream))) => {
-            refused(BROKEN, &error);
+            // Whoever expects clients with certificates wants to know of those that have none, or a wrong one.
+            match client_certificate(&error) {
+                Some(why) => log_refusal(Kind::Certificate, client, None, &why),
+                None => refused(BROKEN, &error),
+            }
             Box::pin(linger(stream)).await;
         }
         Err(_) => refused(LATE, &format_args!("it took longer than {:?}", terms.time)),
@@ -100,6 +104,32 @@ where
     tracing::debug!(%client, refusal = BROKEN, "no TLS handshake: what came is none");
     let _ = tokio::time::timeout(HEAD.linger, stream.write_all(&ALERT)).await;
     linger(stream).await;
+}
+
+/// What is wrong with a client's certificate, if that is what broke the handshake.
+fn client_certificate(error: &std::io::Error) -> Option<String> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    Some(match error {
+        rustls::Error::NoCertificatesPresented => "it shows no certificate".into(),
+        rustls::Error::InvalidCertificate(wrong) => match wrong {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "its certificate has expired".into()
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "its certificate is not valid yet".into()
+            }
+            // A stranger's authority of the same name has another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "none of the authorities in --tls-client-ca vouches for its certificate".into()
+            }
+            other if other.to_string().contains("UnsupportedCertVersion") => {
+                "its certificate is not of X.509 version 3; openssl x509 -req makes those with -extfile"
+                    .into()
+            }
+            other => format!("its certificate is of no use: {other}"),
+        },
+        _ => return None,
+    })
 }
 
 /// The subject in the form of RFC 4514, the most specific part first.

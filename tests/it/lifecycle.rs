@@ -448,32 +448,34 @@ async fn s01_encrypted_connections_are_closed_with_1001() {
     assert_eq!(server.count("ended 1001 true"), 1, "{}", server.logged());
 }
 
-const DEPLOYMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/deployment.md");
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The unit files of `docs/deployment.md`, by name.
-fn units() -> Vec<(String, String)> {
-    let text = std::fs::read_to_string(DEPLOYMENT).expect("docs/deployment.md");
-    let blocks = text.split("```ini\n# /etc/systemd/system/").skip(1);
-    let units: Vec<_> = blocks
-        .map(|block| {
-            let (name, rest) = block.split_once('\n').expect("a name");
-            let (unit, _) = rest.split_once("```").expect("an end");
-            (name.to_owned(), unit.to_owned())
-        })
-        .collect();
-    assert_eq!(units.len(), 2, "a socket and a service");
-    units
+/// What the package brings for systemd, by name: as `docs/deployment.md` shows it.
+fn packaged() -> Vec<(&'static str, String)> {
+    let page = std::fs::read_to_string(format!("{ROOT}/docs/deployment.md")).expect("the page");
+    let files = [
+        ("wsh-server.socket", "/usr/lib/systemd/system"),
+        ("wsh-server.service", "/usr/lib/systemd/system"),
+        ("wsh-server.toml", "/etc/wsh-server"),
+    ];
+    let read = |(name, folder): (&'static str, &str)| {
+        let text = std::fs::read_to_string(format!("{ROOT}/packaging/{name}")).expect(name);
+        let shown = format!("\n# {folder}/{name}\n{text}```\n");
+        assert!(
+            page.contains(&shown),
+            "docs/deployment.md shows another {name}"
+        );
+        (name, text)
+    };
+    files.map(read).into()
 }
 
 /// systemd knows every line of them.
 #[test]
-fn the_unit_files_of_the_documentation_are_valid() {
+fn the_unit_files_of_the_package_are_valid() {
     let folder = folder();
-    for (name, unit) in units() {
-        let unit = unit.replace(
-            "/usr/local/bin/wsh-server",
-            env!("CARGO_BIN_EXE_wsh-server"),
-        );
+    for (name, unit) in packaged() {
+        let unit = unit.replace("/usr/bin/wsh-server", env!("CARGO_BIN_EXE_wsh-server"));
         std::fs::write(folder.path().join(name), unit).expect("write");
     }
     let output = std::process::Command::new("systemd-analyze")
@@ -498,22 +500,24 @@ fn the_unit_files_of_the_documentation_are_valid() {
 
 /// What the service starts does start, with a socket of the name in the socket's file.
 #[tokio::test]
-async fn the_command_line_of_the_documentation_serves() {
-    let units = units();
-    let line = |key: &str| {
-        let mut lines = units.iter().flat_map(|(_, unit)| unit.lines());
-        let found = lines.find_map(|line| line.strip_prefix(key));
-        found.expect(key).to_owned()
+async fn the_command_line_of_the_package_serves() {
+    let files = packaged();
+    let text = |wanted: &str| {
+        let found = files.iter().find(|(name, _)| *name == wanted);
+        found.expect("it is there").1.as_str()
     };
-    assert_eq!(line("FileDescriptorName="), "tls");
+    assert!(text("wsh-server.socket").contains("\nFileDescriptorName=tls\n"));
+    let command = "\nExecStart=/usr/bin/wsh-server --config /etc/wsh-server/wsh-server.toml\n";
+    assert!(text("wsh-server.service").contains(command));
     let authority = Authority::new();
     let [_, certificate, _, key] = authority.identity(&authority.issue("server"));
-    let command = line("ExecStart=/usr/local/bin/wsh-server ")
+    let settings = text("wsh-server.toml")
         .replace("/srv/wsh/handlers", ".")
         .replace("/srv/wsh/fullchain.pem", &certificate)
         .replace("/srv/wsh/privkey.pem", &key);
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-    let builder = echo().bare().args(command.split(' '));
+    let builder = echo().bare().file("wsh-server.toml", settings);
+    let builder = builder.args(["--config", "wsh-server.toml"]);
     let mut server = builder.handing_over(listener, "tls").start().await;
     let stream = authority.client().connect(server.tls_port()).await;
     connect_over(stream, "wss://example.com/echo")
@@ -521,4 +525,19 @@ async fn the_command_line_of_the_documentation_serves() {
         .echoes(1)
         .await;
     assert!(server.stop().await.success());
+}
+
+/// A server that is to speak TLS, and whose socket lacks the name for it, does not speak in the clear instead.
+#[tokio::test]
+async fn a_handed_over_socket_without_its_name_ends_the_start_of_tls() {
+    let authority = Authority::new();
+    let identity = authority.identity(&authority.issue("server"));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let builder = echo().bare().arg("-t").args(identity);
+    let finished = builder.handing_over(listener, "web").run().await;
+    assert_eq!(finished.status.code(), Some(2), "{finished:?}");
+    assert!(
+        finished.stderr.contains("FileDescriptorName=tls"),
+        "{finished:?}"
+    );
 }

@@ -385,7 +385,6 @@ async fn s09_client_certificates() {
             (Some(&foreign), None),
         ]
         .map(|(shown, answer)| (shown, answer.map(str::to_owned)));
-        let mut refused = 0;
         for is_old in [false, true] {
             for (shown, expected) in &cases {
                 let client = shown.map_or(authority.client(), |shown| {
@@ -395,19 +394,70 @@ async fn s09_client_certificates() {
                 let answer = ask(&client, server.port()).await;
                 assert_eq!(answer.as_ref().ok(), expected.as_ref(), "{answer:?}");
                 if let Err(error) = answer {
-                    refused += 1;
                     assert!(error.contains("alert"), "an alert: {error}");
                 }
             }
         }
         server.stop().await;
-        assert_eq!(
-            server.count("refusal=\"tls-handshake\""),
-            refused,
-            "{}",
-            server.logged()
-        );
+        // A line a second, the others counted; and none of another kind.
+        let count = |refusal| server.count(["refusal=", refusal]);
+        assert!(count("tls-client-certificate") > 0, "{}", server.logged());
+        assert_eq!(count("\"tls-handshake\""), 0, "{}", server.logged());
     }
+}
+
+/// A client that is refused for its certificate is a line, with its address and what is wrong.
+#[tokio::test]
+async fn refused_client_certificates_are_said() {
+    let authority = Authority::new();
+    let file = authority.write("clients.pem", authority.pem());
+    let start = async || {
+        let builder = Server::builder()
+            .file("who_wsh.rhai", WHO)
+            .args(["-t", "--tls-client-auth", "--tls-client-ca"])
+            .arg(&file)
+            .args(authority.identity(&authority.issue("server")));
+        builder.start().await
+    };
+    let is_said = async |server: &Server, why: &str| {
+        let line = server.log("tls-client-certificate").await;
+        for part in ["WARN", "client=127.0.0.1:", why] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    };
+    let cases = [
+        (None, "it shows no certificate"),
+        (Some(authority.issue_until("ada", 2021)), "has expired"),
+        (
+            Some(Authority::new().issue("ada")),
+            "none of the authorities in --tls-client-ca",
+        ),
+    ];
+    for (shown, why) in cases {
+        let server = start().await;
+        let client = shown.map_or(authority.client(), |shown| {
+            authority.client().showing(&shown)
+        });
+        assert!(ask(&client, server.port()).await.is_err(), "{why}");
+        is_said(&server, why).await;
+    }
+
+    // What `openssl x509 -req` makes of a request when it is given no extensions; our own client would not show it.
+    let server = start().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let script = format!(
+        "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -subj /CN=ada -out ada.csr &&
+         openssl x509 -req -in ada.csr -signkey key.pem -days 2 -out ada.pem &&
+         openssl s_client -connect 127.0.0.1:{} -cert ada.pem -key key.pem",
+        server.port()
+    );
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).current_dir(folder.path());
+    command.stdin(std::process::Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let output = within("openssl", output).await.expect("no panic");
+    output.expect("openssl, of Debian's package of that name");
+    is_said(&server, "not of X.509 version 3").await;
 }
 
 /// What the handler says, or why there is no answer. In TLS 1.3 a client learns of its refusal when it reads.
