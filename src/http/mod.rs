@@ -356,8 +356,8 @@ async fn next_head<S: AsyncRead + Unpin>(
         bytes.reserve(1024);
         let first = tokio::select! {
             first = timeout(waiting, stream.read_buf(&mut bytes)) => first,
-            // Browsers open connections that they may never use.
-            () = site.shared.drained() => return Ok(None),
+            // Browsers open connections that they may never use. What a client has sent already is read first: it is told.
+            () = site.shared.drained() => timeout(UNREAD, stream.read_buf(&mut bytes)).await,
         };
         if !matches!(first, Ok(Ok(1..))) {
             return Ok(None);
@@ -374,6 +374,9 @@ async fn next_head<S: AsyncRead + Unpin>(
         () = site.shared.drained() => refuse_while_draining(site).map(|()| None),
     }
 }
+
+/// How long a connection on which nothing was heard is listened to when the server goes down.
+const UNREAD: Duration = Duration::from_millis(50);
 
 /// Reads up to the end of a request head that has begun; `None` if the peer left before.
 async fn read_head<S: AsyncRead + Unpin>(

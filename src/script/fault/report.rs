@@ -126,11 +126,16 @@ pub fn log(handler: &Source, mut incident: Incident, hint: impl FnOnce(&Fault) -
         return;
     }
     incident.fault.hint = hint(&incident.fault);
+    // Before the line: whoever reads that may ask for the page at once.
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    last.insert(
+        handler.file.clone(),
+        (incident.version, incident.to_string()),
+    );
+    drop(last);
     let (hook, connection, version) = (incident.hook.name(), incident.connection, incident.version);
     let report = format_args!("\n{incident}\n");
     tracing::error!(hook, connection, handler = handler.file, version, %report, "script fault");
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    last.insert(handler.file.clone(), (version, incident.to_string()));
 }
 
 /// Once a second: says how often faults were met that had been reported just before.
