@@ -111,7 +111,7 @@ fn likely(bytes: &[u8]) -> Option<&'static str> {
         return Some("GBK");
     }
     // Single letters among those of ASCII, as in "Grüße".
-    let is_latin = |byte: &u8| matches!(byte, 0xA0..=0xFF | 0x80 | 0x84 | 0x91..=0x97);
+    let is_latin = |byte: &u8| matches!(byte, 0xA0..=0xFE | 0x80 | 0x84 | 0x91..=0x97);
     runs()
         .all(|run| run.len() <= 2 && run.iter().all(is_latin))
         .then_some("Windows-1252")

@@ -13,6 +13,31 @@ async fn characters() {
     reports("characters").await;
 }
 
+#[tokio::test]
+async fn state() {
+    reports("state").await;
+}
+
+#[tokio::test]
+async fn connection() {
+    reports("connection").await;
+}
+
+#[tokio::test]
+async fn request() {
+    reports("request").await;
+}
+
+#[tokio::test]
+async fn syntax() {
+    reports("syntax").await;
+}
+
+#[tokio::test]
+async fn values() {
+    reports("values").await;
+}
+
 struct Case {
     name: String,
     lines: String,
@@ -37,7 +62,7 @@ impl Case {
 
     fn script(&self) -> String {
         let lines = &self.lines;
-        if ["fn transfer_data", "fn on_", "fn do_"]
+        if ["transfer_data", "fn on_", "fn do_"]
             .iter()
             .any(|hook| lines.contains(hook))
         {
@@ -72,7 +97,7 @@ async fn reports(file: &str) {
     let reports = cases.iter().map(|case| {
         let report = found
             .remove(&case.name)
-            .unwrap_or_else(|| "no report".into());
+            .unwrap_or_else(|| panic!("no report of {} of {file}", case.name));
         (case, report)
     });
     let reports: Vec<_> = reports.collect();
@@ -135,7 +160,9 @@ async fn run(cases: &[&Case]) -> BTreeMap<String, String> {
     for case in cases {
         let handler = format!("handler=\"{}\"", case.file());
         let event = log.split("\n\n").find(|event| event.contains(&handler));
-        if let Some((_, report)) = event.and_then(|event| event.split_once('\n')) {
+        // The lines before it may be of the server's start.
+        let report = event.and_then(|event| event.split_once(&handler)?.1.split_once('\n'));
+        if let Some((_, report)) = report {
             let is_told = |line: &&str| !line.contains("= note: ");
             let lines: Vec<_> = report.trim_end().lines().filter(is_told).collect();
             found.insert(case.name.clone(), lines.join("\n"));

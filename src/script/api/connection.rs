@@ -644,12 +644,15 @@ fn sent(peer: &Peer, result: Result<(), SendError>) -> Result<(), Box<EvalAltRes
 
 /// Throws `type` for what is no message.
 fn no_message<T>(function: &str, value: &Dynamic) -> Result<T, Box<EvalAltResult>> {
+    let found = form::name_of(value);
+    // What these are mistaken for is a string, not JSON.
+    let advice = match found {
+        "()" | "char" | "function" => "",
+        _ => ": send_json sends other values",
+    };
     throw(
         "type",
-        format!(
-            "{function} takes a string or a blob, not {}: send_json sends other values",
-            form::name_of(value)
-        ),
+        format!("{function} takes a string or a blob, not {found}{advice}"),
     )
 }
 

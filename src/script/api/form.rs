@@ -203,7 +203,7 @@ pub const TYPES: [(&str, TypeId); 16] = [
     ("blob", TypeId::of::<Blob>()),
     ("array", TypeId::of::<Array>()),
     ("map", TypeId::of::<Map>()),
-    ("FnPtr", TypeId::of::<FnPtr>()),
+    ("function", TypeId::of::<FnPtr>()),
     ("any", TypeId::of::<Dynamic>()),
     ("range", TypeId::of::<Range<i64>>()),
     ("range", TypeId::of::<RangeInclusive<i64>>()),
@@ -229,7 +229,7 @@ pub const OBJECTS: [(&str, &str); 3] = [
 fn defined(types: &str) -> String {
     let named = |name| match name {
         "any" => "?",
-        "FnPtr" => "Fn",
+        "function" => "Fn",
         name => name,
     };
     let types = types.split('|').map(str::trim).map(named);

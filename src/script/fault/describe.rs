@@ -56,6 +56,10 @@ fn failure(error: &EvalAltResult, location: Option<&Location>) -> String {
             }) => format!("the property `{name}` of {of} cannot be set{}", set_to(to)),
             None => sentence(text),
         },
+        Error::ErrorDataRace(text, _) if missing_of_ws(text, location).is_some() => {
+            let name = missing_of_ws(text, location).unwrap_or_default();
+            format!("there is no `{name}(…)` for WebSocket")
+        }
         Error::ErrorDataRace(text, _) => match setter(text) {
             Some(name) if !is_property(name) => {
                 format!("there is no property `{name}` that can be set")
@@ -158,6 +162,29 @@ pub fn stop(stop: Stop) -> String {
     }
 }
 
+/// The function or property that was used on what is in use already, which Rhai finds out before it looks for it.
+pub fn in_use(error: &EvalAltResult) -> Option<&str> {
+    let EvalAltResult::ErrorDataRace(text, _) = error else {
+        return None;
+    };
+    setter(text).or_else(|| callee(text))
+}
+
+/// The function whose argument is in use.
+fn callee(text: &str) -> Option<&str> {
+    text.split("of function '").nth(1)?.split('\'').next()
+}
+
+/// The method that was called on `ws`, if `ws` has none of this name.
+pub fn missing_of_ws<'e>(text: &'e str, location: Option<&Location>) -> Option<&'e str> {
+    let name = callee(text).filter(|name| !name.contains('$'))?;
+    let functions = PACKAGES.iter().flat_map(|package| package.functions);
+    let is_known = functions
+        .flat_map(Function::forms)
+        .any(|form| form.name == name);
+    (!is_known && location?.object() == "ws").then_some(name)
+}
+
 /// The property whose being set Rhai tells of as a call.
 pub fn setter(text: &str) -> Option<&str> {
     text.split("'set$").nth(1)?.split('\'').next()
@@ -192,7 +219,7 @@ pub fn plain(type_name: &str) -> &str {
     match type_name {
         "i64" => "int",
         "f64" => "float",
-        "Fn" => "FnPtr",
+        "Fn" | "FnPtr" => "function",
         "range=" => "range",
         STRINGS => "string",
         other => other,

@@ -1,7 +1,187 @@
 //! What people write who come from another language, and how it is said here.
 
 use super::Location;
+use super::elsewhere::REGEX;
 use crate::script::hooks::{Hook, HookInfo};
+
+const EXPORTS: &str =
+    "every function is public, but for a `private fn`, and so is an `export const NAME = …;`";
+const MODULES: &str =
+    "a module of the handler folder is brought in by `import \"lib/name\" as name;`";
+const CLOSURE: &str =
+    "a closure is `|a, b| …`, and a function `fn name(a, b) { … }` at the top level";
+const BLOCKS: &str = "blocks have braces: `if condition { … } else { … }`, `while condition { … }`";
+const TRIES: &str = "it is written `try { … } catch (e) { … }`";
+const LOOPS: &str = "a loop is written `for i in 0..10 { … }` or `for item in array { … }`";
+const CASES: &str = "it is written `switch value { 1 => …, _ => … }`";
+const NAMELESS: &str = "loops have no names: `break` ends the innermost, and a `return` in a function of its own ends several";
+
+/// Where a source does not compile.
+struct Place<'a> {
+    /// The line.
+    line: &'a str,
+    /// The line up to the place.
+    before: &'a str,
+    /// The line from the place on.
+    here: &'a str,
+    /// What Rhai misses.
+    missing: &'a str,
+}
+
+impl Place<'_> {
+    fn line_begins(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| {
+            let rest = self.line.strip_prefix(word);
+            rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        })
+    }
+
+    fn follows(&self, texts: &[&str]) -> bool {
+        texts.iter().any(|text| self.before.ends_with(text))
+    }
+
+    fn is_at(&self, texts: &[&str]) -> bool {
+        texts.iter().any(|text| self.here.starts_with(text))
+    }
+}
+
+/// A form of other languages, and how it is said here.
+type Form = (fn(&Place<'_>) -> bool, &'static str);
+
+/// Forms of other languages: the first that fits counts.
+const FORMS: &[Form] = &[
+    (|at| at.follows(&["."]) && at.is_at(&["match"]), REGEX),
+    (
+        |at| at.line_begins(&["import", "from"]) && !at.before.ends_with('"') && !at.is_at(&["\""]),
+        MODULES,
+    ),
+    (
+        |at| at.line_begins(&["export"]) && at.is_at(&["fn", "default", "function", "async"]),
+        EXPORTS,
+    ),
+    (
+        |at| at.line_begins(&["for"]) && at.is_at(&["#{"]) && at.follows(&[" in"]),
+        "a loop goes through the names of an object map by `map.keys()`, through its values by `map.values()`",
+    ),
+    (
+        |at| at.line_begins(&["for"]) && at.is_at(&[":=", ","]),
+        LOOPS,
+    ),
+    (
+        |at| {
+            let rest = at
+                .here
+                .split_once(':')
+                .map_or("", |(_, rest)| rest.trim_start());
+            at.before.is_empty()
+                && ["for ", "while ", "loop "]
+                    .iter()
+                    .any(|word| rest.starts_with(word))
+        },
+        NAMELESS,
+    ),
+    (|at| at.follows(&["break", "continue"]), NAMELESS),
+    (
+        |at| at.is_at(&["..."]) && at.line_begins(&["fn"]),
+        "a function takes as many values as its name is defined with: hand over an array",
+    ),
+    (
+        |at| at.is_at(&["..."]) && at.follows(&["[", "{", ","]),
+        "arrays and object maps are put together by `+`: `a + [1]`, `a + #{ name: 1 }`",
+    ),
+    (
+        |at| at.is_at(&["..."]) && at.follows(&["("]),
+        "a call takes its values one by one: `f(list[0], list[1])`, or the array itself",
+    ),
+    (
+        |at| at.is_at(&["fn"]) && at.follows(&["=", "(", ","]),
+        CLOSURE,
+    ),
+    (|at| at.follows(&["function(", "lambda"]), CLOSURE),
+    (|at| at.is_at(&["=>"]) && at.missing == ";", CLOSURE),
+    (
+        |at| at.is_at(&["try"]) && at.follows(&["=", "(", ","]),
+        "`try` has no value: `let v = (); try { v = …; } catch (e) { … }`",
+    ),
+    (
+        |at| at.follows(&["let", "const"]) && at.is_at(&["[", "(", "()"]),
+        "each name has a `let` of its own: `let a = list[0]; let b = list[1];`",
+    ),
+    (
+        |at| at.follows(&["let", "const"]) && at.is_at(&["{", "#{"]),
+        "each name has a `let` of its own: `let a = map.a; let b = map.b;`",
+    ),
+    (
+        |at| at.line_begins(&["let", "const", "var"]) && at.missing == ";" && at.is_at(&[","]),
+        "each name has a `let` of its own: `let a = 1; let b = 2;`",
+    ),
+    (
+        |at| at.follows(&["let mut"]),
+        "every variable can be changed: leave `mut` out",
+    ),
+    (
+        |at| at.missing == ";" && at.is_at(&["if "]),
+        "`if a { b } else { c }` is a value",
+    ),
+    (|at| at.missing == "=>" || at.follows(&["case"]), CASES),
+    (
+        |at| at.is_at(&["not in"]),
+        "it is written `!(value in list)`",
+    ),
+    (
+        |at| at.follows(&["throw"]) && at.is_at(&["new"]),
+        "it is written `throw \"text\"`",
+    ),
+    (
+        |at| at.missing == "{" && (at.before.contains("try") || at.before.contains("catch")),
+        TRIES,
+    ),
+    (|at| at.missing == ")" && at.before.contains("catch"), TRIES),
+    (
+        |at| {
+            at.missing == "{"
+                && at.line_begins(&["if", "while", "for", "else", "loop", "} else"])
+                && !at.is_at(&["is ", "and ", "or ", "not ", "instanceof "])
+        },
+        BLOCKS,
+    ),
+    (
+        |at| at.is_at(&["else"]) && at.follows(&[";"]),
+        "`else` stands right behind the `}` of its `if`, without a `;`",
+    ),
+    (
+        |at| at.before.ends_with('[') && at.here.contains(" for "),
+        "a list is made of another by `list.map(|x| …)` and `list.filter(|x| …)`",
+    ),
+    (
+        |at| at.line_begins(&["fn", "private"]) && at.missing == "," && at.is_at(&[":"]),
+        "parameters have no types: `fn name(a, b) { … }`",
+    ),
+    (
+        |at| at.line_begins(&["fn", "private"]) && at.missing == "," && at.is_at(&["="]),
+        "parameters have no defaults: define `fn name(a)` and `fn name(a, b)`",
+    ),
+    (
+        |at| at.line_begins(&["fn", "private"]) && at.is_at(&["->", ":"]),
+        "what a function gives has no type: `fn name(a, b) { … }`",
+    ),
+    (
+        |at| at.is_at(&["&"]),
+        "values are handed over by their names: leave the `&` out",
+    ),
+    (
+        |at| at.is_at(&["="]) && at.follows(&["??", "&&", "||", "**"]),
+        "it is written out: `a = a ?? b`",
+    ),
+    (
+        |at| at.is_at(&["["]) && at.follows(&["."]),
+        "an index is `a[0]`, or `a?[0]` where `a` may be `()`",
+    ),
+    (
+        |at| at.is_at(&["("]) && at.follows(&["?."]),
+        "a call is written `f(…)`",
+    ),
+];
 
 /// Words and signs of other languages, and how it is said here.
 const FOREIGN: &[(&[&str], &str)] = &[
@@ -65,23 +245,31 @@ const FOREIGN: &[(&[&str], &str)] = &[
     ),
     (&["pass"], "a block may be empty: leave the word out"),
     (
+        &["typeof", "instanceof", "isinstance"],
+        "it is a function: `type_of(value) == \"string\"`",
+    ),
+    (&["repeat"], "a loop is written `for i in 0..3 { … }`"),
+    (&["unless"], "it is written `if !condition { … }`"),
+    (
+        &["defer"],
+        "`on_close(ws, code, reason, was_clean)` runs at the end of a connection",
+    ),
+    (
+        &["global", "nonlocal"],
+        "`this` keeps what changes, and `global::NAME` is a constant of the file",
+    ),
+    (&["export"], EXPORTS),
+    (&[":="], "a variable is made by `let name = …;`"),
+    (&["|>"], "a method is called with a dot: `value.to_upper()`"),
+    (
+        &["@"],
+        "there are no decorators: the server calls functions by their names",
+    ),
+    (
         &["use", "include", "require", "from"],
         "a module is brought in by `import \"file\" as name;`",
     ),
-    (
-        &["public", "protected", "package", "module"],
-        "every function is public, and a `private fn` is not",
-    ),
-    (&["console"], "`print(…)` and `debug(…)` write to the log"),
-    (
-        &["JSON"],
-        "there are `parse_json(text)` and `to_json(value)`",
-    ),
-    (
-        &["Math"],
-        "numbers have methods: `x.sqrt()`, `x.floor()`, `x.abs()`",
-    ),
-    (&["self"], "a connection's own state is `this`"),
+    (&["public", "protected", "package", "module"], EXPORTS),
     (&["type_of"], "it is a function: `type_of(value)`"),
     (&["eval"], "a handler runs no text as code"),
     (
@@ -119,74 +307,6 @@ pub fn said_here(location: &Location) -> Option<&'static str> {
     found.next().map(|(_, hint)| *hint)
 }
 
-/// Functions that have another name in other languages, too unlike ours to be found by their letters.
-const SYNONYMS: &[(&[&str], &str)] = &[
-    (&["size", "count"], "len"),
-    (&["includes", "has"], "contains"),
-    (&["append", "add"], "push"),
-    (&["strip"], "trim"),
-    (&["to_int"], "parse_int"),
-    (&["to_float"], "parse_float"),
-    (&["typeof"], "type_of"),
-];
-
-/// What a function of another language is called here.
-pub fn synonym(name: &str) -> Option<&'static str> {
-    let found = SYNONYMS.iter().find(|(others, _)| others.contains(&name));
-    found.map(|(_, ours)| *ours)
-}
-
-/// Names that functions and properties have elsewhere, where more is to be said than another name.
-const SAID: &[(&[&str], &str)] = &[
-    (
-        &["forEach", "foreach"],
-        "a loop is written `for item in array { … }`",
-    ),
-    (&["join"], "it is a method of arrays: `list.join(\", \")`"),
-    (&["encode"], "`to_blob(text)` makes a blob of a string"),
-    (&["decode"], "`utf8(blob)` makes a string of a blob"),
-    (
-        &["int"],
-        "`parse_int(text)` makes an int of a string, `x.to_int()` of a float",
-    ),
-    (
-        &["float"],
-        "`parse_float(text)` makes a float of a string, `n.to_float()` of an int",
-    ),
-    (
-        &["str"],
-        "`value.to_string()` makes a string, `${value}` is one in a `text` between backticks",
-    ),
-    (
-        &["setTimeout", "setInterval"],
-        "`ws.after(seconds, \"name\")` and `ws.every(seconds, \"name\")` set timers, which call `fn on_timer(ws, name)`",
-    ),
-    (
-        &["request"],
-        "what the request said is asked of `ws` itself: `ws.path`",
-    ),
-    (
-        &["ws_stream"],
-        "the connection has it all: `ws.receive()`, `ws.send(message)`",
-    ),
-];
-
-/// What to say of a name of another language that nothing has here.
-pub fn said(name: &str) -> Option<&'static str> {
-    let found = SAID.iter().find(|(names, _)| names.contains(&name));
-    found.map(|(_, hint)| *hint)
-}
-
-/// Methods that change the value before the dot and give nothing, whatever it is.
-const IN_PLACE: &[&str] = &[
-    "clear", "truncate", "pad", "push", "append", "insert", "chop", "mixin",
-];
-
-/// Whether a method changes the value before the dot and gives nothing.
-pub fn is_in_place(method: &str) -> bool {
-    IN_PLACE.contains(&method)
-}
-
 /// What stands before a hook's name in pywebsocket.
 const PREFIX: &str = "web_socket_";
 
@@ -221,10 +341,19 @@ pub fn without_prefix(name: &str) -> Option<&str> {
     name.strip_prefix(PREFIX)
 }
 
-/// How the form of another language is said, in the middle of which this place is.
-pub fn form_here(location: &Location) -> Option<String> {
+/// How the form of another language is said, in the middle of which this place is; `missing` is what Rhai misses.
+pub fn form_here(location: &Location, missing: &str) -> Option<String> {
     let before = location.text[..location.span().start].trim_end();
     let from_here = &location.text[location.span().start..];
+    let place = Place {
+        line: location.text.trim_start(),
+        before: before.trim_start(),
+        here: from_here,
+        missing,
+    };
+    if let Some((_, hint)) = FORMS.iter().find(|(fits, _)| fits(&place)) {
+        return Some((*hint).to_owned());
+    }
     let last_word = |text: &str| {
         let start = text.rfind(|c: char| !c.is_alphanumeric() && c != '_');
         text[start.map_or(0, |at| at + 1)..].to_owned()
@@ -250,9 +379,7 @@ pub fn form_here(location: &Location) -> Option<String> {
         }
         "let" | "const" => {
             let front = before.strip_suffix('(').unwrap_or(before).trim_end();
-            (last_word(front) == "for").then(|| {
-                "a loop is written `for i in 0..10 { … }` or `for item in array { … }`".to_owned()
-            })
+            (last_word(front) == "for").then(|| LOOPS.to_owned())
         }
         _ => None,
     }

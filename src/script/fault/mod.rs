@@ -1,11 +1,12 @@
 //! Script faults for people: what is wrong, in which file and line, and a hint where one is known.
 //!
 //! `describe` has the words for Rhai's errors, and `report` prints the whole. `hint` knows more than the error says: what
-//! the source defines (`outline`), what there is to call (`signatures`), what other languages say (`foreign`), and which
+//! the source defines (`outline`), what there is to call (`signatures`), what other languages say (`foreign`, `elsewhere`), and which
 //! characters are no part of the language (`characters`).
 
 mod characters;
 pub mod describe;
+mod elsewhere;
 pub mod foreign;
 pub mod hint;
 pub mod outline;
@@ -112,7 +113,12 @@ impl Fault {
         }
         let is_here = at == file;
         let position = match inner.position() {
-            Position::NONE if is_here => fallback,
+            Position::NONE if is_here => match describe::in_use(inner) {
+                Some(name) => {
+                    Location::of_member(source.text_of(at), name, fallback).unwrap_or(fallback)
+                }
+                None => fallback,
+            },
             position => position,
         };
         let mut fault = Self::new(at, source.text_of(at), position, "");
@@ -205,6 +211,65 @@ impl Location {
         let before = before.strip_suffix('.').unwrap_or(before);
         let start = before.rfind(|c: char| !c.is_alphanumeric() && c != '_');
         &before[start.map_or(0, |at| at + 1)..]
+    }
+
+    /// The path of names that ends before this word or sign, such as `this.user`; empty if there is none.
+    pub fn path_before(&self) -> &str {
+        let before = self.text[..self.span().start].trim_end();
+        let before = before.strip_suffix('.').unwrap_or(before);
+        let before = before.strip_suffix('?').unwrap_or(before).trim_end();
+        let (mut begin, mut inside) = (before.len(), 0);
+        for (at, c) in before.char_indices().rev() {
+            match c {
+                ']' => inside += 1,
+                '[' if inside > 0 => inside -= 1,
+                _ if inside > 0 => {}
+                c if c.is_alphanumeric() || c == '_' || c == '.' => {}
+                _ => break,
+            }
+            begin = at;
+        }
+        &before[begin..]
+    }
+
+    /// The path of names that begins behind this operator.
+    pub fn path_behind(&self) -> &str {
+        let rest = self.text[self.span().start..]
+            .trim_start_matches(|c: char| c.is_ascii_punctuation() && c != '_');
+        let rest = rest.trim_start();
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');
+        &rest[..end.unwrap_or(rest.len())]
+    }
+
+    /// What stands between the parentheses behind the word, if they are closed in this line.
+    pub fn argument(&self) -> Option<&str> {
+        let inside = self.rest().strip_prefix('(')?;
+        let mut open = 1;
+        let end = inside.find(|c| {
+            open += i32::from(c == '(') - i32::from(c == ')');
+            open == 0
+        })?;
+        Some(inside[..end].trim())
+    }
+
+    /// Where a member of this name is first used, at a position or behind it.
+    fn of_member(text: &str, name: &str, from: Position) -> Option<Position> {
+        let first = from.line()?;
+        let lines = text.split('\n').enumerate().skip(first - 1);
+        let is_end = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        let mut found = lines.filter_map(|(number, line)| {
+            let mut dots = line.match_indices('.');
+            let at = dots.find_map(|(dot, _)| {
+                let rest = line[dot + 1..].strip_prefix(name)?;
+                is_end(rest).then_some(dot + 1)
+            })?;
+            let column = line[..at].chars().count() + 1;
+            Some(Position::new(
+                u16::try_from(number + 1).ok()?,
+                u16::try_from(column).ok()?,
+            ))
+        });
+        found.next()
     }
 
     /// What follows the word.
