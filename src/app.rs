@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::config::{Config, Interface, Listen, limits};
 use crate::handlers::{Generation, Reconciler, Report, Rescan};
 use crate::http;
+use crate::observe::terminal;
 use crate::script::{self, loops};
 use crate::server::{
     self, Admission, Certificates, Gate, Listener, Order, Socket, State, Worker, notify,
@@ -103,6 +104,7 @@ impl App {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
+        terminal::reports_are_about(&config.handlers.root);
         announce(Some(&generation), &report, true);
         Ok(Self {
             listeners,
@@ -382,13 +384,21 @@ fn announce(generation: Option<&Generation>, report: &Report, first: bool) {
         tracing::info!(file, "handler removed; its open connections go on");
     }
     for (fault, files) in &report.broken {
-        let (file, report) = (files.join(", "), format_args!("\n{fault}\n"));
+        let others: Vec<_> = files
+            .iter()
+            .filter(|file| **file != fault.file)
+            .cloned()
+            .collect();
+        let kept_back =
+            (!others.is_empty()).then(|| format!("it keeps back {}", others.join(", ")));
+        let notes: Vec<_> = kept_back.into_iter().collect();
+        let (file, report) = (files.join(", "), fault.in_log(&notes));
         tracing::error!(file, %report, "handler broken");
     }
     for problem in &report.problems {
         let file = &problem.file;
         if problem.location.is_some() {
-            let report = format_args!("\n{problem}\n");
+            let report = problem.in_log(&[]);
             tracing::warn!(file, %report, "probably a mistake");
         } else {
             tracing::warn!(file, "{}", problem.message);

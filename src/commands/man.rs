@@ -89,7 +89,14 @@ fn environment(program: &Command) -> Roff {
         ))
     };
     let others = [
-        ("NO_COLOR", "No colours, whatever it is set to."),
+        (
+            "NO_COLOR",
+            "No colours, whatever it is set to, if it is not empty.",
+        ),
+        (
+            "CLICOLOR_FORCE",
+            "Set to anything but 0, the log looks as in a terminal, wherever it goes.",
+        ),
         (
             "LISTEN_FDS, LISTEN_FDNAMES",
             "Sockets that systemd hands over, instead of ports.",

@@ -4,6 +4,7 @@ mod file;
 mod filter;
 mod flood;
 mod queue;
+pub mod terminal;
 
 use std::path::Path;
 
@@ -16,27 +17,32 @@ use file::{LogFile, StandardError};
 pub use filter::Filter;
 pub use flood::Flood;
 pub use queue::Log;
+use terminal::Terminal;
 
 /// Starts logging what a filter lets through, to the end of a file if one is given. What is logged is written for as long
 /// as the result lives.
 pub fn init(filter: &Filter, file: Option<&Path>) -> Result<Log> {
-    let colours = file.is_none()
-        && std::env::var_os("NO_COLOR").is_none()
-        && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let watched = Terminal::of_stderr().filter(|_| file.is_none());
+    Terminal::watch(watched);
     let (lines, log) = match file {
         Some(path) => queue::start(LogFile::open(path)?),
         None => queue::start(StandardError),
     }
     .context("a thread for the log cannot be started")?;
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt()
         .with_max_level(LevelFilter::TRACE)
         .with_writer(lines)
-        .with_ansi(colours)
+        .with_ansi(watched.is_some_and(|terminal| terminal.colours))
         // It would report them with a print that panics when nobody reads the log any more.
-        .log_internal_errors(false)
-        .finish()
-        .with(filter.targets())
-        .init();
+        .log_internal_errors(false);
+    match watched {
+        Some(terminal) => lines
+            .event_format(terminal)
+            .finish()
+            .with(filter.targets())
+            .init(),
+        None => lines.finish().with(filter.targets()).init(),
+    }
     Ok(log)
 }
 

@@ -218,7 +218,7 @@ impl Handler {
             Ok(program) => *self.program.borrow_mut() = Some(Rc::new(program)),
             // It compiled where it was checked, so this is about this run of its top level. What serves goes on.
             Err(fault) => {
-                let report = format_args!("\n{fault}\n");
+                let report = fault.in_log(&[]);
                 tracing::error!(file = source.file, %report, "script fault");
                 if let Some(program) = &*self.program.borrow() {
                     self.replace(&program.source);

@@ -54,6 +54,7 @@ mod refusals;
 mod reload;
 mod runtime;
 mod targets;
+mod terminal;
 mod texts;
 mod tls;
 mod tutorial;

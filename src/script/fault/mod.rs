@@ -136,6 +136,11 @@ impl Fault {
         report::brief(self, most)
     }
 
+    /// As the log has it.
+    pub fn in_log(&self, notes: &[String]) -> String {
+        report::in_log(self, notes)
+    }
+
     /// The same, with a hint.
     pub fn with_hint(self, hint: Option<String>) -> Self {
         Self { hint, ..self }

@@ -9,6 +9,7 @@ use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippe
 use rhai::{Dynamic, ImmutableString};
 
 use super::{Fault, Location, Severity, characters};
+use crate::observe::terminal::{self, Terminal};
 use crate::script::hooks::Hook;
 use crate::script::program::Source;
 
@@ -19,11 +20,11 @@ pub fn render(fault: &Fault, notes: &[String]) -> String {
         Severity::Warning => Level::WARNING,
     };
     let place = match &fault.location {
-        Some(location) => excerpt(&fault.file, location, None),
+        Some(location) => excerpt(Some(&fault.file), location, None),
         None => Origin::path(&*fault.file).into(),
     };
     let call = fault.call.iter();
-    let call = call.map(|call| excerpt(&call.file, &call.location, Some("called here")));
+    let call = call.map(|call| excerpt(Some(&call.file), &call.location, Some("called here")));
     let notes = notes.iter().map(|note| Level::NOTE.message(note));
     let hint = fault.hint.iter().map(|hint| Level::HELP.message(hint));
     let report = level
@@ -51,8 +52,66 @@ pub fn brief(fault: &Fault, most: usize) -> String {
 /// Stands for what was cut off.
 const MORE: char = '…';
 
+/// A fault as the log has it, whoever reads that: below the fields of its event, or in the place of them.
+pub fn in_log(fault: &Fault, notes: &[String]) -> String {
+    match terminal::watched() {
+        Some(terminal) => watched(fault, notes, terminal),
+        None => format!("\n{}\n", render(fault, notes)),
+    }
+}
+
+/// Columns of what annotate-snippets puts before a note.
+const MARGIN: usize = 14;
+
+/// A fault in a terminal: a place that can be clicked, the message, the line with a caret, notes, the hint.
+fn watched(fault: &Fault, notes: &[String], terminal: Terminal) -> String {
+    let level = match fault.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let path = terminal::path_of(&fault.file);
+    let head = match &fault.location {
+        Some(Location { line, column, .. }) => format!("{path}:{line}:{column}"),
+        None => path,
+    };
+    let wrapped = |text: &str| terminal::wrapped(text, terminal::WIDTH - MARGIN);
+    let place = fault
+        .location
+        .iter()
+        .map(|location| excerpt(None, location, None));
+    let callers: Vec<_> = fault
+        .call
+        .iter()
+        .map(|call| (terminal::path_of(&call.file), &call.location))
+        .collect();
+    let call = callers.iter();
+    let call = call.map(|(file, location)| excerpt(Some(file), location, Some("called here")));
+    let notes = notes
+        .iter()
+        .map(|note| Level::NOTE.message(wrapped(note)).into());
+    let hint = fault
+        .hint
+        .iter()
+        .map(|hint| Level::HELP.message(wrapped(hint)).into());
+    let elements: Vec<Element<'_>> = place.chain(call).chain(notes).chain(hint).collect();
+    let report = level
+        .no_name()
+        .primary_title(terminal::wrapped(&fault.message, terminal::WIDTH))
+        .elements(elements);
+    let renderer = match terminal.colours {
+        true => Renderer::styled(),
+        false => Renderer::plain(),
+    };
+    let report = renderer.term_width(terminal::WIDTH).render(&[report]);
+    format!("{head}\n{report}\n")
+}
+
 /// A line with a word marked, as the fault's place or with a label as another.
-fn excerpt<'a>(file: &'a str, location: &'a Location, label: Option<&'a str>) -> Element<'a> {
+fn excerpt<'a>(
+    file: Option<&'a str>,
+    location: &'a Location,
+    label: Option<&'a str>,
+) -> Element<'a> {
     let kind = match label {
         None => AnnotationKind::Primary,
         Some(_) => AnnotationKind::Context,
@@ -84,8 +143,9 @@ pub struct Incident {
     pub about: Option<String>,
 }
 
-impl fmt::Display for Incident {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Incident {
+    /// Whose it is, and what it is about.
+    fn notes(&self) -> Vec<String> {
         let Self {
             hook,
             connection,
@@ -98,8 +158,13 @@ impl fmt::Display for Incident {
         if *connection != 0 {
             let _ = write!(whose, ", for connection {connection}");
         }
-        let notes: Vec<_> = [whose].into_iter().chain(self.about.clone()).collect();
-        out.write_str(&render(&self.fault, &notes))
+        [whose].into_iter().chain(self.about.clone()).collect()
+    }
+}
+
+impl fmt::Display for Incident {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&render(&self.fault, &self.notes()))
     }
 }
 
@@ -134,7 +199,7 @@ pub fn log(handler: &Source, mut incident: Incident, hint: impl FnOnce(&Fault) -
     );
     drop(last);
     let (hook, connection, version) = (incident.hook.name(), incident.connection, incident.version);
-    let report = format_args!("\n{incident}\n");
+    let report = in_log(&incident.fault, &incident.notes());
     tracing::error!(hook, connection, handler = handler.file, version, %report, "script fault");
 }
 
