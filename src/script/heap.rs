@@ -28,10 +28,18 @@ const ARRAY: (usize, usize) = (1024 * 1024, 8);
 /// at the speed of memory. Twice, since one that grows takes up to twice what it needs. It is told apart by its alignment.
 const BYTES: (usize, usize) = (2 * WEBSOCKET.message, 8);
 
+/// Blocks of this size are what makes a process large: the buffers of long messages. Those below it are used again soon.
+const LARGE: usize = 256 * 1024;
+
+/// Freed bytes that are worth giving back.
+const WORTH: usize = 4 * 1024 * 1024;
+
 thread_local! {
     /// Bytes allocated and bytes freed on this thread. They have no destructors and allocate nothing themselves.
     static ALLOCATED: Cell<usize> = const { Cell::new(0) };
     static FREED: Cell<usize> = const { Cell::new(0) };
+    /// Bytes of large blocks freed on this thread: ever, at the last look, and when memory was given back last.
+    static LARGE_FREED: [Cell<usize>; 3] = const { [const { Cell::new(0) }; 3] };
 }
 
 /// mimalloc, counting.
@@ -46,6 +54,31 @@ pub fn held() -> isize {
 /// Bytes that this thread has ever allocated, as a measure of work done; it wraps around.
 pub fn allocated() -> usize {
     ALLOCATED.get()
+}
+
+/// Gives back what this thread has freed, once it has freed enough and nothing more of late: to be called now and then.
+/// Until then the allocator keeps it, which is quicker for whoever needs it again.
+pub fn tidy() {
+    LARGE_FREED.with(|[ever, seen, given]| {
+        let now = ever.get();
+        let is_quiet = seen.replace(now) == now;
+        if is_quiet && now.wrapping_sub(given.get()) >= WORTH {
+            given.set(now);
+            // SAFETY: it has no precondition, and touches only memory that nobody holds.
+            unsafe { libmimalloc_sys::mi_collect(true) };
+        }
+    });
+}
+
+fn freed(size: usize, align: usize) {
+    count(&FREED, weight(size, align) + BLOCK);
+    large_freed(size);
+}
+
+fn large_freed(size: usize) {
+    if size >= LARGE {
+        LARGE_FREED.with(|[ever, ..]| ever.set(ever.get().wrapping_add(size)));
+    }
 }
 
 /// What a block of this size counts.
@@ -81,7 +114,7 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(&FREED, weight(layout.size(), layout.align()) + BLOCK);
+        freed(layout.size(), layout.align());
         // SAFETY: as above.
         unsafe { MiMalloc.dealloc(pointer, layout) }
     }
@@ -89,6 +122,7 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(&ALLOCATED, weight(size, layout.align()));
         count(&FREED, weight(layout.size(), layout.align()));
+        large_freed(layout.size());
         // SAFETY: as above.
         unsafe { MiMalloc.realloc(pointer, layout, size) }
     }

@@ -173,6 +173,7 @@ impl Runtime {
         report::tick();
         caller::tick();
         self.fibers.trim();
+        super::heap::tidy();
         self.said_waiting.set(false);
         self.handlers.borrow_mut().retain(|_, known| {
             let is_used = Rc::strong_count(&known.handler) > 1;
