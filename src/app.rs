@@ -20,6 +20,7 @@ use crate::script::{self, loops};
 use crate::server::{
     self, Admission, Certificates, Gate, Listener, Order, Socket, State, Worker, notify,
 };
+use crate::websocket::Ledger;
 
 /// A server that is bound and has its handlers, and does not answer yet.
 #[derive(Debug)]
@@ -141,6 +142,7 @@ impl App {
             admission: config.admission.clone(),
             proxy: config.proxy.clone(),
             deflate: config.deflate,
+            ledger: Ledger::new(buffered()),
         };
         let workers = (0..config.workers)
             .map(|number| {
@@ -292,6 +294,12 @@ fn connections(limits: &limits::Connections) -> usize {
         let most = usize::try_from(files / 5 * 4).unwrap_or(usize::MAX);
         most.min(limits::MOST_CONNECTIONS)
     })
+}
+
+/// What connections may hold of messages, all together: a share of the memory that there is.
+fn buffered() -> usize {
+    let memory = server::memory().unwrap_or(usize::MAX);
+    (memory / limits::BUFFERED_SHARE).max(limits::BUFFERED_LEAST)
 }
 
 /// Keeps the workers' handlers up to date, on a thread of its own.

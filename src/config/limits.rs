@@ -175,6 +175,13 @@ pub const CONNECTIONS: Connections = Connections {
 /// whoever has it says so.
 pub const MOST_CONNECTIONS: usize = 1_000_000;
 
+/// What share of the memory that there is connections may hold of messages, all together: a quarter, because a message that
+/// is gathered in a buffer that grows is there twice for a moment, and scripts and the kernel need theirs.
+pub const BUFFERED_SHARE: usize = 4;
+
+/// However little memory there is, a longest message can come and go: with its answer, for two clients.
+pub const BUFFERED_LEAST: usize = 4 * WEBSOCKET.message;
+
 /// The open-file limit where it cannot be asked: the smallest that systems come with.
 pub const OPEN_FILES: u64 = 256;
 

@@ -34,7 +34,7 @@ use crate::config::{Admission, Deflate, Limits, Proxy, limits};
 use crate::handlers::{Found, Generation, decode_path};
 use crate::observe::one_line;
 use crate::script::Runtime;
-use crate::websocket::{Shared, Transport};
+use crate::websocket::{Ledger, Shared, Transport};
 pub use admission::{Exposed, Unstated, check_bind, check_dev};
 pub use client::Client;
 pub use files::Files;
@@ -75,6 +75,8 @@ pub struct Settings {
     pub proxy: Proxy,
     /// What is agreed to of compression.
     pub deflate: Deflate,
+    /// What all connections may hold together.
+    pub ledger: Arc<Ledger>,
 }
 
 /// Numbers connections, the same way on all workers.

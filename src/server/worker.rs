@@ -150,7 +150,7 @@ async fn run(
     is_first: bool,
 ) {
     let runtime = Rc::new(Runtime::new(&settings));
-    let shared = Rc::new(Shared::new(site.limits.websocket));
+    let shared = Rc::new(Shared::new(site.limits.websocket).within(Arc::clone(&site.ledger)));
     let site = Rc::new(Site {
         generation: RefCell::new(generation),
         runtime,

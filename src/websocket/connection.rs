@@ -9,6 +9,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncWrite, ReadBuf};
@@ -17,6 +18,7 @@ use tokio::sync::Notify;
 use super::close::{Close, code};
 use super::frame;
 use super::inbox::Inbox;
+use super::ledger::{self, Holding, Ledger};
 use super::message::{Decoder, Incoming, LITTLE, MUCH, Message};
 use super::outbox::{Outbox, Parting, ReadyState};
 use super::rate::Rate;
@@ -43,6 +45,8 @@ pub struct Shared {
     pub pool: Rc<Pool>,
     /// Which of them may inflate a long message.
     turns: Turns,
+    /// What they hold, and those of the other workers.
+    ledger: Arc<Ledger>,
     /// Of the one that runs.
     share: Cell<Share>,
     /// Of their ends by a fault of the peer.
@@ -61,6 +65,7 @@ impl Shared {
             clock: Clock::default(),
             pool: Rc::default(),
             turns: Turns::default(),
+            ledger: Ledger::new(usize::MAX),
             share: Cell::default(),
             ends: RefCell::default(),
             draining: Cell::new(false),
@@ -82,6 +87,11 @@ impl Shared {
             }
             more > 0
         });
+    }
+
+    /// The same, within what all workers' connections may hold together.
+    pub fn within(self, ledger: Arc<Ledger>) -> Self {
+        Self { ledger, ..self }
     }
 
     /// The server goes down: whoever waits in [`drained`](Self::drained) is told. Closing the connections is up to the
@@ -170,6 +180,8 @@ pub struct Connection<S, T> {
     controls: Rate,
     /// The turn to inflate a long message.
     turn: Turn,
+    /// Its part of what all connections hold, while that is much.
+    holding: Option<Holding>,
     phase: Phase,
     /// The session is handling an event.
     busy: bool,
@@ -208,6 +220,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             deadline: 0,
             controls: Rate::default(),
             turn: Turn::None,
+            holding: None,
             phase: Phase::Running,
             busy: false,
             pinged: false,
@@ -226,9 +239,13 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     fn run(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.shared.share.take();
         self.check_deadlines();
+        if self.holding.as_ref().is_some_and(Holding::is_doomed) {
+            self.make_room();
+        }
         self.refresh();
         let polled = self.converse(context);
         self.pass_turn();
+        self.account(context);
         polled
     }
 
@@ -254,6 +271,47 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             self.decoder.refresh(MUCH);
         }
         self.turn == Turn::Held
+    }
+
+    /// Tells what it holds, if that is much.
+    fn account(&mut self, context: &Context<'_>) {
+        let held = self.decoder.buffered() + self.inbox.bytes() + self.outbox.buffered();
+        if held < ledger::STEP {
+            self.holding = None;
+        } else {
+            let holding = self
+                .holding
+                .get_or_insert_with(|| self.shared.ledger.hold(context.waker()));
+            holding.set(held);
+            // It may be this one that is to go.
+            if holding.is_doomed() {
+                context.waker().wake_by_ref();
+            }
+        }
+    }
+
+    /// All connections together hold too much, and this one the most.
+    fn make_room(&mut self) {
+        self.holding = None;
+        let why = "all connections together hold more than their share of the memory";
+        // A Close behind bytes that the peer does not take would be no use.
+        if self.phase != Phase::Running || self.outbox.buffered() >= ledger::STEP {
+            return self.expire("memory", why);
+        }
+        tracing::debug!(
+            connection = self.outbox.id(),
+            refusal = "memory",
+            "connection closed: {why}"
+        );
+        let code = match self.outbox.close(Some(&Close::new(code::TRY_AGAIN, ""))) {
+            Ok(()) => code::TRY_AGAIN,
+            Err(_) => self.outbox.sent_code(),
+        };
+        self.abandon(End {
+            code,
+            reason: why.into(),
+            was_clean: false,
+        });
     }
 
     /// Ends the turn, unless there is more to inflate now.

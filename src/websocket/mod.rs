@@ -2,7 +2,8 @@
 //!
 //! `frame` → `message` turn a client's bytes into messages, `close` checks the end, [`Outbox`] gathers what goes
 //! back, and [`Connection`] drives a [`Session`] with it. `extensions` says whether messages are compressed, `deflate`
-//! does it, `share` and `turn` say how much of its worker a connection may use before others have theirs. Nothing here
+//! does it, `share` and `turn` say how much of its worker a connection may use before others have theirs, `ledger` what all of them may
+//! hold together. Nothing here
 //! knows scripts, HTTP or configuration files.
 
 pub mod clock;
@@ -13,6 +14,7 @@ pub mod extensions;
 pub mod frame;
 pub mod handshake;
 mod inbox;
+mod ledger;
 pub mod message;
 pub mod outbox;
 mod rate;
@@ -28,6 +30,7 @@ pub use clock::Clock;
 pub use close::Close;
 pub use connection::{Connection, Shared};
 pub use deflate::Pool;
+pub use ledger::Ledger;
 pub use message::{Decoder, Incoming, Message};
 pub use outbox::{Outbox, Parting, ReadyState, SendError};
 pub use session::{Event, Heed, Outcome, Session};

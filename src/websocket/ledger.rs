@@ -1,0 +1,195 @@
+//! What all connections hold of messages, with a bound on the sum: beyond it the largest go, and the others notice nothing.
+//!
+//! Each message and each queue has a bound of its own, and enough strangers together are beyond any machine. Only what is
+//! large is counted, so that most connections never come here.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// Bytes from which a connection is counted, and in steps of which.
+pub const STEP: usize = 64 * 1024;
+
+/// How long the next word about closed connections waits.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// The account of all workers' connections.
+#[derive(Debug)]
+pub struct Ledger {
+    bound: usize,
+    /// Bytes of those that are not to go.
+    total: AtomicUsize,
+    next: AtomicU64,
+    large: Mutex<Large>,
+}
+
+/// The connections that hold much.
+#[derive(Debug, Default)]
+struct Large {
+    entries: BTreeMap<u64, Arc<Entry>>,
+    said: Option<Instant>,
+    closed: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    bytes: AtomicUsize,
+    /// It is to close.
+    is_doomed: AtomicBool,
+    waker: Waker,
+}
+
+/// What a connection holds, for as long as it is much.
+#[derive(Debug)]
+pub struct Holding {
+    ledger: Arc<Ledger>,
+    number: u64,
+    entry: Arc<Entry>,
+}
+
+impl Ledger {
+    /// An account within a bound.
+    pub fn new(bound: usize) -> Arc<Self> {
+        Arc::new(Self {
+            bound,
+            total: AtomicUsize::new(0),
+            next: AtomicU64::new(0),
+            large: Mutex::default(),
+        })
+    }
+
+    /// Begins to count a connection, which is woken when it is to close.
+    pub fn hold(self: &Arc<Self>, waker: &Waker) -> Holding {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let entry = Arc::new(Entry {
+            bytes: AtomicUsize::new(0),
+            is_doomed: AtomicBool::new(false),
+            waker: waker.clone(),
+        });
+        self.large().entries.insert(number, Arc::clone(&entry));
+        Holding {
+            ledger: Arc::clone(self),
+            number,
+            entry,
+        }
+    }
+
+    fn large(&self) -> MutexGuard<'_, Large> {
+        self.large.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Dooms the largest, until the rest is within the bound.
+    fn relieve(&self) {
+        let mut large = self.large();
+        while self.total.load(Ordering::Relaxed) > self.bound {
+            let staying = large
+                .entries
+                .values()
+                .filter(|entry| !entry.is_doomed.load(Ordering::Relaxed));
+            let Some(largest) = staying.max_by_key(|entry| entry.bytes.load(Ordering::Relaxed))
+            else {
+                break;
+            };
+            largest.is_doomed.store(true, Ordering::Relaxed);
+            let bytes = largest.bytes.load(Ordering::Relaxed);
+            self.total.fetch_sub(bytes, Ordering::Relaxed);
+            largest.waker.wake_by_ref();
+            large.closed += 1;
+        }
+        if large.closed > 0 && large.said.is_none_or(|said| said.elapsed() >= QUIET) {
+            tracing::warn!(
+                refusal = "memory",
+                connections = std::mem::take(&mut large.closed),
+                "all connections together hold more than {} bytes of messages, their share of the memory: those that hold most \
+                 are closed with 1013",
+                self.bound
+            );
+            large.said = Some(Instant::now());
+        }
+    }
+}
+
+impl Holding {
+    /// It holds so many bytes now.
+    pub fn set(&self, bytes: usize) {
+        if self.is_doomed() {
+            return;
+        }
+        let before = self.entry.bytes.load(Ordering::Relaxed);
+        if before.abs_diff(bytes) < STEP {
+            return;
+        }
+        // Under the lock, because who is to go is chosen by these numbers, and taken off the sum by them.
+        {
+            let _large = self.ledger.large();
+            if self.is_doomed() {
+                return;
+            }
+            self.entry.bytes.store(bytes, Ordering::Relaxed);
+            self.ledger.total.fetch_add(bytes, Ordering::Relaxed);
+            self.ledger.total.fetch_sub(before, Ordering::Relaxed);
+        }
+        if self.ledger.total.load(Ordering::Relaxed) > self.ledger.bound {
+            self.ledger.relieve();
+        }
+    }
+
+    /// Whether the connection is to close.
+    pub fn is_doomed(&self) -> bool {
+        self.entry.is_doomed.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        let mut large = self.ledger.large();
+        large.entries.remove(&self.number);
+        if !self.is_doomed() {
+            let bytes = self.entry.bytes.load(Ordering::Relaxed);
+            self.ledger.total.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    #[test]
+    fn the_largest_go_until_the_rest_fits() {
+        let ledger = Ledger::new(10 * MIB);
+        let hold = |bytes| {
+            let holding = ledger.hold(Waker::noop());
+            holding.set(bytes);
+            holding
+        };
+        let [small, large, larger] = [MIB, 3 * MIB, 4 * MIB].map(hold);
+        assert!(!larger.is_doomed());
+        small.set(4 * MIB - STEP);
+        let doomed = |holdings: [&Holding; 3]| holdings.map(Holding::is_doomed);
+        assert_eq!(doomed([&small, &large, &larger]), [false, false, true]);
+        // It counts no more, whether it is gone or about to go.
+        large.set(6 * MIB);
+        assert_eq!(doomed([&small, &large, &larger]), [false, false, true]);
+        drop(larger);
+        large.set(7 * MIB);
+        assert!(large.is_doomed() && !small.is_doomed());
+        drop((large, small));
+        assert_eq!(ledger.total.load(Ordering::Relaxed), 0);
+        assert!(ledger.large().entries.is_empty());
+    }
+
+    #[test]
+    fn little_is_not_counted() {
+        let ledger = Ledger::new(MIB);
+        let holding = ledger.hold(Waker::noop());
+        holding.set(STEP - 1);
+        assert_eq!(ledger.total.load(Ordering::Relaxed), 0);
+        holding.set(STEP);
+        assert_eq!(ledger.total.load(Ordering::Relaxed), STEP);
+    }
+}
