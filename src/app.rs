@@ -1,5 +1,6 @@
 //! The composition root: everything is bound and wired here, then run, then drained.
 
+mod checks;
 mod ready;
 
 use std::io::Write;
@@ -21,6 +22,8 @@ use crate::server::{
     self, Admission, Certificates, Gate, Listener, Order, Socket, State, Worker, notify,
 };
 use crate::websocket::Ledger;
+
+pub use checks::check;
 
 /// A server that is bound and has its handlers, and does not answer yet.
 #[derive(Debug)]
@@ -44,35 +47,7 @@ pub enum Signal {
 impl App {
     /// Checks, reads and binds everything that can fail.
     pub fn new(config: Config) -> Result<Self> {
-        check_folder(
-            &config.handlers.root,
-            "the handler folder",
-            "--websock-handlers",
-        )?;
-        if let Some(folder) = &config.handlers.scan_dir {
-            check_folder(folder, "the scan folder", "--scan-dir")?;
-            let below = folder
-                .canonicalize()?
-                .starts_with(config.handlers.root.canonicalize()?);
-            if !below {
-                bail!(
-                    "the scan folder {} is not below the handler folder {}: give --scan-dir a folder inside it",
-                    folder.display(),
-                    config.handlers.root.display()
-                );
-            }
-        }
-        if let Some(folder) = &config.document_root {
-            check_folder(folder, "the document root", "--document-root")?;
-        }
-        if let Some(file) = &config.handlers.map_file {
-            std::fs::metadata(file).with_context(|| {
-                format!(
-                    "the map file {} cannot be read: give --websock-handlers-map-file another",
-                    file.display()
-                )
-            })?;
-        }
+        checks::folders(&config)?;
         let mut reconciler = Reconciler::new(config.handlers.clone(), config.script.clone());
         let (generation, report) = reconciler.first().with_context(|| {
             format!(
@@ -348,22 +323,6 @@ async fn reload(rescan: Rescan, reread: Option<Sender<oneshot::Sender<()>>>) {
         }
     }
     notify(State::Ready);
-}
-
-fn check_folder(folder: &std::path::Path, what: &str, flag: &str) -> Result<()> {
-    match std::fs::metadata(folder) {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => bail!(
-            "{what} {} is not a folder: give {flag} a folder",
-            folder.display()
-        ),
-        Err(error) => Err(error).with_context(|| {
-            format!(
-                "{what} {} cannot be used: create it, or give {flag} another",
-                folder.display()
-            )
-        }),
-    }
 }
 
 /// Logs what a look at the folder found. At the start the table says what is served.

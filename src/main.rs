@@ -22,7 +22,7 @@ fn run() -> Result<ExitCode> {
     let log = observe::init(&cli.log.log_level, cli.log.log_file.as_deref())?;
     match cli.task(given)? {
         Task::Serve(config) => commands::serve(*config, &log),
-        Task::Check(handlers, script, format) => commands::check(handlers, script, format),
+        Task::Check(config, format, strict) => commands::check(*config, format, strict),
         Task::Routes(handlers, script) => commands::routes(handlers, script),
         Task::New(root, name, template) => commands::new(&root, &name, template),
         Task::Templates => commands::templates(),

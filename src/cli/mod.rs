@@ -22,7 +22,7 @@ use clap_complete::Shell;
 use crate::commands::{Effective, Format, TEMPLATES, Template};
 use crate::config::{Config, Handlers, Script, nearest};
 use crate::observe::Filter;
-use serve::Serve;
+use serve::{Serve, Settings};
 
 /// A WebSocket server whose handlers are small Rhai scripts in a folder
 ///
@@ -93,17 +93,24 @@ impl Log {
     }
 }
 
+/// Heads what only `check` takes.
+const CHECK: &str = "Check";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Find mistakes in handlers without running them
     ///
-    /// Compiles every handler and prints every problem; exit status 1 if there is one.
+    /// Compiles every handler, opens what the configuration names, and prints every problem. Exit status 1 if a handler
+    /// would not serve, 2 if the server would not start.
     Check {
         #[command(flatten)]
-        look: Look,
+        settings: Box<Settings>,
         /// How problems are printed
-        #[arg(long, value_enum, default_value_t = Format::Text)]
+        #[arg(long, value_enum, default_value_t = Format::Text, help_heading = CHECK)]
         format: Format,
+        /// Exit with 1 for warnings, too
+        #[arg(long, help_heading = CHECK)]
+        strict: bool,
     },
     /// List the paths, files and hooks of handlers
     Routes(Look),
@@ -235,8 +242,8 @@ struct Folder {
 pub enum Task {
     /// Run the server.
     Serve(Box<Config>),
-    /// Compile every handler.
-    Check(Handlers, Script, Format),
+    /// Compile every handler; whether warnings count.
+    Check(Box<Config>, Format, bool),
     /// Print every path.
     Routes(Handlers, Script),
     /// Write a new handler of this name into this folder.
@@ -281,8 +288,13 @@ impl Cli {
     /// What is asked for, with what was given as configuration.
     pub fn task(self, given: Given) -> Result<Task> {
         Ok(match self.command {
-            Some(Command::Check { look, format }) => {
-                Task::Check(look.folder.into(), look.power.into(), format)
+            Some(Command::Check {
+                settings,
+                format,
+                strict,
+            }) => {
+                let config = checked(settings.config()?, &given);
+                Task::Check(Box::new(config), format, strict)
             }
             Some(Command::Routes(look)) => Task::Routes(look.folder.into(), look.power.into()),
             Some(Command::New(new)) => match new.name {
@@ -298,28 +310,27 @@ impl Cli {
             Some(Command::Completions { shell }) => Task::Completions(shell),
             Some(Command::Man { command }) => Task::Man(command),
             Some(Command::Config(serve)) => {
-                for warning in checked(*serve, &given)?.warnings {
+                for warning in checked(serve.config()?, &given).warnings {
                     tracing::warn!("{warning}");
                 }
                 Task::Config(Effective::new(&Self::command(), &given))
             }
             None => Task::Serve(Box::new(Config {
                 at_terminal: self.log.at_terminal(),
-                ..checked(*self.serve, &given)?
+                ..checked(self.serve.config()?, &given)
             })),
         })
     }
 }
 
-/// The configuration of these flags, with what was written in vain.
-fn checked(serve: Serve, given: &Given) -> Result<Config> {
-    let mut config = serve.config()?;
+/// A configuration, with what was written in vain.
+fn checked(mut config: Config, given: &Given) -> Config {
     config.warnings.extend(vain::warnings(given, &config));
     let names: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
     let names = names.iter().map(std::ffi::OsString::as_os_str);
     let unknown = environment::warnings(names, &Cli::command(), &config.script.env);
     config.warnings.extend(unknown);
-    Ok(config)
+    config
 }
 
 /// What was written where.

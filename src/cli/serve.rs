@@ -19,6 +19,15 @@ use crate::config::{
 #[derive(Debug, Args)]
 pub struct Serve {
     #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    predecessor: Predecessor,
+}
+
+/// What a server can be told, and `check` looks at.
+#[derive(Debug, Args)]
+pub struct Settings {
+    #[command(flatten)]
     listening: Listening,
     #[command(flatten)]
     folder: Folder,
@@ -34,8 +43,6 @@ pub struct Serve {
     compression: Compression,
     #[command(flatten)]
     bounds: Bounds,
-    #[command(flatten)]
-    predecessor: Predecessor,
 }
 
 #[derive(Debug, Args)]
@@ -272,7 +279,16 @@ impl Serve {
     /// The configuration, checked as far as it can be without binding anything.
     pub fn config(self) -> Result<Config> {
         let mut warnings = self.predecessor.warnings();
-        warnings.extend(self.power.warnings());
+        let mut config = self.settings.config()?;
+        warnings.append(&mut config.warnings);
+        Ok(Config { warnings, ..config })
+    }
+}
+
+impl Settings {
+    /// The same, for whoever knows nothing of the predecessor.
+    pub fn config(self) -> Result<Config> {
+        let mut warnings = self.power.warnings();
         warnings.extend(self.entry.warnings());
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let Listening {

@@ -1,4 +1,4 @@
-//! `check`: every handler compiled, every problem printed.
+//! `check`: every handler compiled, everything opened that the configuration names, every problem printed.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -8,8 +8,9 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::{look, print};
-use crate::config::{Handlers, Script};
-use crate::script::Fault;
+use crate::app;
+use crate::config::Config;
+use crate::script::{Fault, Severity};
 
 /// How problems are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -20,9 +21,13 @@ pub enum Format {
     Json,
 }
 
-/// Prints what is wrong; exit code 1 if anything is.
-pub fn check(handlers: Handlers, script: Script, format: Format) -> Result<ExitCode> {
-    let (generation, report) = look(handlers, script)?;
+/// Prints what is wrong; exit code 1 if something does not work, or, where they count, if there is a warning.
+pub fn check(config: Config, format: Format, is_strict: bool) -> Result<ExitCode> {
+    app::check(&config)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let (generation, report) = look(config.handlers, config.script)?;
     let broken = report.broken.iter().map(|(fault, _)| fault);
     let problems: Vec<_> = broken.chain(&report.problems).collect();
     let handlers = generation.entries.len();
@@ -30,7 +35,9 @@ pub fn check(handlers: Handlers, script: Script, format: Format) -> Result<ExitC
         Format::Text => text(handlers, &problems),
         Format::Json => format!("{}\n", object(handlers, &problems)),
     });
-    Ok(ExitCode::from(u8::from(!problems.is_empty())))
+    let counts = |problem: &&Fault| is_strict || problem.severity == Severity::Error;
+    let is_wrong = problems.iter().any(counts) || is_strict && !config.warnings.is_empty();
+    Ok(ExitCode::from(u8::from(is_wrong)))
 }
 
 fn text(handlers: usize, problems: &[&Fault]) -> String {

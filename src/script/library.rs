@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rhai::{AST, ASTNode, Expr, Position, Stmt};
 
 use super::Settings;
+use super::doubts;
 use super::fault::{Fault, Location, hint};
 use super::hooks::{HOOKS, Hook};
 use super::meter;
@@ -148,6 +149,7 @@ pub struct Checker<'l> {
 struct Read {
     imports: Vec<Import>,
     references: Rc<References>,
+    doubts: Rc<[Fault]>,
 }
 
 /// An import statement.
@@ -224,7 +226,7 @@ impl<'l> Checker<'l> {
             version,
             modules,
         });
-        let dangling = self.dangling(&source, &ast)?;
+        let (dangling, mut warnings) = self.resolve(&source, &ast)?;
         let fatal = dangling.iter().filter(|(dangling, _)| dangling.is_fatal);
         // What another file will not mend goes first.
         let fatal = fatal.min_by_key(|(dangling, _)| dangling.is_in_module);
@@ -251,7 +253,7 @@ impl<'l> Checker<'l> {
         }
         let program = program?;
         let doubtful = dangling.into_iter().map(|(_, fault)| fault.into_warning());
-        let mut warnings: Vec<_> = doubtful.collect();
+        warnings.extend(doubtful);
         warnings.extend(program.warnings(self.compiler.allow_raw));
         let hooks = HOOKS.iter().map(|info| info.hook);
         Ok(Tried {
@@ -261,26 +263,44 @@ impl<'l> Checker<'l> {
         })
     }
 
-    /// What a source refers to and is not there, with the words for it.
-    fn dangling(&mut self, source: &Source, ast: &AST) -> Result<Vec<(Dangling, Fault)>, Fault> {
-        let mut modules = HashMap::new();
+    /// Looks up what a source refers to: what is not there, with the words for it; and what is there and doubtful.
+    fn resolve(
+        &mut self,
+        source: &Source,
+        ast: &AST,
+    ) -> Result<(Vec<(Dangling, Fault)>, Vec<Fault>), Fault> {
+        let (mut modules, mut doubts) = (HashMap::new(), Vec::new());
         for module in &source.modules {
-            let references = self.read(module.name(), &module.text)?.references;
-            let name = module.file.clone();
-            modules.insert(module.name().to_owned(), resolve::File { name, references });
+            let read = self.read(module.name(), &module.text)?;
+            doubts.extend(read.doubts.iter().cloned());
+            let file = resolve::File {
+                name: module.file.clone(),
+                references: read.references,
+            };
+            modules.insert(module.name().to_owned(), file);
         }
+        doubts.extend(doubts::of(&source.file, &source.text, ast));
         let handler = resolve::File {
             name: source.file.clone(),
             references: Rc::new(References::of(ast)),
         };
-        let dangling = resolve::dangling(&self.natives, &handler, &modules);
-        let in_words = dangling.into_iter().map(|dangling| {
+        doubts.extend(for_nobody(source, &handler.references));
+        let resolved = resolve::resolve(&self.natives, &handler, &modules);
+        if let Some((file, position, name)) = resolved.raw.first()
+            && !self.compiler.allow_raw
+        {
+            let message = format!("`{name}` works with the flag --allow-raw only");
+            let fault = Fault::new(file, source.text_of(file), *position, message);
+            let hint = "whoever starts the server gives it: it lets handlers break the protocol";
+            doubts.push(fault.with_hint(Some(hint.to_owned())).into_warning());
+        }
+        let in_words = resolved.dangling.into_iter().map(|dangling| {
             let Dangling { file, error, .. } = &dangling;
             let fault = Fault::from_run(source, file, error, Position::NONE);
             let hint = hint::of_run(&self.compiler.engine, source, file, error);
             (dangling, fault.with_hint(hint))
         });
-        Ok(in_words.collect())
+        Ok((in_words.collect(), doubts))
     }
 
     /// What a module's text says.
@@ -292,6 +312,7 @@ impl<'l> Checker<'l> {
             Ok(Read {
                 imports: imports(&file, text, &ast)?,
                 references: Rc::new(References::of(&ast)),
+                doubts: doubts::of(&file, text, &ast).into(),
             })
         });
         read.clone()
@@ -381,6 +402,34 @@ impl<'l> Checker<'l> {
         self.library.linked.insert(name.clone(), linked.clone());
         Ok(linked)
     }
+}
+
+/// What hooks return as if somebody took it.
+fn for_nobody(source: &Source, references: &References) -> Vec<Fault> {
+    let mut warnings = Vec::new();
+    for function in &references.functions {
+        let is = |hook: Hook| {
+            function.name == hook.name() && function.params == hook.info().params.len()
+        };
+        let (message, hint) = if is(Hook::TransferData) {
+            (
+                "what `transfer_data` returns is not sent",
+                "`ws.send(…)` sends",
+            )
+        } else if is(Hook::DoExtraHandshake) {
+            (
+                "what `do_extra_handshake` returns is ignored",
+                "`request.reject(403)` refuses a connection, and without it the connection is accepted",
+            )
+        } else {
+            continue;
+        };
+        warnings.extend(function.returned.iter().map(|position| {
+            let fault = Fault::new(&source.file, &source.text, *position, message);
+            fault.with_hint(Some(hint.to_owned())).into_warning()
+        }));
+    }
+    warnings
 }
 
 /// Whether a fault is at a place that a dangling reference stands at.

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `library` | a folder's texts → a [`Source`], which carries its modules, or the [`Fault`] that it has |
 //! | `engine`, `api` | Rhai as handlers see it: the bounds, and one table of functions a package |
-//! | `resolve` | what a file refers to, looked up before it serves |
+//! | `resolve`, `doubts` | what a file refers to, looked up before it serves; what it probably does not mean |
 //! | `lost` | writes that would be lost, which a version may not have |
 //! | `program`, `modules`, `hooks` | a source compiled on a worker: its [`Hook`]s, what it imports |
 //! | `runtime`, `turns` | a worker's engine, fibers and programs; who is next where there is one place |
@@ -19,6 +19,7 @@
 pub mod api;
 mod call;
 mod caller;
+mod doubts;
 mod engine;
 mod fault;
 mod fiber;

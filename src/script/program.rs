@@ -131,10 +131,10 @@ impl Program {
         if !program.has(Hook::TransferData) && !program.has(Hook::TransferLoop) {
             let message = "no fn transfer_data(ws, message): a handler needs it to answer messages";
             let outline = Outline::of(&program.engine, &source.text, Position::NONE);
-            let meant = outline.functions.iter().find_map(|function| {
-                let (hook, hint) = elsewhere(&function.name)?;
-                (hook.name == Hook::TransferData.name()).then_some((function.position, hint))
-            });
+            let meant = outline
+                .functions
+                .iter()
+                .find_map(|function| Some((function.position, meant_for_messages(function)?)));
             let (position, hint) = meant.unzip();
             let fault = program.fault_at(position.unwrap_or(Position::NONE), message);
             return Err(fault.with_hint(hint));
@@ -152,7 +152,7 @@ impl Program {
         let outline = Outline::of(&self.engine, &self.source.text, Position::NONE);
         let warning = |function: &Function| {
             let (message, hint) = misshapen(&function.name, &function.params)
-                .or_else(|| self.idle(&function.name, function.params.len(), allow_raw))?;
+                .or_else(|| self.idle(&function.name, &function.params, allow_raw))?;
             let fault = self.fault_at(function.position, message);
             Some(fault.with_hint(Some(hint)).into_warning())
         };
@@ -160,8 +160,8 @@ impl Program {
     }
 
     /// What is wrong with a function that has a hook's shape, and is not called all the same.
-    fn idle(&self, name: &str, params: usize, allow_raw: bool) -> Option<(String, String)> {
-        let is = |hook: Hook| name == hook.name() && params == hook.info().params.len();
+    fn idle(&self, name: &str, params: &[String], allow_raw: bool) -> Option<(String, String)> {
+        let is = |hook: Hook| name == hook.name() && params.len() == hook.info().params.len();
         if is(Hook::TransferData) && self.has(Hook::TransferLoop) {
             return Some((
                 format!(
@@ -171,11 +171,54 @@ impl Program {
                 "`fn transfer_data(ws)` owns the connection: keep one of the two".into(),
             ));
         }
+        if is(Hook::TransferLoop) && self.is_for_messages(params) {
+            return Some((
+                format!(
+                    "`fn {name}({})` is called once, with the connection",
+                    params.join(", ")
+                ),
+                format!(
+                    "`{}` is called for every message",
+                    Hook::TransferData.info().definition()
+                ),
+            ));
+        }
         (is(Hook::OnFrame) && !allow_raw).then(|| {
             (
                 format!("`{}` is never called", Hook::OnFrame.info().definition()),
                 "the server shows frames to handlers only with --allow-raw".into(),
             )
+        })
+    }
+
+    /// Whether a loop's only parameter is probably meant to be a message: by its name, or because nothing receives one.
+    fn is_for_messages(&self, params: &[String]) -> bool {
+        const MESSAGE: [&str; 12] = [
+            "message", "msg", "data", "text", "payload", "m", "body", "content", "input", "line",
+            "event", "packet",
+        ];
+        const CONNECTION: [&str; 12] = [
+            "ws",
+            "socket",
+            "websocket",
+            "connection",
+            "conn",
+            "client",
+            "peer",
+            "request",
+            "sock",
+            "channel",
+            "stream",
+            "session",
+        ];
+        let receives = || {
+            self.source
+                .texts()
+                .any(|(_, text)| text.contains("receive"))
+        };
+        params.iter().any(|name| {
+            let name = name.trim_start_matches('_').to_lowercase();
+            MESSAGE.contains(&&*name) || !CONNECTION.contains(&&*name) && !receives()
         })
     }
 
@@ -265,6 +308,39 @@ fn elsewhere(name: &str) -> Option<(&'static HookInfo, String)> {
     Some((hook, format!("the hook is `{}`", hook.definition())))
 }
 
+/// What to do about a function that was probably meant to answer messages.
+fn meant_for_messages(function: &Function) -> Option<String> {
+    let is_it = |hook: &HookInfo| hook.name == Hook::TransferData.name();
+    if let Some((hook, hint)) = elsewhere(&function.name) {
+        return is_it(hook).then_some(hint);
+    }
+    let (nearest, likeness) = nearest_hook(&function.name);
+    (is_it(nearest) && likeness > LIKE).then(|| {
+        let hooks = HOOKS.iter().filter(|hook| is_it(hook));
+        let forms: Vec<_> = hooks
+            .map(|hook| format!("`{}`", hook.definition()))
+            .collect();
+        format!("the hook is {}", forms.join(" or "))
+    })
+}
+
+/// The hook whose name is most like this one, and how like it is. Capitals and `_` are a matter of taste.
+fn nearest_hook(name: &str) -> (&'static HookInfo, f64) {
+    let bare = |name: &str| name.replace('_', "").to_lowercase();
+    let likeness = |hook: &str| {
+        let exact = strsim::jaro_winkler(hook, name);
+        exact.max(strsim::jaro_winkler(&bare(hook), &bare(name)))
+    };
+    let mut likely = (&HOOKS[0], 0.0);
+    for hook in &HOOKS {
+        let likeness = likeness(hook.name);
+        if likeness >= likely.1 {
+            likely = (hook, likeness);
+        }
+    }
+    likely
+}
+
 /// How like a hook's name another must be to be taken for it, from 0 to 1.
 const LIKE: f64 = 0.9;
 
@@ -293,11 +369,8 @@ fn misshapen(name: &str, params: &[String]) -> Option<(String, String)> {
             hint,
         ));
     }
-    let likeness = |hook: &str| strsim::jaro_winkler(hook, name);
-    let nearest = HOOKS
-        .iter()
-        .max_by(|a, b| likeness(a.name).total_cmp(&likeness(b.name)))?;
-    (likeness(nearest.name) > LIKE || name.starts_with("on_")).then(|| {
+    let (nearest, likeness) = nearest_hook(name);
+    (likeness > LIKE || name.starts_with("on_")).then(|| {
         (
             format!("`fn {name}` is no hook and is never called by the server"),
             format!("did you mean `{}`?", nearest.definition()),

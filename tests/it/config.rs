@@ -307,3 +307,77 @@ async fn times_of_heads_frames_messages_and_pings() {
     raw.expect_eof().await;
     server.log("refusal=\"pong-timeout\"").await;
 }
+
+/// `check` opens what a server with the same flags would, and binds nothing.
+#[tokio::test]
+async fn check_opens_what_the_configuration_names() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let make = |names: &[&str]| {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let made = rcgen::CertificateParams::new(vec!["localhost".to_owned()]);
+        let made = made
+            .expect("a name")
+            .self_signed(&key)
+            .expect("a certificate");
+        std::fs::write(path(names[0]), made.pem()).expect("written");
+        std::fs::write(path(names[1]), key.serialize_pem()).expect("written");
+    };
+    make(&["one.pem", "one.key"]);
+    make(&["two.pem", "two.key"]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener
+        .local_addr()
+        .expect("an address")
+        .port()
+        .to_string();
+    let check = |args: Vec<String>| {
+        let builder = Server::builder().bare().file("echo_wsh.rhai", ECHO);
+        builder.arg("check").args(&args).run()
+    };
+    let (one, key, other) = (path("one.pem"), path("one.key"), path("two.key"));
+    let tls = |key: &str| {
+        let args = [
+            "--port",
+            &port,
+            "--tls",
+            "--certificate",
+            &one,
+            "--private-key",
+            key,
+        ];
+        args.map(str::to_owned).to_vec()
+    };
+    let good = check(tls(&key)).await;
+    assert_eq!(good.status.code(), Some(0), "{}", good.stderr);
+    for (args, said) in [
+        (tls(&other), "--private-key"),
+        (tls(&path("none.key")), "none.key"),
+        (vec!["-d".into(), path("nowhere")], "--document-root"),
+        (vec!["-d".into(), one.clone()], "is not a folder"),
+        (
+            vec!["-m".into(), path("nowhere")],
+            "--websock-handlers-map-file",
+        ),
+        (
+            vec!["--unix-socket".into(), path("nowhere/socket")],
+            "--unix-socket",
+        ),
+        (vec!["--basic-auth-file".into(), path("nowhere")], "nowhere"),
+        (vec!["--log-file".into(), path("nowhere/log")], "nowhere"),
+        (vec!["-H".into(), "0.0.0.0".into()], "--allow-host"),
+    ] {
+        let finished = check(args.clone()).await;
+        assert_eq!(
+            finished.status.code(),
+            Some(2),
+            "{args:?}: {}",
+            finished.stdout
+        );
+        assert!(
+            finished.stderr.contains(said),
+            "{args:?}: {}",
+            finished.stderr
+        );
+    }
+}

@@ -297,6 +297,44 @@ const CHECKED: &[(&str, &str)] = &[
         "set_timeout",
         "fn transfer_data(ws, message) {\n    setTimeout(|| ws.close(), 1000);\n}\n",
     ),
+    (
+        "transfer_data_with_three",
+        "fn transfer_data(ws, message, more) { }\n",
+    ),
+    ("transfer_dat", "fn transfer_dat(ws, message) { }\n"),
+    ("transferData", "fn transferData(ws, message) { }\n"),
+    (
+        "template_in_double_quotes",
+        "fn transfer_data(ws, message) {\n    ws.send(\"you said ${message}\");\n}\n",
+    ),
+    (
+        "escapes_in_backticks",
+        "fn transfer_data(ws, message) {\n    ws.send(`one\\r\\ntwo`);\n}\n",
+    ),
+    (
+        "returned_message",
+        "fn transfer_data(ws, message) {\n    return message;\n}\n",
+    ),
+    (
+        "returned_from_the_handshake",
+        "fn do_extra_handshake(request) {\n    return false;\n}\nfn transfer_data(ws, message) { }\n",
+    ),
+    (
+        "loop_with_a_message",
+        "fn transfer_data(message) {\n    print(message);\n}\n",
+    ),
+    (
+        "milliseconds",
+        "fn transfer_data(ws, message) {\n    sleep(1000);\n}\n",
+    ),
+    (
+        "raw_without_the_flag",
+        "fn transfer_data(ws, message) {\n    ws.frame(#{ opcode: 1 });\n}\n",
+    ),
+    (
+        "property_of_a_message",
+        "fn transfer_data(ws, message) {\n    ws.send(`${message.lenght}`);\n}\n",
+    ),
 ];
 
 /// Scripts that fail when they run, and what makes them.
@@ -714,6 +752,42 @@ async fn check_prints_json() {
     assert_eq!(printed, json!({ "handlers": 4, "problems": problems }));
 }
 
+/// What is doubtful serves, and stops only who asks for that.
+#[tokio::test]
+async fn warnings_count_where_they_are_to() {
+    let code = "fn transfer_data(ws, message) {\n    sleep(1000);\n}\n";
+    let check = |arg: &'static [&str]| {
+        let builder = Server::builder().bare().file("it_wsh.rhai", code);
+        builder.arg("check").args(arg).run()
+    };
+    assert_eq!(check(&[]).await.status.code(), Some(0));
+    assert_eq!(check(&["--strict"]).await.status.code(), Some(1));
+    let finished = check(&["--format", "json"]).await;
+    assert_eq!(finished.status.code(), Some(0));
+    let printed: Value = serde_json::from_str(&finished.stdout).expect("JSON");
+    assert_eq!(printed["problems"][0]["severity"], "warning");
+    assert_eq!(printed["problems"][0]["line"], 2);
+}
+
+/// What is meant as it stands is not doubted.
+#[tokio::test]
+async fn what_is_meant_is_not_doubted() {
+    let code = "fn transfer_data(ws, message) {\n    if message == \"\" { return; }\n    sleep(1); sleep(60.0);\n    \
+                ws.after(3600, \"hour\"); ws.every(300, \"minutes\");\n    ws.send(`{\"a\":\"x\\ny\"}`);\n    \
+                ws.send(\"$5 {or} ${}\");\n    ws.send(\"a\\r\\nb\");\n    ws.send(`C:\\dir ${message}`);\n    \
+                return reply(ws, message);\n}\nfn reply(ws, text) {\n    ws.send(text);\n    text\n}\n\
+                fn on_timer(ws, name) { name }\n";
+    let loops = "fn transfer_data(connection) {\n    loop { if connection.receive() == () { return; } }\n}\n";
+    let finished = Server::builder()
+        .bare()
+        .file("it_wsh.rhai", code)
+        .file("loop_wsh.rhai", loops)
+        .args(["check", "--strict"])
+        .run()
+        .await;
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stdout);
+}
+
 /// A map file's lines are shown like a script's.
 #[tokio::test]
 async fn a_map_files_lines_have_excerpts() {
@@ -721,7 +795,7 @@ async fn a_map_files_lines_have_excerpts() {
         .bare()
         .file("echo_wsh.rhai", ECHO)
         .file("aliases", "# a comment\n/one /echo\n/two /nowhere\nthree\n")
-        .args(["check", "-m", "aliases"])
+        .args(["check", "-m", "aliases", "--strict"])
         .run()
         .await;
     assert_eq!(finished.status.code(), Some(1));

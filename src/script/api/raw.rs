@@ -20,6 +20,12 @@ const NEEDS_FLAG: (&str, &str) = ("raw", "if the server runs without `--allow-ra
 /// Bytes of one `raw_read`: as many as are read ahead of the handshake.
 pub const MAX_READ: usize = 64 * 1024;
 
+/// Whether `ws` or `request` has a method or property of this name only with the flag.
+pub fn is_method(name: &str) -> bool {
+    let mut forms = PACKAGE.functions.iter().flat_map(Function::written);
+    forms.any(|form| form.name == name && form.path() != name)
+}
+
 /// Wrong bytes.
 pub const PACKAGE: Package = Package {
     name: "raw",

@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 use rhai::{EvalAltResult, ImmutableString, Position};
 
+use crate::script::api::raw;
 use flow::{Flow, Flows};
 pub use natives::Natives;
 pub use references::References;
@@ -42,31 +43,35 @@ pub struct File {
     pub references: Rc<References>,
 }
 
-/// Every reference of a source that leads nowhere, in the order of its files and lines. The handler is the last of the
-/// files, the modules are called by their names in imports.
-pub fn dangling(
-    natives: &Natives,
-    handler: &File,
-    modules: &HashMap<String, File>,
-) -> Vec<Dangling> {
+/// A source's references, looked up.
+#[derive(Debug, Default)]
+pub struct Resolved {
+    /// Those that lead nowhere, in the order of files and lines.
+    pub dangling: Vec<Dangling>,
+    /// Where the test power is used: the file, the place, and the name.
+    pub raw: Vec<(String, Position, ImmutableString)>,
+}
+
+/// Looks up what a source refers to. The modules are called by their names in imports.
+pub fn resolve(natives: &Natives, handler: &File, modules: &HashMap<String, File>) -> Resolved {
     let flows = Flows::of(handler, modules);
-    let files = modules.values().chain([handler]);
-    let mut found: Vec<_> = files
-        .flat_map(|file| {
-            let resolver = Resolver {
-                natives,
-                flows: &flows,
-                file,
-                modules,
-            };
-            resolver.dangling()
-        })
-        .collect();
-    found.sort_by(|one, other| {
+    let mut resolved = Resolved::default();
+    for file in modules.values().chain([handler]) {
+        let resolver = Resolver {
+            natives,
+            flows: &flows,
+            file,
+            modules,
+        };
+        resolved.dangling.extend(resolver.dangling());
+        resolved.raw.extend(resolver.raw());
+    }
+    resolved.dangling.sort_by(|one, other| {
         let key = |dangling: &Dangling| (dangling.file.clone(), dangling.error.position());
         key(one).cmp(&key(other))
     });
-    found
+    resolved.raw.sort();
+    resolved
 }
 
 struct Resolver<'a> {
@@ -92,6 +97,23 @@ impl Resolver<'_> {
                 is_fatal: !of.is_tried && !depends_on_types,
                 is_in_module: of.is_of_module(),
             })
+        })
+        .collect()
+    }
+
+    /// Where `ws` or a request is asked for what breaks the protocol.
+    fn raw(&self) -> Vec<(String, Position, ImmutableString)> {
+        let functions = self.file.references.functions.iter().enumerate();
+        let uses = functions.flat_map(|(at, function)| {
+            let uses = function.uses.iter();
+            uses.map(move |of| (at, function, of))
+        });
+        uses.filter_map(|(at, function, of)| match &of.what {
+            Reference::Method(value, name) | Reference::Get(value, name) => {
+                let is_raw = raw::is_method(name) && self.object(at, function, of, *value)?.is_ours;
+                is_raw.then(|| (self.file.name.clone(), of.position, name.clone()))
+            }
+            _ => None,
         })
         .collect()
     }

@@ -47,6 +47,8 @@ pub struct Function {
     pub uses: Vec<Use>,
     /// It does something else for other types.
     pub asks_for_types: bool,
+    /// Where it returns a plain value, as if that were for somebody.
+    pub returned: Vec<Position>,
 }
 
 /// A place that refers to something.
@@ -191,6 +193,7 @@ impl References {
         readers.resize_with(self.functions.len(), || None);
         let top_level = ast.statements().len();
         let mut seen = 0;
+        let mut last = vec![None; self.functions.len()];
         // Rhai names no type for a function's body, and shows its statements in a walk, for as long as a call takes.
         ast.walk(&mut |path| {
             let [ASTNode::Stmt(statement)] = path else {
@@ -206,8 +209,15 @@ impl References {
                 Reader::new(params)
             });
             reader.statement(self, at, statement);
+            last[at] = match statement {
+                Stmt::Expr(value) if is_plain(value) => Some(value.position()),
+                _ => None,
+            };
             true
         });
+        for (function, last) in self.functions.iter_mut().zip(last) {
+            function.returned.extend(last);
+        }
         self.read_exports(ast);
     }
 
@@ -369,9 +379,12 @@ impl Reader {
                 }
                 self.is_left = true;
             }
-            Stmt::Return(value, ..) => {
+            Stmt::Return(value, flags, _) => {
                 if let Some(value) = value {
                     self.expression(into, at, value);
+                    if !flags.intersects(ASTFlags::BREAK) && is_plain(value) {
+                        into.functions[at].returned.push(value.position());
+                    }
                 }
                 self.is_left = true;
             }
@@ -606,6 +619,19 @@ impl Reader {
     fn sees(&self, name: &str) -> bool {
         self.scope.iter().any(|(known, _)| known == name)
     }
+}
+
+/// Whether an expression is a value that was there before: what a call gives may be returned for nothing but its end.
+fn is_plain(value: &Expr) -> bool {
+    matches!(
+        value,
+        Expr::Variable(..)
+            | Expr::StringConstant(..)
+            | Expr::InterpolatedString(..)
+            | Expr::BoolConstant(..)
+            | Expr::Map(..)
+            | Expr::Array(..)
+    )
 }
 
 fn names(path: &rhai::Namespace) -> Vec<ImmutableString> {

@@ -1,0 +1,112 @@
+//! What a file says and probably does not mean, read off its syntax tree.
+
+use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
+
+use super::fault::{Fault, Location};
+
+/// Every doubt about a file, in order, as a warning.
+pub fn of(file: &str, text: &str, ast: &AST) -> Vec<Fault> {
+    let mut found: Vec<(Position, String, String)> = Vec::new();
+    let is_own = |name: &str| ast.iter_fn_def().any(|function| function.name == name);
+    ast.walk(&mut |path| {
+        let doubt = match path {
+            [
+                ..,
+                ASTNode::Expr(Expr::InterpolatedString(_, template)),
+                ASTNode::Expr(Expr::StringConstant(part, _)),
+            ] => escape(part).map(|(message, hint)| (*template, message, hint)),
+            [.., ASTNode::Expr(Expr::StringConstant(content, position))] => {
+                let doubt = match quote(text, *position) {
+                    Some('"') => template(content),
+                    Some('`') => escape(content),
+                    _ => None,
+                };
+                doubt.map(|(message, hint)| (*position, message, hint))
+            }
+            [
+                ..,
+                ASTNode::Expr(Expr::FnCall(call, position) | Expr::MethodCall(call, position)),
+            ]
+            | [.., ASTNode::Stmt(Stmt::FnCall(call, position))]
+                if !is_own(&call.name) =>
+            {
+                seconds(call).map(|(message, hint)| (*position, message, hint))
+            }
+            _ => None,
+        };
+        found.extend(doubt);
+        true
+    });
+    found.sort();
+    found.dedup_by(|one, other| one.0 == other.0);
+    let faults = found.into_iter().map(|(position, message, hint)| {
+        let fault = Fault::new(file, text, position, message);
+        fault.with_hint(Some(hint)).into_warning()
+    });
+    faults.collect()
+}
+
+/// The character that begins a text.
+fn quote(text: &str, position: Position) -> Option<char> {
+    let location = Location::of(text, position)?;
+    location.text.chars().nth(location.column - 1)
+}
+
+/// A text between double quotes that is written like one with values in it.
+fn template(content: &str) -> Option<(String, String)> {
+    let (_, inside) = content.split_once("${")?;
+    let is_name = inside.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let (value, _) = inside.split_once('}')?;
+    is_name.then(|| {
+        (
+            format!("between double quotes `${{{value}}}` is text, not a value"),
+            format!("a text with values in it stands between backticks: `… ${{{value}}} …`"),
+        )
+    })
+}
+
+/// A text between backticks with an escape in it. JSON has escapes of its own, and its quotes.
+fn escape(content: &str) -> Option<(String, String)> {
+    let is_escape = |rest: &&str| rest.starts_with(['r', 'n', 't']) || rest.starts_with("x0");
+    let found = content.split('\\').skip(1).find(is_escape)?;
+    let letter = found.chars().next()?;
+    (!content.contains('"')).then(|| {
+        (
+            format!("between backticks `\\{letter}` is a backslash and a letter"),
+            "nothing is escaped there: break the line in the text itself, or write \"…\", where \\r \\n \\t are what they \
+             are elsewhere"
+                .to_owned(),
+        )
+    })
+}
+
+/// From where on a number of seconds is probably one of milliseconds.
+const LONG: f64 = 100.0;
+
+/// A wait that is probably said in milliseconds. Timers may be long, and then are whole minutes.
+fn seconds(call: &FnCallExpr) -> Option<(String, String)> {
+    let value = match call.args.first()? {
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "the number of a literal, for people"
+        )]
+        Expr::IntegerConstant(value, _) => *value as f64,
+        Expr::FloatConstant(value, _) => **value,
+        _ => return None,
+    };
+    let is_doubtful = match &*call.name {
+        "sleep" | "receive" => value >= LONG,
+        "after" | "every" => value >= 1000.0 && value % 500.0 == 0.0 && value % 3600.0 != 0.0,
+        _ => return None,
+    };
+    let more = if call.args.len() > 1 { ", …" } else { "" };
+    is_doubtful.then(|| {
+        (
+            format!("`{}({value}{more})` is {value} seconds", call.name),
+            format!(
+                "times are seconds: {value} milliseconds are {:?}",
+                value / 1000.0
+            ),
+        )
+    })
+}
