@@ -23,7 +23,7 @@ fn run() -> Result<ExitCode> {
     match cli.task(given)? {
         Task::Serve(config) => commands::serve(*config, &log),
         Task::Check(config, format, strict) => commands::check(*config, format, strict),
-        Task::Routes(handlers, script) => commands::routes(handlers, script),
+        Task::Routes(handlers, script) => commands::routes(handlers, *script),
         Task::New(root, name, template) => commands::new(&root, &name, template),
         Task::Templates => commands::templates(),
         Task::Config(effective) => commands::config(&effective),

@@ -245,7 +245,7 @@ pub enum Task {
     /// Compile every handler; whether warnings count.
     Check(Box<Config>, Format, bool),
     /// Print every path.
-    Routes(Handlers, Script),
+    Routes(Handlers, Box<Script>),
     /// Write a new handler of this name into this folder.
     New(PathBuf, String, &'static Template),
     /// Print the names of the templates.
@@ -296,7 +296,9 @@ impl Cli {
                 let config = checked(settings.config()?, &given);
                 Task::Check(Box::new(config), format, strict)
             }
-            Some(Command::Routes(look)) => Task::Routes(look.folder.into(), look.power.into()),
+            Some(Command::Routes(look)) => {
+                Task::Routes(look.folder.into(), Box::new(look.power.into()))
+            }
             Some(Command::New(new)) => match new.name {
                 Some(name) => Task::New(new.root.websock_handlers, name, new.template),
                 None => Task::Templates,

@@ -2,43 +2,47 @@
 
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
-use super::fault::{Fault, Location};
+use super::fault::Fault;
 
-/// Every doubt about a file, in order, as a warning.
+/// Doubts that are told of one file at once: each comes with its line, however long that is.
+const MOST: usize = 10;
+
+/// The first doubts about a file, as warnings.
 pub fn of(file: &str, text: &str, ast: &AST) -> Vec<Fault> {
+    let lines: Vec<_> = text.split('\n').collect();
     let mut found: Vec<(Position, String, String)> = Vec::new();
     let is_own = |name: &str| ast.iter_fn_def().any(|function| function.name == name);
     ast.walk(&mut |path| {
-        let doubt = match path {
+        let begins = |position, quote| begins(&lines, position) == Some(quote);
+        let (position, doubt) = match path {
             [
                 ..,
                 ASTNode::Expr(Expr::InterpolatedString(_, template)),
                 ASTNode::Expr(Expr::StringConstant(part, _)),
-            ] => escape(part).map(|(message, hint)| (*template, message, hint)),
+            ] => (*template, escape(part)),
             [.., ASTNode::Expr(Expr::StringConstant(content, position))] => {
-                let doubt = match quote(text, *position) {
-                    Some('"') => template(content),
-                    Some('`') => escape(content),
-                    _ => None,
-                };
-                doubt.map(|(message, hint)| (*position, message, hint))
+                let template = template(content).filter(|_| begins(*position, '"'));
+                let escape = || escape(content).filter(|_| begins(*position, '`'));
+                (*position, template.or_else(escape))
             }
             [
                 ..,
                 ASTNode::Expr(Expr::FnCall(call, position) | Expr::MethodCall(call, position)),
             ]
-            | [.., ASTNode::Stmt(Stmt::FnCall(call, position))]
-                if !is_own(&call.name) =>
-            {
-                seconds(call).map(|(message, hint)| (*position, message, hint))
+            | [.., ASTNode::Stmt(Stmt::FnCall(call, position))] => {
+                (*position, seconds(call).filter(|_| !is_own(&call.name)))
             }
-            _ => None,
+            _ => return true,
         };
-        found.extend(doubt);
-        true
+        if let Some((message, hint)) = doubt
+            && found.last().is_none_or(|(last, ..)| *last != position)
+        {
+            found.push((position, message, hint));
+        }
+        found.len() < MOST
     });
+    // Functions come in no order of their own.
     found.sort();
-    found.dedup_by(|one, other| one.0 == other.0);
     let faults = found.into_iter().map(|(position, message, hint)| {
         let fault = Fault::new(file, text, position, message);
         fault.with_hint(Some(hint)).into_warning()
@@ -47,9 +51,9 @@ pub fn of(file: &str, text: &str, ast: &AST) -> Vec<Fault> {
 }
 
 /// The character that begins a text.
-fn quote(text: &str, position: Position) -> Option<char> {
-    let location = Location::of(text, position)?;
-    location.text.chars().nth(location.column - 1)
+fn begins(lines: &[&str], position: Position) -> Option<char> {
+    let line = lines.get(position.line()? - 1)?;
+    line.chars().nth(position.position()?.checked_sub(1)?)
 }
 
 /// A text between double quotes that is written like one with values in it.

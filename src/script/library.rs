@@ -118,6 +118,9 @@ pub struct Checked {
     pub is_apart: bool,
 }
 
+/// References that lead nowhere and do not matter for certain, of which a handler is told at once.
+const DOUBTFUL: usize = 10;
+
 /// Why a handler does not serve.
 struct Broken {
     fault: Box<Fault>,
@@ -227,33 +230,26 @@ impl<'l> Checker<'l> {
             modules,
         });
         let (dangling, mut warnings) = self.resolve(&source, &ast)?;
-        let fatal = dangling.iter().filter(|(dangling, _)| dangling.is_fatal);
+        let fatal = dangling.iter().filter(|dangling| dangling.is_fatal);
         // What another file will not mend goes first.
-        let fatal = fatal.min_by_key(|(dangling, _)| dangling.is_in_module);
-        if let Some((
-            Dangling {
-                is_in_module: false,
-                ..
-            },
-            fault,
-        )) = fatal
-        {
-            return Err(fault.clone().into());
+        let fatal = fatal.min_by_key(|dangling| dangling.is_in_module);
+        if let Some(fatal) = fatal.filter(|fatal| !fatal.is_in_module) {
+            return Err(self.in_words(&source, fatal).into());
         }
         let program = Program::new(&self.compiler, &source, ast);
-        if let Some((_, fault)) = fatal {
+        if let Some(fatal) = fatal {
             return Err(match program {
                 // A module whose top level fails offers nothing.
                 Err(cause) if cause.file != file && !is_told(&dangling, &cause) => cause.into(),
                 _ => Broken {
-                    fault: fault.clone().into(),
+                    fault: self.in_words(&source, fatal).into(),
                     is_apart: true,
                 },
             });
         }
         let program = program?;
-        let doubtful = dangling.into_iter().map(|(_, fault)| fault.into_warning());
-        warnings.extend(doubtful);
+        let doubtful = dangling.iter().take(DOUBTFUL);
+        warnings.extend(doubtful.map(|one| self.in_words(&source, one).into_warning()));
         warnings.extend(program.warnings(self.compiler.allow_raw));
         let hooks = HOOKS.iter().map(|info| info.hook);
         Ok(Tried {
@@ -263,12 +259,12 @@ impl<'l> Checker<'l> {
         })
     }
 
-    /// Looks up what a source refers to: what is not there, with the words for it; and what is there and doubtful.
+    /// Looks up what a source refers to: what is not there, and warnings of what is there and doubtful.
     fn resolve(
         &mut self,
         source: &Source,
         ast: &AST,
-    ) -> Result<(Vec<(Dangling, Fault)>, Vec<Fault>), Fault> {
+    ) -> Result<(Vec<Dangling>, Vec<Fault>), Fault> {
         let (mut modules, mut doubts) = (HashMap::new(), Vec::new());
         for module in &source.modules {
             let read = self.read(module.name(), &module.text)?;
@@ -294,13 +290,14 @@ impl<'l> Checker<'l> {
             let hint = "whoever starts the server gives it: it lets handlers break the protocol";
             doubts.push(fault.with_hint(Some(hint.to_owned())).into_warning());
         }
-        let in_words = resolved.dangling.into_iter().map(|dangling| {
-            let Dangling { file, error, .. } = &dangling;
-            let fault = Fault::from_run(source, file, error, Position::NONE);
-            let hint = hint::of_run(&self.compiler.engine, source, file, error);
-            (dangling, fault.with_hint(hint))
-        });
-        Ok((in_words.collect(), doubts))
+        Ok((resolved.dangling, doubts))
+    }
+
+    /// What is said of a reference that leads nowhere: the same as when it runs.
+    fn in_words(&self, source: &Source, dangling: &Dangling) -> Fault {
+        let Dangling { file, error, .. } = dangling;
+        let fault = Fault::from_run(source, file, error, Position::NONE);
+        fault.with_hint(hint::of_run(&self.compiler.engine, source, file, error))
     }
 
     /// What a module's text says.
@@ -424,7 +421,7 @@ fn for_nobody(source: &Source, references: &References) -> Vec<Fault> {
         } else {
             continue;
         };
-        warnings.extend(function.returned.iter().map(|position| {
+        warnings.extend(function.returned.first().map(|position| {
             let fault = Fault::new(&source.file, &source.text, *position, message);
             fault.with_hint(Some(hint.to_owned())).into_warning()
         }));
@@ -432,10 +429,11 @@ fn for_nobody(source: &Source, references: &References) -> Vec<Fault> {
     warnings
 }
 
-/// Whether a fault is at a place that a dangling reference stands at.
-fn is_told(dangling: &[(Dangling, Fault)], fault: &Fault) -> bool {
+/// Whether a fault is in a line that a dangling reference stands in.
+fn is_told(dangling: &[Dangling], fault: &Fault) -> bool {
+    let line = fault.location.as_ref().map(|location| location.line);
     let mut told = dangling.iter();
-    told.any(|(_, told)| told.file == fault.file && told.location == fault.location)
+    told.any(|told| told.file == fault.file && told.error.position().line() == line)
 }
 
 /// The imports of a file, in order.

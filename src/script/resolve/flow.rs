@@ -34,6 +34,9 @@ pub enum Flow {
     Any,
 }
 
+/// Calls through which a value is followed.
+const ROUNDS: usize = 32;
+
 /// What the parameters of a source's functions can be: by file, function and number.
 #[derive(Debug)]
 pub struct Flows(HashMap<String, Vec<Vec<Flow>>>);
@@ -131,9 +134,8 @@ impl Flows {
     }
 
     fn follow(&mut self, files: &[&File], modules: &HashMap<String, File>) {
-        let mut changed = true;
-        while changed {
-            changed = false;
+        for _ in 0..ROUNDS {
+            let mut changed = false;
             for file in files {
                 for (at, function) in file.references.functions.iter().enumerate() {
                     for of in &function.uses {
@@ -141,7 +143,13 @@ impl Flows {
                     }
                 }
             }
+            if !changed {
+                return;
+            }
         }
+        // Calls that go on for so long are not followed: nothing is certain then.
+        let flows = self.0.values_mut().flatten().flatten();
+        flows.for_each(|flow| *flow = Flow::Any);
     }
 
     /// Gives the parameters of what is called what it is called with.
@@ -160,23 +168,17 @@ impl Flows {
         if args.is_empty() {
             return false;
         }
-        let is_of = |name: &str, function: &Function| {
-            function.name == name && function.params == args.len()
-        };
         match &of.what {
             Reference::Function(name) | Reference::Method(_, name) => {
-                self.give(file, &args, true, |function| is_of(name, function))
+                self.give(file, name, &args, true)
             }
-            Reference::Closure(name) => {
-                self.give(file, &args, false, |function| function.name == *name)
-            }
+            Reference::Closure(name) => self.give(file, name, &args, false),
             Reference::InModule(path, name) => {
                 let mut ends = BTreeSet::new();
                 reached(&file.references, path, modules, &mut ends);
                 let mut changed = false;
                 for end in ends {
-                    let module = &modules[&end];
-                    changed |= self.give(module, &args, true, |function| is_of(name, function));
+                    changed |= self.give(&modules[&end], name, &args, true);
                 }
                 changed
             }
@@ -184,18 +186,15 @@ impl Flows {
         }
     }
 
-    fn give(
-        &mut self,
-        file: &File,
-        args: &[Flow],
-        is_call: bool,
-        is_it: impl Fn(&Function) -> bool,
-    ) -> bool {
+    /// A call gives all that a function takes, a closure captures the first of it.
+    fn give(&mut self, file: &File, name: &str, args: &[Flow], is_call: bool) -> bool {
         let mut changed = false;
         let flows = self.0.get_mut(&file.name).expect("of every file");
-        let functions = file.references.functions.iter().zip(flows);
-        for (_, params) in functions.filter(|(function, _)| is_it(function)) {
-            for (param, arg) in params.iter_mut().zip(args) {
+        for (at, function) in file.references.named(name) {
+            if is_call && function.params != args.len() {
+                continue;
+            }
+            for (param, arg) in flows[at].iter_mut().zip(args) {
                 let arg = if is_call { arg.passed() } else { *arg };
                 let joined = param.join(arg);
                 changed |= joined != *param;
@@ -210,7 +209,7 @@ impl Flows {
 fn beginning(file: &File, function: &Function, is_handler: bool) -> Vec<Flow> {
     let params = 0..function.params;
     if function.is_closure {
-        let captured = captured(&file.references, function);
+        let captured = file.references.captures(function);
         return params
             .map(|at| {
                 if at < captured {
@@ -236,17 +235,6 @@ fn beginning(file: &File, function: &Function, is_handler: bool) -> Vec<Flow> {
             None => Flow::Never,
         })
         .collect()
-}
-
-/// How many of a closure's parameters are what it captures.
-fn captured(references: &References, closure: &Function) -> usize {
-    let uses = references
-        .functions
-        .iter()
-        .flat_map(|function| &function.uses);
-    let made =
-        uses.filter(|of| matches!(&of.what, Reference::Closure(name) if *name == closure.name));
-    made.map(|of| of.args.len()).max().unwrap_or(0)
 }
 
 /// The modules that a path of names may lead to.

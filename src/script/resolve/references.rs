@@ -1,6 +1,6 @@
 //! A file's syntax tree to what it refers to, and to what it has for others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use rhai::{
     AST, ASTFlags, ASTNode, Expr, FlowControl, FnAccess, FnCallExpr, FnPtr, ImmutableString,
@@ -14,6 +14,10 @@ use crate::script::fault::describe::UNKNOWN;
 pub struct References {
     /// The top level, then every function and closure.
     pub functions: Vec<Function>,
+    /// Where functions of a name are among them.
+    named: HashMap<ImmutableString, Vec<usize>>,
+    /// How many of a closure's parameters are what it captures.
+    captures: HashMap<ImmutableString, usize>,
     /// What the file's own functions find as `global::NAME`.
     pub constants: BTreeSet<ImmutableString>,
     /// What other files find as `module::NAME`.
@@ -140,23 +144,34 @@ impl References {
         self.modules(name).next().is_some()
     }
 
+    /// The functions of a name, with their places.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = (usize, &Function)> {
+        let places = self.named.get(name).into_iter().flatten();
+        places.map(|at| (*at, &self.functions[*at]))
+    }
+
+    /// How many of a closure's parameters are what it captures; the rest is what it is called with.
+    pub fn captures(&self, closure: &Function) -> usize {
+        self.captures.get(&closure.name).copied().unwrap_or(0)
+    }
+
     /// Whether `name(…)` with so many arguments is a function of this file.
     pub fn has_function(&self, name: &str, arguments: usize) -> bool {
-        let mut functions = self.functions.iter();
-        functions.any(|function| !function.is_typed && function.is(name, arguments))
+        let mut functions = self.named(name);
+        functions.any(|(_, function)| !function.is_typed && function.params == arguments)
     }
 
     /// Whether `value.name(…)` with so many arguments can be a function of this file.
     pub fn has_method(&self, name: &str, arguments: usize) -> bool {
-        let mut functions = self.functions.iter();
-        functions.any(|function| function.is(name, arguments))
+        let mut functions = self.named(name);
+        functions.any(|(_, function)| function.params == arguments)
     }
 
     /// Whether `module::name(…)` with so many arguments is a function of this file.
     pub fn offers_function(&self, name: &str, arguments: usize) -> bool {
-        let mut functions = self.functions.iter();
-        functions.any(|function| {
-            !function.is_typed && !function.is_private && function.is(name, arguments)
+        let mut functions = self.named(name);
+        functions.any(|(_, function)| {
+            !function.is_typed && !function.is_private && function.params == arguments
         })
     }
 
@@ -172,10 +187,15 @@ impl References {
 
     fn read(&mut self, ast: &AST) {
         self.functions.push(Function::default());
-        let mut bodies = Vec::new();
+        let mut bodies = Bodies::default();
         for defined in ast.iter_fn_def() {
-            let (start, end) = (defined.body.start_position(), defined.body.end_position());
-            bodies.push((start, end, self.functions.len()));
+            let at = self.functions.len();
+            bodies.add(
+                at,
+                defined.body.start_position(),
+                defined.body.end_position(),
+            );
+            self.named.entry(defined.name.clone()).or_default().push(at);
             self.functions.push(Function {
                 name: defined.name.clone(),
                 params: defined.params.len(),
@@ -185,6 +205,7 @@ impl References {
                 ..Function::default()
             });
         }
+        bodies.blocks.sort();
         let params: Vec<_> = ast
             .iter_fn_def()
             .map(|defined| &defined.params[..])
@@ -202,7 +223,7 @@ impl References {
             seen += 1;
             let at = match seen <= top_level {
                 true => 0,
-                false => innermost(&bodies, statement.position()).unwrap_or(0),
+                false => bodies.around(statement.position()).unwrap_or(0),
             };
             let reader = readers[at].get_or_insert_with(|| {
                 let params = at.checked_sub(1).map_or(&[][..], |at| params[at]);
@@ -245,22 +266,36 @@ impl References {
     }
 }
 
-impl Function {
-    fn is(&self, name: &str, params: usize) -> bool {
-        self.name == name && self.params == params
-    }
+/// Where the bodies of functions are.
+#[derive(Default)]
+struct Bodies {
+    /// Their beginning and end, with whose they are.
+    blocks: Vec<(Position, Position, usize)>,
+    /// A closure's body that is an expression has no end, and is one statement.
+    expressions: HashMap<Position, usize>,
 }
 
-/// The function whose body a statement belongs to: of those around it the one that begins last. A closure's body that is
-/// an expression has no end, and is that statement.
-fn innermost(bodies: &[(Position, Position, usize)], statement: Position) -> Option<usize> {
-    let around = bodies.iter().filter(|(start, end, _)| match end.is_none() {
-        true => *start == statement,
-        false => *start <= statement && statement <= *end,
-    });
-    around
-        .max_by_key(|(start, ..)| *start)
-        .map(|(_, _, at)| *at)
+impl Bodies {
+    fn add(&mut self, at: usize, start: Position, end: Position) {
+        if end.is_none() {
+            self.expressions.insert(start, at);
+        } else {
+            self.blocks.push((start, end, at));
+        }
+    }
+
+    /// The function that a statement belongs to: of those around it the one that begins last.
+    fn around(&self, statement: Position) -> Option<usize> {
+        if let Some(at) = self.expressions.get(&statement) {
+            return Some(*at);
+        }
+        let before = self
+            .blocks
+            .partition_point(|(start, ..)| *start <= statement);
+        let mut before = self.blocks[..before].iter().rev();
+        let around = before.find(|(_, end, _)| statement <= *end);
+        around.map(|(.., at)| *at)
+    }
 }
 
 /// Where a function is being read.
@@ -554,8 +589,10 @@ impl Reader {
                 if let Some(Expr::DynamicConstant(value, _)) = call.args.first()
                     && let Some(pointer) = value.read_lock::<FnPtr>()
                 {
-                    let captured = args.into_iter().skip(1).collect();
-                    let what = Reference::Closure(pointer.fn_name().into());
+                    let captured: Vec<_> = args.into_iter().skip(1).collect();
+                    let name = ImmutableString::from(pointer.fn_name());
+                    into.captures.insert(name.clone(), captured.len());
+                    let what = Reference::Closure(name);
                     return self.refer(into, at, what, captured, position);
                 }
             }
