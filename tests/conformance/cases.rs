@@ -250,8 +250,10 @@ impl List {
                 [(name, chunked.clone().followed_by(body).bytes())],
             );
         }
+        // RFC 9112 section 3.2.2: the authority of such a target stands for the Host, and is none of ours.
+        let foreign = format!("GET http://evil.test{path} HTTP/1.1");
+        self.refused("H27", &[400, 403, 421], [line(foreign)]);
         let targets = [
-            format!("GET http://evil.test{path} HTTP/1.1"),
             "GET * HTTP/1.1".to_owned(),
             format!("GET {path}#fragment HTTP/1.1"),
             "GET  HTTP/1.1".to_owned(),
