@@ -87,17 +87,17 @@ fn escape(content: &str) -> Option<(String, String)> {
 /// From where on a number of seconds is probably one of milliseconds.
 const LONG: f64 = 100.0;
 
-/// A wait that is probably said in milliseconds. Timers may be long, and then are whole minutes.
+/// A wait that is probably said in milliseconds. Timers may be long, and then are whole minutes; who writes a fraction,
+/// `3600.0`, thinks of seconds.
 fn seconds(call: &FnCallExpr) -> Option<(String, String)> {
-    let value = match call.args.first()? {
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "the number of a literal, for people"
-        )]
-        Expr::IntegerConstant(value, _) => *value as f64,
-        Expr::FloatConstant(value, _) => **value,
-        _ => return None,
+    let Expr::IntegerConstant(value, _) = call.args.first()? else {
+        return None;
     };
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "the number of a literal, for people"
+    )]
+    let value = *value as f64;
     let is_doubtful = match &*call.name {
         "sleep" | "receive" => value >= LONG,
         "after" | "every" => value >= 1000.0 && value % 500.0 == 0.0 && value % 3600.0 != 0.0,

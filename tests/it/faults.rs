@@ -772,7 +772,7 @@ async fn warnings_count_where_they_are_to() {
 /// What is meant as it stands is not doubted.
 #[tokio::test]
 async fn what_is_meant_is_not_doubted() {
-    let code = "fn transfer_data(ws, message) {\n    if message == \"\" { return; }\n    sleep(1); sleep(60.0);\n    \
+    let code = "fn transfer_data(ws, message) {\n    if message == \"\" { return; }\n    sleep(1); sleep(3600.0);\n    \
                 ws.after(3600, \"hour\"); ws.every(300, \"minutes\");\n    ws.send(`{\"a\":\"x\\ny\"}`);\n    \
                 ws.send(\"$5 {or} ${}\");\n    ws.send(\"a\\r\\nb\");\n    ws.send(`C:\\dir ${message}`);\n    \
                 return reply(ws, message);\n}\nfn reply(ws, text) {\n    ws.send(text);\n    text\n}\n\
