@@ -60,7 +60,11 @@ fn list(generation: &Generation, config: &Config) -> String {
 
 /// Where a browser on this machine sees something, if it does.
 fn page(listeners: &[Listener], config: &Config) -> Option<String> {
-    config.document_root.as_ref()?;
+    // Those of the document root, or the server's own.
+    let has_own = config.dev || config.admission.hosts.is_empty() && !config.proxy.is_declared();
+    if config.document_root.is_none() && !has_own {
+        return None;
+    }
     let (listener, address) = listeners
         .iter()
         .find_map(|listener| Some((listener, listener.socket.address()?)))?;

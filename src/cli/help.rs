@@ -1,5 +1,6 @@
 //! The help that fits a screen, and errors of the command line that say what was probably meant.
 
+use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, Error};
 
@@ -10,6 +11,9 @@ pub const MORE: &str = "--help has all flags; `wsh-server man` is the manual pag
 
 /// The end of the long help.
 pub const LEARN: &str = "`wsh-server api` prints the reference of scripts, `wsh-server man` this with signals, exit status and examples.";
+
+/// The program, in usage lines: also where its file was renamed, since the texts name it so.
+const NAME: &str = "wsh-server";
 
 /// The flags that people use, in the order of the short help.
 const BRIEF: [&str; 12] = [
@@ -29,6 +33,8 @@ const BRIEF: [&str; 12] = [
 
 /// Reads the command line; prints help or an error, and ends the process, when there is nothing else to do.
 pub fn matches(command: &Command) -> ArgMatches {
+    // Else clap takes the name of the file that runs, and the short help below is not known by its text any more.
+    let command = &command.clone().bin_name(NAME);
     let error = match command.clone().try_get_matches() {
         Ok(matches) => return matches,
         Err(error) => error,
@@ -66,6 +72,11 @@ fn explained(mut error: Error, command: &Command) -> Error {
             format!("the value comes from {variable} in the environment"),
         );
     }
+    if error.kind() == ErrorKind::UnknownArgument {
+        // Clap makes one of the flag that was probably meant and of nothing else.
+        let usage = usage(&error, command);
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(usage));
+    }
     if error.kind() != ErrorKind::InvalidSubcommand {
         return error;
     }
@@ -92,6 +103,21 @@ fn explained(mut error: Error, command: &Command) -> Error {
 
 /// Words by which other servers are started.
 const SERVING: [&str; 6] = ["serve", "server", "start", "run", "up", "listen"];
+
+/// The usage of the command that an error is about.
+fn usage(error: &Error, command: &Command) -> StyledStr {
+    let mut command = command.clone();
+    command.build();
+    let clap_says = match error.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+        _ => String::new(),
+    };
+    let mut words = clap_says.split_whitespace();
+    let named = words
+        .find_map(|word| command.find_subcommand(word))
+        .cloned();
+    named.unwrap_or(command).render_usage()
+}
 
 /// The variable that a wrong value was read from.
 fn variable<'c>(error: &Error, command: &'c Command) -> Option<&'c str> {

@@ -132,6 +132,13 @@ pub struct Proxy {
     pub protocol: bool,
 }
 
+impl Proxy {
+    /// Whether the configuration tells of a proxy at all.
+    pub fn is_declared(&self) -> bool {
+        !self.trusted.is_empty() || self.protocol
+    }
+}
+
 /// permessage-deflate, RFC 7692.
 #[derive(Debug, Clone, Copy)]
 pub struct Deflate {

@@ -400,6 +400,48 @@ async fn what_is_printed_at_the_start_is_short() {
     }
 }
 
+/// Without a folder of files, the server's own pages are there to be opened, unless a proxy or a name is configured.
+#[tokio::test]
+async fn the_address_of_the_servers_own_pages_is_printed_where_they_are() {
+    let server = Server::start(&[("echo_wsh.rhai", ECHO)]).await;
+    let line = server.printed("open").await;
+    assert_eq!(line, format!("  open http://localhost:{}/", server.port()));
+    for flags in [
+        ["--trusted-proxy", "loopback"],
+        ["--allow-host", "localhost"],
+    ] {
+        let builder = Server::builder().file("echo_wsh.rhai", ECHO).args(flags);
+        let server = builder.start().await;
+        server.printed("/echo").await;
+        let output = server.output();
+        assert!(!output.contains("open http"), "{flags:?}: {output}");
+    }
+}
+
+/// A program under another name has the same short help, and its errors show the usage of the whole command.
+#[tokio::test]
+async fn help_does_not_depend_on_the_programs_name() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let renamed = dir.path().join("wsh");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_wsh-server"), &renamed).expect("a link");
+    let run = |args: &[&str]| {
+        let output = std::process::Command::new(&renamed).args(args).output();
+        let output = output.expect("the program runs");
+        let text = [output.stdout, output.stderr].concat();
+        String::from_utf8(text).expect("text")
+    };
+    let short = run(&["-h"]);
+    assert!(short.lines().count() <= 30, "{short}");
+    let wrong = run(&["--prot", "1"]);
+    for line in ["'--port'", "Usage: wsh-server [OPTIONS]\n"] {
+        assert!(wrong.contains(line), "{wrong}");
+    }
+    let wrong = run(&["check", "--formta", "json"]);
+    for line in ["'--format'", "Usage: wsh-server check [OPTIONS]\n"] {
+        assert!(wrong.contains(line), "{wrong}");
+    }
+}
+
 /// The short help is a screen, the long one has every flag.
 #[tokio::test]
 async fn the_short_help_fits_a_screen() {

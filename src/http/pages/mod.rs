@@ -48,9 +48,7 @@ pub fn are_for(site: &Site, head: &Head, client: &Client) -> bool {
         .is_some_and(|address| address.ip().to_canonical().is_loopback());
     let host = head.host().and_then(|host| host.parse::<Authority>().ok());
     let is_named_so = host.is_some_and(|host| host.host.is_loopback());
-    let proxy = &settings.proxy;
-    let is_said =
-        settings.admission.hosts.is_empty() && proxy.trusted.is_empty() && !proxy.protocol;
+    let is_said = settings.admission.hosts.is_empty() && !settings.proxy.is_declared();
     let passed_on = [
         "forwarded",
         "via",
