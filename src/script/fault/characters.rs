@@ -3,9 +3,9 @@
 /// A character as a report names it: those that cannot be seen by their code.
 pub fn named(c: char) -> String {
     match invisible(c) {
-        Some("") => format!("the invisible character {}", code(c)),
-        Some(name) => format!("the invisible character {} ({name})", code(c)),
-        None if c.is_control() => format!("the control character {}", code(c)),
+        Some("") => format!("invisible character {}", code(c)),
+        Some(name) => format!("invisible character {} ({name})", code(c)),
+        None if c.is_control() => format!("control character {}", code(c)),
         None => format!("`{c}`"),
     }
 }
@@ -174,9 +174,9 @@ mod tests {
         }
         assert_eq!(
             named('\u{200b}'),
-            "the invisible character U+200B (zero-width space)"
+            "invisible character U+200B (zero-width space)"
         );
-        assert_eq!(named('\0'), "the control character U+0000");
+        assert_eq!(named('\0'), "control character U+0000");
         assert_eq!(visible("a\u{200b}b\u{202e}"), "a\u{fffd}b\u{fffd}");
         for c in '\0'..='\u{ffff}' {
             let name = named(c);

@@ -125,7 +125,10 @@ const FORMS: &[Form] = &[
     ),
     (|at| at.missing == "=>" || at.follows(&["case"]), CASES),
     (
-        |at| at.is_at(&["not in"]),
+        |at| {
+            let is_condition = at.follows(&["if", "while"]) && at.here.contains(" not in ");
+            is_condition || at.is_at(&["not in"])
+        },
         "it is written `!(value in list)`",
     ),
     (

@@ -315,7 +315,7 @@ impl<'a> Lookup<'a> {
             Some(ours) => ours,
             None => member.to_owned(),
         };
-        if name == "JSON" || said(name, Used::Free)? == elsewhere::SHARED {
+        if ["JSON", "self"].contains(&name) || said(name, Used::Free)? == elsewhere::SHARED {
             return None;
         }
         let mut forms = self.signatures.iter().filter(|form| {
