@@ -205,9 +205,10 @@ impl Location {
         &self.text[self.span()]
     }
 
-    /// Whether it is this name, behind a dot.
+    /// Whether it is this name, behind a dot: a range has two.
     pub fn is_member(&self, name: &str) -> bool {
-        self.word() == name && self.text[..self.span().start].trim_end().ends_with('.')
+        let before = self.text[..self.span().start].trim_end();
+        self.word() == name && before.ends_with('.') && !before.ends_with("..")
     }
 
     /// The word before the dot that stands before this one, or before this dot; empty if there is none.

@@ -133,7 +133,8 @@ impl<'a> Lookup<'a> {
                 "a timer has a name: `ws.{name}(1, \"later\")`, and `fn on_timer(ws, name)` is called"
             ));
         }
-        let of = is_at(&|at| at.is_member(name)).then(|| call.types[0]);
+        let mut types = call.types.iter().copied();
+        let of = types.next().filter(|_| is_at(&|at| at.is_member(name)));
         if call.types[..] == ["string", "string"] && self.is_of_query() {
             return Some(query("name"));
         }
