@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Interface, Listen, limits};
+use crate::config::{Config, Interface, Limits, Listen, limits};
 use crate::handlers::{Generation, Reconciler, Report, Rescan};
 use crate::http;
 use crate::observe::terminal;
@@ -77,7 +77,7 @@ impl App {
                 "wsh-server starts"
             );
         }
-        for warning in &config.warnings {
+        for warning in config.warnings.iter().chain(&warnings_of_memory(&config)) {
             tracing::warn!("{warning}");
         }
         terminal::reports_are_about(&config.handlers.root);
@@ -117,7 +117,7 @@ impl App {
             admission: config.admission.clone(),
             proxy: config.proxy.clone(),
             deflate: config.deflate,
-            ledger: Ledger::new(buffered()),
+            ledger: Ledger::new(buffered(&config.limits)),
         };
         let workers = (0..config.workers)
             .map(|number| {
@@ -271,10 +271,36 @@ fn connections(limits: &limits::Connections) -> usize {
     })
 }
 
-/// What connections may hold of messages, all together: a share of the memory that there is.
-fn buffered() -> usize {
-    let memory = server::memory().unwrap_or(usize::MAX);
-    (memory / limits::BUFFERED_SHARE).max(limits::BUFFERED_LEAST)
+/// What connections may hold of messages, all together: what was said, or a share of the memory that there is.
+fn buffered(limits: &Limits) -> usize {
+    limits.buffered.unwrap_or_else(|| {
+        let memory = server::memory().unwrap_or(usize::MAX);
+        (memory / limits::BUFFERED_SHARE).max(limits::BUFFERED_LEAST)
+    })
+}
+
+/// What is wrong with the memory that there is, or may be used.
+fn warnings_of_memory(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let (buffered, message) = (buffered(&config.limits), config.limits.websocket.message);
+    if buffered < message {
+        warnings.push(format!(
+            "a message of {message} bytes (--max-message) is never taken: all connections together may hold {buffered} \
+             (--max-buffered)"
+        ));
+    }
+    let addresses = rlimit::Resource::AS.get_soft().ok();
+    let needed = limits::ADDRESSES + (config.workers + limits::FEW_STACKS) * script::STACK;
+    if let Some(limit) = addresses.filter(|limit| *limit < needed as u64) {
+        warnings.push(format!(
+            "address space is limited to {} MiB (ulimit -v, LimitAS=), of which each hook that runs or waits reserves {} MiB: \
+             those that find none get 1011 or 500; bound the memory instead (MemoryMax=), or allow {} MiB at least",
+            limit >> 20,
+            script::STACK >> 20,
+            needed >> 20,
+        ));
+    }
+    warnings
 }
 
 /// Keeps the workers' handlers up to date, on a thread of its own.

@@ -222,6 +222,9 @@ struct Bounds {
     /// Connections at once from one address, which is not asked of loopback; 0 is no bound
     #[arg(long, value_name = "N", default_value_t = limits::CONNECTIONS.by_address as u32, env = "WSH_MAX_CONNECTIONS_PER_ADDRESS")]
     max_connections_per_address: u32,
+    /// Messages that all connections hold together, unfinished, queued or unsent [default: a quarter of the memory]
+    #[arg(long, value_name = "SIZE", env = "WSH_MAX_BUFFERED")]
+    max_buffered: Option<Size>,
     /// Time for a request's head to arrive
     #[arg(long, value_name = "TIME", default_value_t = Time(limits::HEAD.time), env = "WSH_HEADER_TIMEOUT")]
     header_timeout: Time,
@@ -520,6 +523,7 @@ impl From<Bounds> for Limits {
                 control_burst: bounds.control_burst,
                 ..limits::WEBSOCKET
             },
+            buffered: bounds.max_buffered.map(|Size(bytes)| bytes),
         }
     }
 }

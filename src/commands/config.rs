@@ -21,6 +21,8 @@ struct Setting {
     /// As TOML; nothing for one that is not set.
     value: Option<String>,
     source: String,
+    /// What it follows from where it is not set.
+    otherwise: Option<String>,
 }
 
 impl Effective {
@@ -71,10 +73,18 @@ impl Effective {
                     key: key.to_owned(),
                     value,
                     source,
+                    otherwise: computed(arg),
                 })
             });
         Self(settings.collect())
     }
+}
+
+/// A default that is worked out at the start, as the help says it.
+fn computed(arg: &Arg) -> Option<String> {
+    let help = arg.get_help()?.to_string();
+    let (_, default) = help.split_once("[default: ")?;
+    Some(default.split_once(']')?.0.to_owned())
 }
 
 /// What a number of a size or a time counts, if its unit was left out.
@@ -108,10 +118,12 @@ fn toml(values: &[String], is_list: bool) -> Option<String> {
 /// Prints the configuration.
 pub fn config(effective: &Effective) -> Result<ExitCode> {
     let mut text = String::new();
-    for Setting { key, value, source } in &effective.0 {
-        let _ = match value {
+    for setting in &effective.0 {
+        let Setting { key, source, .. } = setting;
+        let otherwise = setting.otherwise.as_deref().unwrap_or("not set");
+        let _ = match &setting.value {
             Some(value) => writeln!(text, "{:<48} # {source}", format!("{key} = {value}")),
-            None => writeln!(text, "{:<48} # not set", format!("# {key} =")),
+            None => writeln!(text, "{:<48} # {otherwise}", format!("# {key} =")),
         };
     }
     print(&text);

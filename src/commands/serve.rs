@@ -38,6 +38,8 @@ enum Wish {
     Reopen,
     /// Nothing that this server knows. By itself it would end the process, and its connections without a Close.
     Nothing(&'static str),
+    /// What it reports was an error of a call as well.
+    Failed,
 }
 
 /// What may be sent by a terminal, a service manager, logrotate or whoever monitors. The rest are reports of faults, or
@@ -53,8 +55,9 @@ const WISHES: [(i32, Wish); 11] = [
     (libc::SIGVTALRM, Wish::Nothing("SIGVTALRM")),
     (libc::SIGPROF, Wish::Nothing("SIGPROF")),
     (libc::SIGIO, Wish::Nothing("SIGIO")),
-    // A log file as long as files may be: writing to it fails then, and that is all.
-    (libc::SIGXFSZ, Wish::Nothing("SIGXFSZ")),
+    // A log file as long as files may be: writing to it fails then, and that is all. A line about it would be the next
+    // that fails.
+    (libc::SIGXFSZ, Wish::Failed),
 ];
 
 struct Signals<'l> {
@@ -92,6 +95,7 @@ impl<'l> Signals<'l> {
                     tracing::info!("the log file is opened anew, as SIGUSR1 asks");
                 }
                 Wish::Nothing(name) => tracing::info!("{name} means nothing here"),
+                Wish::Failed => {}
             }
         }
     }

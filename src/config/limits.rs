@@ -182,6 +182,12 @@ pub const BUFFERED_SHARE: usize = 4;
 /// However little memory there is, a longest message can come and go: with its answer, for two clients.
 pub const BUFFERED_LEAST: usize = 4 * WEBSOCKET.message;
 
+/// Address space besides the stacks of hooks: the program, its threads, the allocator's arenas.
+pub const ADDRESSES: usize = 2 * 1024 * 1024 * 1024;
+
+/// Hooks that wait at once beside one that runs on each worker, below which a limit of address space is warned of.
+pub const FEW_STACKS: usize = 22;
+
 /// The open-file limit where it cannot be asked: the smallest that systems come with.
 pub const OPEN_FILES: u64 = 256;
 

@@ -59,6 +59,9 @@ pub struct Limits {
     pub head: limits::Head,
     /// What follows an upgrade.
     pub websocket: limits::Websocket,
+    /// Bytes of messages that all connections hold together; `None` follows from the memory that there is. Over it: 1013
+    /// for those that hold most.
+    pub buffered: Option<usize>,
 }
 
 impl Default for Limits {
@@ -67,6 +70,7 @@ impl Default for Limits {
             connections: limits::CONNECTIONS,
             head: limits::HEAD,
             websocket: limits::WEBSOCKET,
+            buffered: None,
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Log lines on their way out: a bounded queue and a thread that writes, so that whoever reads the log, or does not, or a
-//! disk that is full, never holds up a worker. What does not fit is dropped and counted.
+//! disk that is full, never holds up a worker. What does not fit, or cannot be written, is dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -46,17 +46,19 @@ struct Task {
     reopens: bool,
 }
 
-/// Starts the thread that writes to `out`, whose errors are nobody's: there is no other place to tell of them.
-pub fn start(mut out: impl Sink) -> io::Result<(Lines, Log)> {
+/// Starts the thread that writes to `out`. While it cannot be written there is no other place to tell of it: that is said
+/// there when it can again.
+pub fn start(out: impl Sink) -> io::Result<(Lines, Log)> {
     let queue = Arc::new(Queue::default());
     let writing = Arc::clone(&queue);
     std::thread::Builder::new()
         .name("log".into())
         .spawn(move || {
+            let mut writer = Writer::new(out);
             let mut bytes = Vec::new();
             loop {
                 let Task { dropped, reopens } = writing.take(&mut bytes);
-                if reopens && let Err(error) = out.reopen() {
+                if reopens && let Err(error) = writer.out.reopen() {
                     tracing::warn!("the log file cannot be opened again, and goes on where it is: {error}");
                 }
                 if dropped > 0 {
@@ -65,12 +67,78 @@ pub fn start(mut out: impl Sink) -> io::Result<(Lines, Log)> {
                         "WARN wsh_server: {dropped} log lines dropped: they came faster than they could be written"
                     );
                 }
-                let _ = out.write_all(&bytes).and_then(|()| out.flush());
+                writer.write(&bytes);
                 bytes.clear();
                 bytes.shrink_to(LOG_QUEUE / 16);
             }
         })?;
     Ok((Lines(Arc::clone(&queue)), Log(queue)))
+}
+
+/// The writing end, which counts the lines that it loses.
+struct Writer<S> {
+    out: S,
+    /// How many, and why the latest.
+    lost: Option<(u64, io::Error)>,
+    /// A line was written up to its middle.
+    is_cut: bool,
+}
+
+impl<S: Sink> Writer<S> {
+    fn new(out: S) -> Self {
+        Self {
+            out,
+            lost: None,
+            is_cut: false,
+        }
+    }
+
+    /// Writes whole lines, after a word about those that were lost before.
+    fn write(&mut self, lines: &[u8]) {
+        let result = match self.say_lost() {
+            Ok(()) => self.try_write(lines),
+            Err(error) => Err((0, error)),
+        };
+        if let Err((written, error)) = result {
+            let before = self.lost.take().map_or(0, |(lost, _)| lost);
+            self.lost = Some((before + count_lines(&lines[written..]), error));
+        }
+    }
+
+    fn say_lost(&mut self) -> io::Result<()> {
+        let Some((lost, error)) = &self.lost else {
+            return Ok(());
+        };
+        let end = if self.is_cut { "\n" } else { "" };
+        let said = format!(
+            "{end}WARN wsh_server: {lost} log lines lost: they could not be written: {error}\n"
+        );
+        self.try_write(said.as_bytes())
+            .map_err(|(_, error)| error)?;
+        self.lost = None;
+        Ok(())
+    }
+
+    /// The error has the number of bytes that were written before.
+    fn try_write(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.out.write(&bytes[written..]) {
+                Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
+                Ok(length) => {
+                    written += length;
+                    self.is_cut = bytes[written - 1] != b'\n';
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err((written, error)),
+            }
+        }
+        self.out.flush().map_err(|error| (written, error))
+    }
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 impl Log {
@@ -202,6 +270,70 @@ mod tests {
         assert_eq!(written.recv().expect("bytes"), b"reopened");
         lines.write_all(b"two").expect("never an error");
         assert_eq!(next(), b"two");
+    }
+
+    /// A disk with room for so many bytes, and what it has taken.
+    #[derive(Default, Clone)]
+    struct Disk(Arc<Mutex<(usize, Vec<u8>)>>);
+
+    impl Disk {
+        fn has_room_for(&self, bytes: usize) {
+            self.0.lock().expect("no panic").0 = bytes;
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().expect("no panic").1.clone()).expect("text")
+        }
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let (room, taken) = &mut *self.0.lock().expect("no panic");
+            let length = bytes.len().min(*room);
+            if length == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            *room -= length;
+            taken.extend_from_slice(&bytes[..length]);
+            Ok(length)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Sink for Disk {
+        fn reopen(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_counted_and_said() {
+        let disk = Disk::default();
+        let mut writer = Writer::new(disk.clone());
+        disk.has_room_for(6);
+        writer.write(b"one\ntwo\nthree\n");
+        writer.write(b"four\n");
+        // Too little for the word about it: nothing is counted twice, or forgotten.
+        disk.has_room_for(3);
+        writer.write(b"five\nsix\n");
+        disk.has_room_for(1_000);
+        writer.write(b"seven\n");
+        writer.write(b"eight\n");
+        let text = disk.text();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(&lines[..2], ["one", "tw"], "{text}");
+        assert!(
+            lines[lines.len() - 3].contains(" 5 log lines lost"),
+            "{text}"
+        );
+        assert!(
+            lines[lines.len() - 3].contains("no storage space"),
+            "{text}"
+        );
+        assert_eq!(lines[lines.len() - 2..], ["seven", "eight"], "{text}");
     }
 
     #[test]

@@ -77,6 +77,7 @@ impl Shared {
 
     /// Once a second: time passes for the connections, unless the worker stood still, and what was too often to be logged is counted.
     pub fn tick(&self, passes: bool) {
+        self.ledger.tick();
         if passes {
             self.clock.tick();
         }
@@ -293,14 +294,14 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     /// All connections together hold too much, and this one the most.
     fn make_room(&mut self) {
         self.holding = None;
-        let why = "all connections together hold more than their share of the memory";
+        let why = "all connections together held more than --max-buffered";
         // A Close behind bytes that the peer does not take would be no use.
         if self.phase != Phase::Running || self.outbox.buffered() >= ledger::STEP {
-            return self.expire("memory", why);
+            return self.expire(ledger::REFUSAL, why);
         }
         tracing::debug!(
             connection = self.outbox.id(),
-            refusal = "memory",
+            refusal = ledger::REFUSAL,
             "connection closed: {why}"
         );
         let code = match self.outbox.close(Some(&Close::new(code::TRY_AGAIN, ""))) {

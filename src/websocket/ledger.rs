@@ -1,7 +1,7 @@
 //! What all connections hold of messages, with a bound on the sum: beyond it the largest go, and the others notice nothing.
 //!
 //! Each message and each queue has a bound of its own, and enough strangers together are beyond any machine. Only what is
-//! large is counted, so that most connections never come here.
+//! large is counted, and only when it has changed by much, so that most connections never come here.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -9,8 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// Bytes from which a connection is counted, and in steps of which.
-pub const STEP: usize = 64 * 1024;
+/// Bytes from which a connection is counted, and in steps of which: as many as a request's head may have, which is not
+/// counted either.
+pub const STEP: usize = 16 * 1024;
+
+/// The bound's name in the log.
+pub const REFUSAL: &str = "max-buffered";
 
 /// How long the next word about closed connections waits.
 const QUIET: Duration = Duration::from_secs(10);
@@ -98,16 +102,26 @@ impl Ledger {
             largest.waker.wake_by_ref();
             large.closed += 1;
         }
-        if large.closed > 0 && large.said.is_none_or(|said| said.elapsed() >= QUIET) {
-            tracing::warn!(
-                refusal = "memory",
-                connections = std::mem::take(&mut large.closed),
-                "all connections together hold more than {} bytes of messages, their share of the memory: those that hold most \
-                 are closed with 1013",
-                self.bound
-            );
-            large.said = Some(Instant::now());
+        self.say(&mut large);
+    }
+
+    /// Once a second: what was too often to be said at once.
+    pub fn tick(&self) {
+        self.say(&mut self.large());
+    }
+
+    fn say(&self, large: &mut Large) {
+        if large.closed == 0 || large.said.is_some_and(|said| said.elapsed() < QUIET) {
+            return;
         }
+        tracing::warn!(
+            refusal = REFUSAL,
+            connections = std::mem::take(&mut large.closed),
+            "all connections together held more than {} bytes of messages: those that held most are closed with 1013; \
+             raise --max-buffered if there is memory for more",
+            self.bound
+        );
+        large.said = Some(Instant::now());
     }
 }
 
@@ -179,8 +193,44 @@ mod tests {
         large.set(7 * MIB);
         assert!(large.is_doomed() && !small.is_doomed());
         drop((large, small));
+        assert_is_empty(&ledger);
+    }
+
+    fn assert_is_empty(ledger: &Ledger) {
         assert_eq!(ledger.total.load(Ordering::Relaxed), 0);
         assert!(ledger.large().entries.is_empty());
+    }
+
+    /// Whoever comes, grows, shrinks, is doomed and goes at the same time as others takes off what it had put on.
+    #[test]
+    fn workers_leave_nothing_behind() {
+        let ledger = Ledger::new(4 * MIB);
+        let doomed: usize = std::thread::scope(|scope| {
+            let workers: Vec<_> = (1..=4)
+                .map(|worker| {
+                    let ledger = &ledger;
+                    scope.spawn(move || {
+                        let mut doomed = 0;
+                        for round in 0..500 {
+                            let holdings = [0; 5].map(|_| ledger.hold(Waker::noop()));
+                            for (step, holding) in (1..).zip(&holdings) {
+                                holding.set(worker * step * 100_000);
+                                holding.set(round * 1_000);
+                                holding.set(worker * step * 70_000);
+                            }
+                            doomed += holdings.iter().filter(|one| one.is_doomed()).count();
+                        }
+                        doomed
+                    })
+                })
+                .collect();
+            workers
+                .into_iter()
+                .map(|worker| worker.join().expect("no panic"))
+                .sum()
+        });
+        assert!(doomed > 0);
+        assert_is_empty(&ledger);
     }
 
     #[test]

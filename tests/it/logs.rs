@@ -1,6 +1,8 @@
 //! The log: table 1.8 of the robustness study. What peers and scripts say comes out as data, one line an event, and in
 //! bounds. G03 is in `handshake`, G05 in `faults`, and what scripts print in `runtime`.
 
+use std::time::Duration;
+
 use crate::support::{ECHO, Raw, Request, Server, Wire, within};
 
 /// Every line of the log begins with its time, and none has a control character.
@@ -131,4 +133,70 @@ async fn g04_long_headers_make_no_long_lines() {
     for line in server.logged().lines() {
         assert!(line.len() < 600, "{} bytes: {line:.300}", line.len());
     }
+}
+
+/// A log file that may not grow: what is lost is counted, and said when there is room again; the server does nothing for it
+/// in the meantime.
+#[tokio::test]
+async fn c10_lines_that_a_full_disk_lost_are_counted() {
+    let code = "fn transfer_data(ws, message) { print(message); ws.send(message); }";
+    let builder = Server::builder().file("say_wsh.rhai", code);
+    let log = builder.dir().join("log");
+    let server = builder.arg("--log-file").arg(&log).start().await;
+    let pid = i32::try_from(server.pid()).expect("a process");
+    let most = rlimit::Resource::FSIZE.get_hard().expect("a limit");
+    let read = || std::fs::read_to_string(&log).expect("the log");
+    let bound_to = |bytes| {
+        let size = rlimit::Resource::FSIZE;
+        rlimit::prlimit(pid, size, Some((bytes, most)), None).expect("a limit for it");
+    };
+    let mut raw = Raw::open(&server, "/say").await;
+    let mut say = async |text: &str| {
+        raw.send(Wire::text(text).bytes()).await;
+        raw.expect_text(text).await;
+    };
+    // A file has no event for its growth.
+    let written = async |is_there: &dyn Fn(&str) -> bool| {
+        within("the log's lines", async {
+            while !is_there(&read()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    };
+    say("first").await;
+    written(&|log| log.contains("first")).await;
+    let room = read().len() + 10;
+    bound_to(room as u64);
+    say("lost").await;
+    written(&|log| log.len() == room).await;
+    let spent = || cpu_time(server.pid());
+    within("an idle server", async {
+        loop {
+            let before = spent();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if spent() - before < 4 {
+                return;
+            }
+        }
+    })
+    .await;
+    bound_to(most);
+    say("afterwards").await;
+    written(&|log| log.contains("afterwards")).await;
+    let logged = read();
+    let said = "\nWARN wsh_server: 1 log lines lost: they could not be written";
+    assert!(logged.contains(said), "{logged}");
+    assert!(!logged.contains("print: lost"), "{logged}");
+    assert!(!logged.contains("SIGXFSZ"), "{logged}");
+}
+
+/// Hundredths of a second that a process has computed.
+fn cpu_time(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("/proc");
+    let (_, fields) = stat.rsplit_once(')').expect("a name");
+    let fields = fields.split_whitespace().skip(11).take(2);
+    fields
+        .map(|ticks| ticks.parse::<u64>().expect("a number"))
+        .sum()
 }

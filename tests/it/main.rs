@@ -12,6 +12,7 @@ mod conformance_run;
 use conformance_cases as cases;
 
 mod breaches;
+mod buffered;
 mod capabilities;
 mod catalogue;
 mod cli;

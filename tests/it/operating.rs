@@ -305,14 +305,7 @@ async fn signals_that_mean_nothing_end_nothing() {
     ] {
         server.signal(signal);
     }
-    for signal in [
-        "SIGUSR2",
-        "SIGALRM",
-        "SIGVTALRM",
-        "SIGPROF",
-        "SIGIO",
-        "SIGXFSZ",
-    ] {
+    for signal in ["SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO"] {
         server.log([signal, "means nothing here"]).await;
     }
     client.echoes(3).await;
@@ -506,4 +499,16 @@ async fn the_manual_page_is_whole() {
     for word in ["WSH_PORT", "SIGUSR1", "ws.send", "wsh\\-server new hello"] {
         assert!(page.contains(word), "{word} is missing:\n{page}");
     }
+}
+
+/// The stacks of hooks are address space: with little of it the server says what that means, and still answers.
+#[tokio::test]
+async fn c10_little_address_space_is_warned_of() {
+    let builder = Server::builder().file("echo_wsh.rhai", ECHO);
+    let server = builder.address_space(4 * 1024).start().await;
+    server.log(["WARN", "4096 MiB (ulimit -v"]).await;
+    Raw::open(&server, "/echo").await.echoes(3).await;
+    let builder = Server::builder().file("echo_wsh.rhai", ECHO);
+    let server = builder.start().await;
+    assert_eq!(server.count("ulimit -v"), 0, "{}", server.logged());
 }

@@ -37,7 +37,7 @@ impl Server {
             args: Vec::new(),
             env: Vec::new(),
             handed_over: None,
-            open_files: None,
+            ulimit: None,
         }
     }
 
@@ -223,7 +223,8 @@ pub struct Builder {
     env: Vec<(&'static str, OsString)>,
     /// A listening socket that is handed over as systemd does, and its name.
     handed_over: Option<(OwnedFd, &'static str)>,
-    open_files: Option<u32>,
+    /// What the shell's `ulimit` bounds, and by how much.
+    ulimit: Option<String>,
 }
 
 impl Builder {
@@ -268,7 +269,13 @@ impl Builder {
 
     /// How many files it may have open, and not one more.
     pub fn open_files(mut self, limit: u32) -> Self {
-        self.open_files = Some(limit);
+        self.ulimit = Some(format!("-n {limit}"));
+        self
+    }
+
+    /// How much address space it may have.
+    pub fn address_space(mut self, mib: u32) -> Self {
+        self.ulimit = Some(format!("-v {}", mib * 1024));
         self
     }
 
@@ -326,8 +333,8 @@ impl Builder {
             command.args(["-c", script, program]);
             command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", name);
             stdin = socket.try_clone().expect("a descriptor").into();
-        } else if let Some(limit) = self.open_files {
-            let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        } else if let Some(limit) = &self.ulimit {
+            let script = format!("ulimit {limit}; exec \"$0\" \"$@\"");
             command.args(["-c", &script, program]);
         } else {
             command = Command::new(program);
