@@ -113,6 +113,9 @@ impl App {
             files,
             room: Arc::clone(&room),
             dev: config.dev,
+            access_log: config
+                .access_log
+                .unwrap_or(config.dev || config.at_terminal),
             limits: config.limits,
             admission: config.admission.clone(),
             proxy: config.proxy.clone(),

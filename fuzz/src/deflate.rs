@@ -102,7 +102,7 @@ fn heard(bytes: &[u8], pieces: &mut Pieces) -> Vec<Heard> {
         let mut piece = piece.to_vec();
         let mut input = piece.as_mut_slice();
         loop {
-            match decoder.next(&mut input, &limits) {
+            match decoder.next(&mut input, &limits, 0) {
                 Ok(Some(incoming)) => heard.push(of(incoming)),
                 Ok(None) if input.is_empty() => break,
                 Ok(None) => {

@@ -72,7 +72,7 @@ pub struct Log {
     pub log_file: Option<PathBuf>,
     /// error, warn, info, debug, trace
     ///
-    /// A level, or off, or TARGET=LEVEL items with commas. Targets are server, http, websocket, handlers, script, and print for what scripts print. What no item names has the
+    /// A level, or off, or TARGET=LEVEL items with commas. Targets are server, http, websocket, handlers, script, access, and print for what scripts print. What no item names has the
     /// level that stands alone, or info: warn,http=debug.
     #[arg(
         long,

@@ -82,6 +82,11 @@ struct Listening {
     /// and close. On loopback, or with a password.
     #[arg(long, env = "WSH_DEV", value_parser = BoolishValueParser::new())]
     dev: bool,
+    /// Log each open, close and answer [default: with --dev, and in a terminal]
+    ///
+    /// A line each, with who, what, how long and how much. --access-log false turns it off.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "WSH_ACCESS_LOG")]
+    access_log: Option<bool>,
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), env = "WSH_WORKERS")]
     workers: Option<u16>,
@@ -301,6 +306,7 @@ impl Settings {
             queue,
             document_root,
             dev,
+            access_log,
             workers,
         } = self.listening;
         let drain = self.bounds.drain_timeout.0;
@@ -351,6 +357,7 @@ impl Settings {
             drain,
             limits,
             at_terminal: false,
+            access_log,
             warnings,
         })
     }

@@ -46,6 +46,8 @@ pub struct Config {
     pub drain: Duration,
     /// Whether the log goes to a terminal, where somebody watches it.
     pub at_terminal: bool,
+    /// Whether connections have a line for each open and close; `None` is up to who looks on.
+    pub access_log: Option<bool>,
     /// What was written and sets nothing, a sentence each.
     pub warnings: Vec<String>,
 }

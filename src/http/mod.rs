@@ -18,6 +18,7 @@ mod refusals;
 mod respond;
 mod response;
 mod room;
+mod trace;
 mod upgrade;
 
 use std::cell::RefCell;
@@ -32,7 +33,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::{Admission, Deflate, Limits, Proxy, limits};
 use crate::handlers::{Found, Generation, decode_path};
-use crate::observe::one_line;
+use crate::observe::{access, one_line};
 use crate::script::Runtime;
 use crate::websocket::{Ledger, Shared, Transport};
 pub use admission::{Exposed, Unstated, check_bind, check_dev};
@@ -67,6 +68,8 @@ pub struct Settings {
     pub room: Arc<Room>,
     /// Whether this is a developer's seat.
     pub dev: bool,
+    /// Whether connections and requests have a line each.
+    pub access_log: bool,
     /// The bounds of requests and connections.
     pub limits: Limits,
     /// Who may connect.
@@ -128,10 +131,12 @@ where
         Ok(head) => head,
         Err(refusal) => {
             say_refused(site, &refusal, None, id, &client);
+            refusal.trace(id, Then::Close);
             refusal.send(stream, false).await;
             return None;
         }
     };
+    trace::head(id, "in", head.raw());
     let limits = &site.settings.limits.head;
     let goes_on = head.leaves_open() && number < limits.requests && !site.shared.is_draining();
     let without_body = head.method() == "HEAD";
@@ -143,6 +148,7 @@ where
                 upgrade::upgrade(site, stream, head, entry, path, client.clone(), id, permit);
             if let Err((stream, refusal, path)) = upgraded.await {
                 say_refused(site, &refusal, Some(("GET", &path)), id, &client);
+                refusal.trace(id, Then::Close);
                 refusal.send(stream, false).await;
             }
             return None;
@@ -175,7 +181,20 @@ where
             let pace = Pace {
                 turns: &site.turns,
                 stall: Duration::from_secs(site.settings.limits.websocket.send.into()),
+                connection: id,
             };
+            // What has become of a page because nothing was there is said.
+            if site.settings.access_log && response.status != 404 && access::is_wanted() {
+                access::Answered {
+                    connection: id,
+                    method: head.method(),
+                    path: head.path(),
+                    client: &client.to_string(),
+                    status: response.status,
+                    bytes: if without_body { 0 } else { response.body.len() },
+                }
+                .log();
+            }
             let sent = response.send(&mut stream, &pace, then, without_body).await;
             // The peer's leaving early is its own affair.
             sent.ok()?;
@@ -183,6 +202,7 @@ where
         Err(refusal) if goes_on && refusal.leaves_open() => {
             let asked = (head.method(), head.path());
             say_refused(site, &refusal, Some(asked), id, &client);
+            refusal.trace(id, then);
             let keep_alive = limits.keep_alive;
             let was_sent = refusal.send_and_keep(&mut stream, keep_alive, without_body);
             was_sent.await.then_some(())?;
@@ -190,6 +210,7 @@ where
         Err(refusal) => {
             let asked = (head.method(), head.path());
             say_refused(site, &refusal, Some(asked), id, &client);
+            refusal.trace(id, Then::Close);
             refusal.send(stream, without_body).await;
             return None;
         }

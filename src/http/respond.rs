@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::response::{self, Headers, Then};
+use super::trace;
 use crate::config::limits::HEAD;
 use crate::observe::one_line;
 
@@ -119,6 +120,14 @@ impl Refusal {
             out.push_str(&self.body);
         }
         out
+    }
+
+    /// Logs its head for who follows them.
+    pub fn trace(&self, connection: u64, then: Then) {
+        if trace::is_on() {
+            let head = self.encode(then, true);
+            trace::head(connection, "out", head.as_bytes());
+        }
     }
 
     /// Sends it, and waits for more; whether it could be sent.

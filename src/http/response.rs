@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::room::Held;
+use super::trace;
 use crate::config::limits::FILES;
 
 /// What becomes of the connection behind a response.
@@ -124,6 +125,8 @@ pub struct Pace<'s> {
     pub turns: &'s Semaphore,
     /// How long a client may take nothing at all.
     pub stall: Duration,
+    /// The connection's number.
+    pub connection: u64,
 }
 
 impl Response {
@@ -163,6 +166,7 @@ impl Response {
             let _ = write!(text, "Content-Length: {length}\r\n");
         }
         text.push_str("\r\n");
+        trace::head(pace.connection, "out", text.as_bytes());
         let time = FILES.time + Duration::from_secs(length / FILES.rate);
         let sending = async {
             let body = if without_body {

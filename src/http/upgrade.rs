@@ -13,14 +13,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::head::Head;
 use super::respond::Refusal;
-use super::{Client, Site, draining, refuse_while_draining};
+use super::{Client, Site, draining, refuse_while_draining, trace};
 use crate::config::limits::HEAD;
+use crate::observe::access;
 use crate::script::{
     self, Answer, Handler, Hook, Peer, Place, Refused, Rejection, Request, ScriptSession, Source,
     State, Wire,
 };
 use crate::websocket::extensions::{self, Agreed, Terms};
-use crate::websocket::{Connection, Outbox, Transport, handshake::accept_key};
+use crate::websocket::{Connection, Outbox, Tally, Transport, handshake::accept_key};
 
 /// What an upgrade is to.
 pub struct Target {
@@ -125,7 +126,24 @@ where
     if !answer.is_written {
         switching_protocols(&mut prologue, head.key(), &answer, agreed.as_ref());
     }
+    trace::head(id, "out", &prologue);
+    let tally = (site.settings.access_log && access::is_wanted()).then(|| {
+        let client = client.to_string();
+        access::Opened {
+            connection: id,
+            path: &path,
+            client: &client,
+            handler: &handler.file(),
+            version: handler.serving(),
+            protocol: answer.protocol.as_deref(),
+        }
+        .log();
+        Tally::new(&client, prologue.len())
+    });
     let mut outbox = Outbox::new(id, prologue);
+    if let Some(tally) = tally {
+        outbox = outbox.tallying(tally);
+    }
     if let Some(agreed) = agreed {
         outbox = outbox.deflating(agreed, Rc::clone(&site.shared.pool));
     }

@@ -8,7 +8,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use crate::config::nearest;
 
 /// The parts of the server that a filter names, and the modules that each consists of. A stable list: modules move, names stay.
-const TARGETS: [(&str, &[&str]); 6] = [
+const TARGETS: [(&str, &[&str]); 7] = [
     (
         "server",
         &[
@@ -25,6 +25,7 @@ const TARGETS: [(&str, &[&str]); 6] = [
     ("handlers", &["wsh_server::handlers"]),
     ("script", &["wsh_server::script"]),
     ("print", &["wsh_server::print"]),
+    ("access", &["wsh_server::access"]),
 ];
 
 /// The crate's own name, which stands for all of them.
@@ -193,6 +194,7 @@ mod tests {
             ),
             ("server=off", "wsh_server::app", Level::ERROR, false),
             ("print=off", "wsh_server::print", Level::ERROR, false),
+            ("access=off", "wsh_server::access", Level::INFO, false),
             ("critical", "wsh_server::http", Level::WARN, false),
             ("fine", "wsh_server::http", Level::TRACE, true),
             ("warning", "wsh_server::http", Level::WARN, true),

@@ -1,5 +1,6 @@
 //! What happens, for whoever runs the server: log lines on standard error, or in a file.
 
+pub mod access;
 mod file;
 mod filter;
 mod flood;

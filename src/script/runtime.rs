@@ -249,7 +249,7 @@ impl Handler {
     }
 
     /// The version that serves; 0 before there is one.
-    pub(super) fn serving(&self) -> u64 {
+    pub fn serving(&self) -> u64 {
         let program = self.program.borrow();
         program.as_ref().map_or(0, |program| program.source.version)
     }

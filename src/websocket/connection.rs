@@ -27,7 +27,7 @@ use super::share::{self, Share};
 use super::transport::Transport;
 use super::turn::{Turn, Turns};
 use super::{Clock, Limits, Pool, Violation};
-use crate::observe::{Flood, one_line};
+use crate::observe::{Flood, access::By, one_line};
 
 /// Bytes of the read buffer: a 64 KiB message and what comes with it in one read.
 const READ_BUFFER: usize = 128 * 1024;
@@ -201,6 +201,9 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         shared: Rc<Shared>,
         early: Vec<u8>,
     ) -> Self {
+        if let Some(tally) = outbox.tally() {
+            tally.received(0, early.len());
+        }
         let now = shared.clock.now();
         let decoder = match outbox.agreed() {
             Some(agreed) => Decoder::inflating(&agreed.terms, Rc::clone(&shared.pool)),
@@ -499,7 +502,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             if is_full || (is_first_to_see && self.has_had_its_share()) {
                 break;
             }
-            match self.decoder.next(&mut input, &limits) {
+            match self.decoder.next(&mut input, &limits, self.outbox.id()) {
                 Ok(Some(Incoming::Message(message))) => {
                     self.begun = 0;
                     self.message(message, context);
@@ -545,6 +548,9 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         if self.outbox.state() != ReadyState::Open {
             return;
         }
+        if let Some(tally) = self.outbox.tally() {
+            tally.received(1, 0);
+        }
         if !self.busy && self.inbox.is_empty() {
             self.start(Event::Message(message), context);
         } else {
@@ -563,6 +569,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     /// The peer's Close: answered in its turn, when what came before it has been.
     fn peer_closed(&mut self, close: Option<Close>) {
         if self.outbox.state() == ReadyState::Open {
+            self.ends_by(By::Client);
             self.inbox.push(Event::CloseRequested(close.clone()));
         } else {
             self.drop_messages();
@@ -596,6 +603,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         if parting == Parting::None || self.lost {
             return;
         }
+        self.ends_by(By::Server);
         match parting {
             Parting::None => {}
             Parting::Sent if self.phase == Phase::Running => self.abandon(End {
@@ -677,7 +685,15 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             refusal = limit,
             "connection dropped: {why}"
         );
+        self.ends_by(By::Server);
         self.lose(why);
+    }
+
+    /// Whom the access log is to name for the end.
+    fn ends_by(&self, by: By) {
+        if let Some(tally) = self.outbox.tally() {
+            tally.ends_by(by);
+        }
     }
 
     /// The stream is gone or useless.
@@ -772,6 +788,14 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
                     was_clean,
                     "connection closed"
                 );
+                if let Some(tally) = self.outbox.tally() {
+                    // Without a Close from either side nobody has ended it.
+                    let by = match self.outbox.sent_code() {
+                        code::ABNORMAL => By::Nobody,
+                        _ => By::Server,
+                    };
+                    tally.log(connection, self.session.path(), code, &reason, by);
+                }
                 self.outbox.set_closed();
                 self.start(
                     Event::Closed {
@@ -845,7 +869,11 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
                     self.pinged = false;
                     self.consume(filled.filled_mut(), context);
                 }
-                self.count(|share| share.bytes(filled.filled().len()));
+                let count = filled.filled().len();
+                if let Some(tally) = self.outbox.tally() {
+                    tally.received(0, count);
+                }
+                self.count(|share| share.bytes(count));
             }
         }
         *shared.read.borrow_mut() = buffer;

@@ -12,7 +12,7 @@ use super::deflate::{Inflater, Pool};
 use super::extensions::Terms;
 use super::frame::{self, Control, Data, Expected, Header, MAX_HEADER, OpCode};
 use super::utf8::Utf8;
-use super::{Limits, Violation};
+use super::{Limits, Violation, trace};
 
 /// A complete data message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,16 +139,22 @@ impl Decoder {
     /// Takes bytes off the front of `input` up to the next message or control frame; `None` once all are taken, or the
     /// share of inflating [is spent](Self::is_spent).
     ///
-    /// After an error or a Close the input means nothing more, and the decoder must not be used again.
+    /// After an error or a Close the input means nothing more, and the decoder must not be used again. `connection` is for the log.
     pub fn next<'b>(
         &mut self,
         input: &mut &'b mut [u8],
         limits: &Limits,
+        connection: u64,
     ) -> Result<Option<Incoming<'b>>, Violation> {
         loop {
             let Some(frame) = self.frame else {
                 match self.header(input)? {
-                    Some(header) => self.frame = Some(self.begin(header, limits)?),
+                    Some(header) => {
+                        if trace::is_on() {
+                            log(&header, input, connection);
+                        }
+                        self.frame = Some(self.begin(header, limits)?);
+                    }
                     None => return Ok(None),
                 }
                 continue;
@@ -428,6 +434,22 @@ fn take<'b>(input: &mut &'b mut [u8], length: usize) -> &'b mut [u8] {
     front
 }
 
+/// Logs a frame whose header has come, with as much of the payload as came with it.
+#[cold]
+fn log(header: &Header, behind: &[u8], connection: u64) {
+    let count = usize::try_from(header.length).unwrap_or(usize::MAX);
+    let mut start = behind[..count.min(behind.len()).min(trace::SHOWN)].to_vec();
+    frame::unmask(&mut start, header.mask);
+    let frame = trace::Frame {
+        opcode: header.opcode,
+        fin: header.fin,
+        rsv1: header.compressed,
+        length: header.length,
+        start: &start,
+    };
+    frame.log(connection, "in");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -459,7 +481,7 @@ mod tests {
             let mut bytes = piece.to_vec();
             let mut input = &mut bytes[..];
             loop {
-                match decoder.next(&mut input, &limits::WEBSOCKET) {
+                match decoder.next(&mut input, &limits::WEBSOCKET, 0) {
                     Ok(Some(incoming)) => seen.push(format!("{incoming:?}")),
                     Ok(None) if input.is_empty() => break,
                     Ok(None) => decoder.refresh(MUCH),

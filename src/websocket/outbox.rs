@@ -13,7 +13,8 @@ use super::close::Close;
 use super::deflate::{Compressor, Pool};
 use super::extensions::Agreed;
 use super::frame::{self, Control, Data, OpCode};
-use super::share;
+use super::tally::Tally;
+use super::{share, trace};
 
 /// What a long payload's address in the buffer is a multiple of: that of a cache line, where the processor copies fastest. AMD's
 /// `rep movsb`, which the C library copies with from 2 KiB on, takes up to three times as long where it is not.
@@ -78,8 +79,17 @@ pub struct Outbox {
     keep_open: Cell<u32>,
     /// The second of the alarm in the worker's wheel; 0 for none.
     pub(super) alarm: Cell<u32>,
+    /// What few connections have.
+    extras: Option<Box<Extras>>,
+}
+
+/// What a connection has beside the ordinary, so that one without it has no place for it.
+#[derive(Default)]
+struct Extras {
     /// Where compression was agreed on.
-    deflation: Option<Box<Deflation>>,
+    deflation: Option<Deflation>,
+    /// Where the access log is on.
+    tally: Option<Box<Tally>>,
 }
 
 /// What messages are compressed with.
@@ -131,23 +141,39 @@ impl Outbox {
             parting: Cell::new(Parting::None),
             keep_open: Cell::new(0),
             alarm: Cell::new(0),
-            deflation: None,
+            extras: None,
         }
     }
 
     /// The same with compression, as agreed, by what the worker has for it.
     pub fn deflating(mut self, agreed: Agreed, pool: Rc<Pool>) -> Self {
-        self.deflation = Some(Box::new(Deflation {
+        self.extras.get_or_insert_default().deflation = Some(Deflation {
             agreed,
             pool,
             compressor: Cell::new(None),
-        }));
+        });
         self
+    }
+
+    /// The same with a count of what comes and goes.
+    pub fn tallying(mut self, tally: Tally) -> Self {
+        self.extras.get_or_insert_default().tally = Some(Box::new(tally));
+        self
+    }
+
+    /// That count, where the access log is on.
+    pub(super) fn tally(&self) -> Option<&Tally> {
+        self.extras.as_ref()?.tally.as_deref()
+    }
+
+    #[inline]
+    fn deflation(&self) -> Option<&Deflation> {
+        self.extras.as_ref()?.deflation.as_ref()
     }
 
     /// What was agreed on about compression, if it was.
     pub fn agreed(&self) -> Option<&Agreed> {
-        self.deflation.as_ref().map(|deflation| &deflation.agreed)
+        self.deflation().map(|deflation| &deflation.agreed)
     }
 
     /// The connection's number, unique in the process.
@@ -192,13 +218,15 @@ impl Outbox {
         if self.fragments.get().is_some() {
             return Err(SendError::InFragments);
         }
-        self.send(OpCode::Data(kind), true, payload)
+        self.send(OpCode::Data(kind), true, payload)?;
+        self.count(1, 0);
+        Ok(())
     }
 
     /// Whether a message of this length is to be compressed: as `wanted`, or else from the agreed length on.
     #[inline]
     pub fn deflates(&self, length: usize, wanted: Option<bool>) -> bool {
-        match &self.deflation {
+        match self.deflation() {
             None => false,
             Some(deflation) => {
                 wanted.unwrap_or(length >= deflation.agreed.terms.threshold)
@@ -216,7 +244,7 @@ impl Outbox {
         forced: bool,
         pause: impl FnMut() -> Result<(), E>,
     ) -> Result<Option<Deflated>, E> {
-        let Some(deflation) = &self.deflation else {
+        let Some(deflation) = self.deflation() else {
             return Ok(None);
         };
         let terms = &deflation.agreed.terms;
@@ -251,14 +279,16 @@ impl Outbox {
         if self.state.get() != ReadyState::Open {
             return Err(SendError::NotOpen);
         }
+        self.trace(OpCode::Data(kind), true, true, &deflated.payload);
         self.look(|bytes| frame::encode_compressed(bytes, kind, &deflated.payload));
+        self.count(1, 0);
         self.wake();
         Ok(())
     }
 
     /// Takes back what a message was compressed with, once it is queued.
     pub fn put_away(&self, deflated: Deflated) {
-        if let Some(deflation) = &self.deflation {
+        if let Some(deflation) = self.deflation() {
             deflation.keep(deflated.compressor);
             deflation.pool.keep_output(deflated.payload);
         }
@@ -273,12 +303,16 @@ impl Outbox {
         let opcode = open.map_or(kind, |_| Data::Continue);
         self.send(OpCode::Data(opcode), last, payload)?;
         self.fragments.set((!last).then_some(kind));
+        self.count(last.into(), 0);
         Ok(())
     }
 
     /// Queues bytes as they are, between two frames, even after a Close.
     pub fn send_raw(&self, bytes: &[u8]) {
         if self.state.get() != ReadyState::Closed {
+            if trace::is_on() {
+                trace::raw(self.id, bytes);
+            }
             self.look(|queued| queued.extend_from_slice(bytes));
             self.wake();
         }
@@ -351,6 +385,7 @@ impl Outbox {
         if self.state.get() != ReadyState::Open {
             return Err(SendError::NotOpen);
         }
+        self.trace(opcode, is_final, false, payload);
         self.look(|bytes| {
             if bytes.is_empty() && payload.len() >= LONG {
                 self.sent.set(align(bytes, payload.len()));
@@ -359,6 +394,27 @@ impl Outbox {
         });
         self.wake();
         Ok(())
+    }
+
+    #[inline]
+    fn trace(&self, opcode: OpCode, fin: bool, rsv1: bool, payload: &[u8]) {
+        if trace::is_on() {
+            let frame = trace::Frame {
+                opcode,
+                fin,
+                rsv1,
+                length: payload.len() as u64,
+                start: payload,
+            };
+            frame.log(self.id, "out");
+        }
+    }
+
+    #[inline]
+    fn count(&self, messages: u64, bytes: usize) {
+        if let Some(tally) = self.tally() {
+            tally.sent(messages, bytes);
+        }
     }
 
     /// Has the connection's task run again, unless it is running.
@@ -420,6 +476,7 @@ impl Outbox {
 
     /// The stream took this many bytes.
     pub(super) fn sent(&self, count: usize) {
+        self.count(0, count);
         let sent = self.sent.get() + count;
         self.look(|bytes| {
             if sent == bytes.len() {

@@ -11,6 +11,7 @@ mod conformance_cases;
 mod conformance_run;
 use conformance_cases as cases;
 
+mod access;
 mod breaches;
 mod buffered;
 mod capabilities;

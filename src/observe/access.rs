@@ -1,0 +1,251 @@
+//! The access log: a line for each connection that opens and closes, and for each request that is answered. Queries may
+//! hold secrets, and are not in it.
+
+use std::fmt;
+use std::time::Duration;
+
+use tracing::Level;
+
+use super::{one_line, terminal};
+
+/// What a filter knows its lines by.
+const TARGET: &str = "wsh_server::access";
+
+/// Bytes of a path that are logged.
+const SHOWN: usize = 200;
+
+/// Whether somebody wants its lines.
+pub fn is_wanted() -> bool {
+    tracing::enabled!(target: TARGET, Level::INFO)
+}
+
+/// A connection after its handshake.
+pub struct Opened<'o> {
+    /// The connection's number.
+    pub connection: u64,
+    /// Without a query.
+    pub path: &'o str,
+    /// Its address.
+    pub client: &'o str,
+    /// The handler's file.
+    pub handler: &'o str,
+    /// The version that serves.
+    pub version: u64,
+    /// The subprotocol, if there is one.
+    pub protocol: Option<&'o str>,
+}
+
+impl Opened<'_> {
+    /// Logs it.
+    pub fn log(&self) {
+        let Self {
+            connection,
+            client,
+            handler,
+            version,
+            protocol,
+            ..
+        } = *self;
+        let path = shown(self.path);
+        if terminal::watched().is_some() {
+            let protocol = protocol.map_or(String::new(), |protocol| format!(", {protocol}"));
+            tracing::info!(target: TARGET, "#{connection} {path} opened: {client}, {handler} v{version}{protocol}");
+        } else {
+            tracing::info!(target: TARGET, connection, path, client, handler, version, protocol, "opened");
+        }
+    }
+}
+
+/// Who ended a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The client's Close was the first.
+    Client,
+    /// The server's Close was, or the handler or the server has dropped the connection.
+    Server,
+    /// It broke.
+    Nobody,
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Client => "client",
+            Self::Server => "server",
+            Self::Nobody => "nobody",
+        })
+    }
+}
+
+/// What has gone one way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Whole messages.
+    pub messages: u64,
+    /// Bytes behind the handshake, as they were before TLS.
+    pub bytes: u64,
+}
+
+/// A connection at its end.
+pub struct Closed<'c> {
+    /// The connection's number.
+    pub connection: u64,
+    /// Without a query.
+    pub path: &'c str,
+    /// Its address.
+    pub client: &'c str,
+    /// The code, as the handler is told it.
+    pub code: u16,
+    /// The reason that came with it, or what went wrong.
+    pub reason: &'c str,
+    /// Who ended it.
+    pub by: By,
+    /// How long it was open.
+    pub time: Duration,
+    /// From the client.
+    pub received: Traffic,
+    /// To the client.
+    pub sent: Traffic,
+}
+
+impl Closed<'_> {
+    /// Logs it.
+    pub fn log(&self) {
+        let Self {
+            connection,
+            client,
+            code,
+            by,
+            received,
+            sent,
+            ..
+        } = *self;
+        let path = shown(self.path);
+        let reason = Some(one_line(self.reason)).filter(|reason| !reason.is_empty());
+        if terminal::watched().is_some() {
+            let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+            tracing::info!(
+                target: TARGET,
+                "#{connection} {path} closed {code} by {by}, {}, {} {}{reason}",
+                Time(self.time), Short("in", received), Short("out", sent),
+            );
+        } else {
+            tracing::info!(
+                target: TARGET,
+                connection,
+                path,
+                client,
+                code,
+                reason,
+                %by,
+                seconds = %format_args!("{:.3}", self.time.as_secs_f64()),
+                messages_in = received.messages,
+                bytes_in = received.bytes,
+                messages_out = sent.messages,
+                bytes_out = sent.bytes,
+                "closed"
+            );
+        }
+    }
+}
+
+/// A request that was answered, and not with a refusal, which has a line of its own.
+pub struct Answered<'a> {
+    /// The connection's number.
+    pub connection: u64,
+    /// The request's method.
+    pub method: &'a str,
+    /// Without a query.
+    pub path: &'a str,
+    /// Its address.
+    pub client: &'a str,
+    /// The answer's status code.
+    pub status: u16,
+    /// Bytes of the answer's body.
+    pub bytes: u64,
+}
+
+impl Answered<'_> {
+    /// Logs it.
+    pub fn log(&self) {
+        let Self {
+            connection,
+            client,
+            status,
+            bytes,
+            ..
+        } = *self;
+        let (method, path) = (shown(self.method), shown(self.path));
+        if terminal::watched().is_some() {
+            tracing::info!(target: TARGET, "#{connection} {method} {path} {status}: {client}, {bytes} B");
+        } else {
+            tracing::info!(target: TARGET, connection, method, path, client, status, bytes, "answered");
+        }
+    }
+}
+
+fn shown(text: &str) -> String {
+    one_line(&text[..text.floor_char_boundary(SHOWN)])
+}
+
+/// Messages and bytes in a few columns.
+struct Short(&'static str, Traffic);
+
+impl fmt::Display for Short {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Traffic { messages, bytes } = self.1;
+        let way = self.0;
+        let (mut value, mut unit) = (bytes as f64, "B");
+        for larger in ["KiB", "MiB", "GiB", "TiB"] {
+            if value < 1024.0 {
+                break;
+            }
+            (value, unit) = (value / 1024.0, larger);
+        }
+        let digits = usize::from(unit != "B" && value < 10.0);
+        write!(out, "{way} {messages} ({value:.digits$} {unit})")
+    }
+}
+
+/// A time in its two largest units.
+struct Time(Duration);
+
+impl fmt::Display for Time {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        match seconds {
+            0 => write!(out, "{}ms", self.0.as_millis()),
+            1..60 => write!(out, "{seconds}.{}s", self.0.subsec_millis() / 100),
+            60..3600 => write!(out, "{}m{}s", seconds / 60, seconds % 60),
+            _ => write!(out, "{}h{}m", seconds / 3600, seconds / 60 % 60),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_short_numbers() {
+        for (bytes, wanted) in [
+            (0, "in 1 (0 B)"),
+            (1023, "in 1 (1023 B)"),
+            (1024, "in 1 (1.0 KiB)"),
+            (20_000, "in 1 (20 KiB)"),
+            (5 << 30, "in 1 (5.0 GiB)"),
+        ] {
+            let traffic = Traffic { messages: 1, bytes };
+            assert_eq!(Short("in", traffic).to_string(), wanted);
+        }
+        for (millis, wanted) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (2_345, "2.3s"),
+            (61_000, "1m1s"),
+            (7_380_000, "2h3m"),
+        ] {
+            assert_eq!(Time(Duration::from_millis(millis)).to_string(), wanted);
+        }
+    }
+}
