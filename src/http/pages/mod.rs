@@ -171,7 +171,7 @@ pub fn of_all(head: &Head, status: u16, generation: &Generation) -> Response {
         } = words;
         let _ = writeln!(
             main,
-            "<table>\n<tr><th>{path}</th><th>{file}</th><th class=\"wide\">{hooks}</th></tr>"
+            "<table>\n<tr><th>{path}</th><th>{file}</th><th><span class=\"wide\">{hooks}</span></th></tr>"
         );
         for (path, file) in routes {
             let entry = &generation.entries[file];
@@ -184,12 +184,12 @@ pub fn of_all(head: &Head, status: u16, generation: &Generation) -> Response {
             let hooks: Vec<_> = entry.hooks.iter().map(|hook| hook.name()).collect();
             let hooks = match &entry.fault {
                 Some(_) => format!("<span class=\"bad\">{}</span>", words.broken),
-                None => hooks.join(" "),
+                None => format!("<code class=\"wide\">{}</code>", hooks.join(" ")),
             };
             let file = escaped(&one_line(file));
             let _ = writeln!(
                 main,
-                "<tr><td>{cell}</td><td><code>{file}</code></td><td class=\"wide\">{hooks}</td></tr>"
+                "<tr><td>{cell}</td><td><code>{file}</code></td><td>{hooks}</td></tr>"
             );
         }
         main.push_str("</table>\n");
