@@ -19,6 +19,9 @@ pub struct Entry {
     pub fault: Option<Fault>,
 }
 
+/// Where the built-in pages are, and no handler is found by a browser.
+const PAGES: &str = "_wsh/";
+
 /// The handlers at one moment.
 #[derive(Debug, Default)]
 pub struct Generation {
@@ -57,6 +60,13 @@ impl Generation {
         let mut problems = Vec::new();
         let mut patterns: BTreeMap<Route, String> = BTreeMap::new();
         for file in generation.entries.keys() {
+            if file.starts_with(PAGES) {
+                let message = format!(
+                    "the server's own pages are at /{PAGES}: what answers a plain GET there is not {file}, only \
+                     WebSocket connections reach it; rename the folder"
+                );
+                problems.push(Fault::of_file(file, message).into_warning());
+            }
             for route in Route::of_file(file) {
                 let first = match route.as_literal() {
                     Some(path) => generation

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::support::{ECHO, Server, answering, connect, within};
+use crate::support::{ECHO, Raw, Server, answering, connect, within};
 
 const USER: &str =
     "import \"MODULE\" as it;\nfn transfer_data(ws, message) { ws.send(it::answer()); }\n";
@@ -450,4 +450,15 @@ async fn c05_folders_deep_inside_each_other() {
     server.write("new_wsh.rhai", answering("new"));
     server.until_answer("/new", "new").await;
     assert_eq!(server.count("is not looked into"), 1);
+}
+
+/// The built-in pages come before what handlers below their address say to a browser.
+#[tokio::test]
+async fn a_folder_of_the_pages_name_is_warned_of() {
+    let files = [("_wsh/mine_wsh.rhai", ECHO), ("wsh/mine_wsh.rhai", ECHO)];
+    let server = Server::start(&files).await;
+    let line = server.log(["WARN", "_wsh/mine_wsh.rhai"]).await;
+    assert!(line.contains("rename the folder"), "{line}");
+    Raw::open(&server, "/_wsh/mine").await.echoes(1).await;
+    assert_eq!(server.count("rename the folder"), 1, "{}", server.logged());
 }
