@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -121,6 +122,9 @@ pub struct Checked {
 /// References that lead nowhere and do not matter for certain, of which a handler is told at once.
 const DOUBTFUL: usize = 10;
 
+/// What a file gets that makes the server itself fail.
+const PANIC: &str = "the server failed while it compiled this file: that is a fault of the server, please report it";
+
 /// Why a handler does not serve.
 struct Broken {
     fault: Box<Fault>,
@@ -198,7 +202,11 @@ impl<'l> Checker<'l> {
         meter::start(Hook::TransferData.budget(&self.compiler.limits));
         let mut asked = BTreeSet::new();
         let result = match text {
-            Ok(text) => self.try_handler(file, text, version, &mut asked),
+            // One file that the compiler or a hint fails at is not to be the last that is ever reloaded.
+            Ok(text) => catch_unwind(AssertUnwindSafe(|| {
+                self.try_handler(file, text, version, &mut asked)
+            }))
+            .unwrap_or_else(|_| Err(Fault::new(file, "", Position::NONE, PANIC).into())),
             Err(unreadable) => Err(unreadable.fault(file).into()),
         };
         let is_apart = matches!(&result, Err(Broken { is_apart: true, .. }));
