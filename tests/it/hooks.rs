@@ -310,7 +310,8 @@ fn transfer_data(ws, message) {
 
 #[tokio::test]
 async fn a_hook_that_sleeps_is_ended_with_its_peer_and_on_close_follows() {
-    let code = "fn transfer_data(ws, message) { print(\"asleep\"); sleep(3600.0); print(\"awake\"); }
+    let code =
+        "fn transfer_data(ws, message) { print(\"asleep\"); sleep(3600.0); print(\"awake\"); }
 fn on_close(ws, code, reason, was_clean) { print(`closed ${code}`); }";
     let server = Server::start(&[("nap_wsh.rhai", code)]).await;
     let mut raw = Raw::open(&server, "/nap").await;
