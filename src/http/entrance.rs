@@ -1,6 +1,6 @@
 //! The questions that every request is asked before anything is looked up for it, in their order.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::admission::{Asked, Rules};
 use super::head::Head;
@@ -8,9 +8,10 @@ use super::refusals::{self, Kind};
 use super::respond::Refusal;
 use super::{Client, Settings, basic_auth, forwarded};
 use crate::config::Origin;
+use crate::observe::Flood;
 
-/// The first page without an origin that is let in by default is told of, once.
-static HAS_MET_NULL: AtomicBool = AtomicBool::new(false);
+/// Of a page without an origin that is let in by default it is said once.
+static SAID: Mutex<Flood<&str>> = Mutex::new(Flood::lines(1));
 
 /// Whether this request may come in at all, before anything is looked up for it; learns who the client is.
 pub fn admit(settings: &Settings, head: &Head, client: &mut Client) -> Result<(), Refusal> {
@@ -34,7 +35,8 @@ pub fn admit(settings: &Settings, head: &Head, client: &mut Client) -> Result<()
     });
     match judged {
         Ok(Some(Origin::Null)) if rules.has_null_by_default() => {
-            if !HAS_MET_NULL.swap(true, Ordering::Relaxed) {
+            let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+            if said.admits(&"null") {
                 tracing::info!(
                     "a page without an origin (Origin: null) has been let in: one that was opened from the disk, or one in a sandboxed frame of \
                      any site, which look the same; --allow-origin loopback refuses them and goes on to let in this machine's pages"

@@ -49,18 +49,11 @@ impl Kind {
 
 thread_local! {
     /// By id, of which there are few: no client chooses any.
-    static FLOODS: RefCell<Vec<(&'static str, Flood)>> = RefCell::default();
+    static FLOOD: RefCell<Flood<&'static str>> = const { RefCell::new(Flood::lines(1)) };
 }
 
 fn admits(id: &'static str) -> bool {
-    FLOODS.with_borrow_mut(|floods| {
-        let at = floods.iter().position(|(known, _)| *known == id);
-        let at = at.unwrap_or_else(|| {
-            floods.push((id, Flood::default()));
-            floods.len() - 1
-        });
-        floods[at].1.admits()
-    })
+    FLOOD.with_borrow_mut(|flood| flood.admits(&id))
 }
 
 /// Logs that somebody was turned away. `path` is without a query, which may hold secrets.
@@ -79,12 +72,7 @@ pub fn note(id: &'static str, status: u16, client: &Client, line: impl FnOnce() 
 
 /// Once a second: says how many were turned away without a line of their own.
 pub fn tick() {
-    FLOODS.with_borrow_mut(|floods| {
-        for (id, flood) in floods {
-            let more = flood.tick();
-            if more > 0 {
-                tracing::warn!(refusal = id, more, "refused {more} more");
-            }
-        }
+    FLOOD.with_borrow_mut(|flood| {
+        flood.tick(|id, more| tracing::warn!(refusal = id, more, "refused {more} more"));
     });
 }

@@ -1,7 +1,6 @@
 //! The opening handshake: the script's say, then the 101, then a connection of its own. RFC 6455 section 4.2.2.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::io::Write;
 use std::pin::Pin;
@@ -15,7 +14,7 @@ use super::head::Head;
 use super::respond::Refusal;
 use super::{Client, Site, draining, refuse_while_draining, trace};
 use crate::config::limits::HEAD;
-use crate::observe::access;
+use crate::observe::{Flood, access};
 use crate::script::{
     self, Answer, Handler, Hook, Peer, Place, Refused, Rejection, Request, ScriptSession, Source,
     State, Wire,
@@ -194,9 +193,9 @@ fn picks_none(offered: &[String], answer: &Answer) -> bool {
 
 /// Says once for each handler what browsers make of that: they fail, and tell nobody why.
 fn say_none_picked(handler: &str, offered: &[String]) {
-    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    static SAID: Mutex<Flood<String>> = Mutex::new(Flood::lines(1));
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    if said.insert(handler.to_owned()) {
+    if said.admits(handler) {
         let offered = offered.join(", ");
         tracing::warn!(
             handler,

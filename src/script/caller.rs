@@ -1,7 +1,6 @@
 //! Whose hook is running on this thread: for what it prints, and for functions that ask.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use tracing::Level;
@@ -11,7 +10,7 @@ use super::hooks::Hook;
 use super::meter;
 use super::program::Program;
 use crate::config::limits::{LOG_LINE, LOG_RATE};
-use crate::observe::one_line;
+use crate::observe::{Flood, one_line};
 
 /// A running hook.
 #[derive(Debug)]
@@ -66,29 +65,10 @@ pub fn service() -> Option<Rc<Peer>> {
     })
 }
 
-/// What the scripts of one file have logged since the last tick.
-#[derive(Debug, Default, Clone, Copy)]
-struct Printed {
-    lines: u32,
-    bytes: usize,
-    suppressed: u64,
-}
-
-impl Printed {
-    fn admits(&mut self, bytes: usize) -> bool {
-        let (lines, most) = LOG_RATE;
-        if self.lines >= lines || self.bytes >= most {
-            self.suppressed += 1;
-            return false;
-        }
-        self.lines += 1;
-        self.bytes += bytes;
-        true
-    }
-}
-
 thread_local! {
-    static PRINTED: RefCell<BTreeMap<String, Printed>> = const { RefCell::new(BTreeMap::new()) };
+    /// What scripts log, by file.
+    static PRINTED: RefCell<Flood<String>> =
+        const { RefCell::new(Flood::lines_and_bytes(LOG_RATE.0, LOG_RATE.1)) };
 }
 
 /// Whether the file of the hook that runs may log another line in this second.
@@ -97,21 +77,17 @@ fn admits(bytes: usize) -> bool {
         let file = caller
             .as_ref()
             .map_or("", |caller| caller.program.source.file.as_str());
-        PRINTED.with_borrow_mut(|printed| match printed.get_mut(file) {
-            Some(printed) => printed.admits(bytes),
-            None => printed.entry(file.to_owned()).or_default().admits(bytes),
-        })
+        PRINTED.with_borrow_mut(|printed| printed.admits_bytes(file, bytes))
     })
 }
 
 /// Once a second: says how many lines were too many.
 pub fn tick() {
-    for (handler, printed) in PRINTED.take() {
-        if printed.suppressed > 0 {
-            let lines = printed.suppressed;
+    PRINTED.with_borrow_mut(|printed| {
+        printed.tick(|handler, lines| {
             tracing::warn!(target: "wsh_server::print", handler, "{lines} lines suppressed in a second");
-        }
-    }
+        });
+    });
 }
 
 /// Logs what a script prints, with whose it is. One event is one line, whatever a peer sent.

@@ -19,6 +19,7 @@ use super::program::{Program, Source};
 use super::state;
 use super::turns::Turns;
 use super::{Limits, Settings};
+use crate::observe::Flood;
 
 /// One worker's script machine.
 pub struct Runtime {
@@ -30,11 +31,10 @@ pub struct Runtime {
     compiler: Rc<Compiler>,
     limits: Rc<Limits>,
     dev: bool,
-    /// Hooks that wait in `receive`, and whether it was said that there are too many.
+    /// Hooks that wait in `receive`.
     receiving: Cell<usize>,
-    said_full: Cell<bool>,
-    /// Whether it was said in this second that too many hooks wait.
-    said_waiting: Cell<bool>,
+    /// Hooks that may not wait, by what they were to do.
+    too_many: RefCell<Flood<&'static str>>,
     /// By file. One that is gone is found again by the connections that are left when it comes back.
     handlers: RefCell<HashMap<String, Known>>,
 }
@@ -78,8 +78,7 @@ impl Runtime {
             limits: Rc::new(settings.limits),
             dev: settings.dev,
             receiving: Cell::new(0),
-            said_full: Cell::new(false),
-            said_waiting: Cell::new(false),
+            too_many: RefCell::new(Flood::lines(1)),
             handlers: RefCell::default(),
         }
     }
@@ -90,7 +89,7 @@ impl Runtime {
         if live <= self.limits.waiting {
             return true;
         }
-        if !self.said_waiting.replace(true) {
+        if self.too_many.borrow_mut().admits(&"wait") {
             tracing::warn!(
                 "{live} hooks wait on this worker: those that would wait, too, are ended and their connections closed with 1013, \
                  so that others go on"
@@ -104,7 +103,7 @@ impl Runtime {
         if self.receiving.get() < self.limits.receiving {
             return true;
         }
-        if !self.said_full.replace(true) {
+        if self.too_many.borrow_mut().admits(&"wait in receive()") {
             tracing::warn!(
                 "{} hooks wait in receive() on this worker, and another loop is refused with 1013: \
                  fn transfer_data(ws, message) takes no place while it waits for a message",
@@ -118,7 +117,6 @@ impl Runtime {
     pub(super) fn receives(&self, begins: bool) {
         let now = self.receiving.get();
         self.receiving.set(if begins { now + 1 } else { now - 1 });
-        self.said_full.set(self.said_full.get() && begins);
     }
 
     /// Gives computing scripts their turns, for ever: a task of the worker.
@@ -174,7 +172,9 @@ impl Runtime {
         caller::tick();
         self.fibers.trim();
         super::heap::tidy();
-        self.said_waiting.set(false);
+        self.too_many.borrow_mut().tick(|what, more| {
+            tracing::warn!("{more} more hooks could not {what}");
+        });
         self.handlers.borrow_mut().retain(|_, known| {
             let is_used = Rc::strong_count(&known.handler) > 1;
             known.idle = if is_used { 0 } else { known.idle + 1 };

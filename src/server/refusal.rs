@@ -11,6 +11,7 @@ use super::stream::Stream;
 use super::tls;
 use crate::config::limits::HEAD;
 use crate::http;
+use crate::observe::Flood;
 
 /// How often one and the same refusal is said.
 const REPEAT: Duration = Duration::from_secs(10);
@@ -20,7 +21,7 @@ const TELLING: usize = 128;
 const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
 /// Why a connection is refused, and what the operator can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Refusal {
     /// There are so many already.
     #[error("no room for another connection; raise --max-connections")]
@@ -39,22 +40,17 @@ pub enum Refusal {
 #[derive(Debug)]
 pub struct Refusals {
     telling: Arc<Semaphore>,
-    /// One for each kind.
-    said: [Said; 3],
-}
-
-/// When something was said last, and how often it has happened since.
-#[derive(Debug, Default, Clone, Copy)]
-struct Said {
-    last: Option<(Instant, Refusal)>,
-    since: u64,
+    flood: Flood<Refusal>,
+    /// When those that were not said are summed up, if one was said at all.
+    due: Option<Instant>,
 }
 
 impl Default for Refusals {
     fn default() -> Self {
         Self {
             telling: Arc::new(Semaphore::new(TELLING)),
-            said: Default::default(),
+            flood: Flood::lines(1),
+            due: None,
         }
     }
 }
@@ -62,28 +58,22 @@ impl Default for Refusals {
 impl Refusals {
     /// Logs a refusal: the first of a flood at once, then how many there were.
     pub fn log(&mut self, refusal: Refusal) {
-        let said = &mut self.said[refusal.kind()];
-        said.since += 1;
-        if said.is_due() {
-            said.say(refusal);
+        if self.flood.admits(&refusal) {
+            refusal.log(1);
         }
+        self.due.get_or_insert_with(|| Instant::now() + REPEAT);
     }
 
-    /// When a count is to be logged, if one is.
+    /// When a count may have to be logged, if ever.
     pub fn due(&self) -> Option<Instant> {
-        let waiting = self.said.iter().filter(|said| said.since > 0);
-        waiting.filter_map(|said| Some(said.last?.0 + REPEAT)).min()
+        self.due
     }
 
     /// Logs the counts that are due.
     pub fn log_counts(&mut self) {
-        for said in &mut self.said {
-            if let Some((_, refusal)) = said.last
-                && said.since > 0
-                && said.is_due()
-            {
-                said.say(refusal);
-            }
+        if self.due.is_some_and(|due| due <= Instant::now()) {
+            self.flood.tick(|refusal, count| refusal.log(count));
+            self.due = (!self.flood.is_idle()).then(|| Instant::now() + REPEAT);
         }
     }
 
@@ -127,39 +117,24 @@ pub async fn tell<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(())
 }
 
-impl Said {
-    fn is_due(&self) -> bool {
-        self.last.is_none_or(|(last, _)| last.elapsed() >= REPEAT)
-    }
-
-    fn say(&mut self, refusal: Refusal) {
-        let count = std::mem::take(&mut self.since);
-        self.last = Some((Instant::now(), refusal));
-        let id = refusal.id();
-        match refusal {
-            Refusal::Connections(limit) | Refusal::ByAddress(limit) => {
-                tracing::warn!(refusal = id, limit, count, "{refusal}");
+impl Refusal {
+    /// Logs that so many were refused.
+    fn log(self, count: u64) {
+        let refusal = self.id();
+        match self {
+            Self::Connections(limit) | Self::ByAddress(limit) => {
+                tracing::warn!(refusal, limit, count, "{self}");
             }
-            Refusal::OpenFiles => tracing::error!(refusal = id, count, "{refusal}"),
+            Self::OpenFiles => tracing::error!(refusal, count, "{self}"),
         }
     }
-}
 
-impl Refusal {
     /// The name by which logs and counters know it; it never changes.
     pub fn id(self) -> &'static str {
         match self {
             Self::Connections(_) => "max-connections",
             Self::ByAddress(_) => http::Kind::Address.id(),
             Self::OpenFiles => "open-files",
-        }
-    }
-
-    fn kind(self) -> usize {
-        match self {
-            Self::Connections(_) => 0,
-            Self::ByAddress(_) => 1,
-            Self::OpenFiles => 2,
         }
     }
 }

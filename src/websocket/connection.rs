@@ -4,7 +4,6 @@
 //! buffers for both belong to the worker and are borrowed only while the task runs: an idle connection owns none.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -50,7 +49,7 @@ pub struct Shared {
     /// Of the one that runs.
     share: Cell<Share>,
     /// Of their ends by a fault of the peer.
-    ends: RefCell<BTreeMap<&'static str, Flood>>,
+    ends: RefCell<Flood<&'static str>>,
     draining: Cell<bool>,
     drain: Notify,
     read: RefCell<Vec<u8>>,
@@ -67,7 +66,7 @@ impl Shared {
             turns: Turns::default(),
             ledger: Ledger::new(usize::MAX),
             share: Cell::default(),
-            ends: RefCell::default(),
+            ends: RefCell::new(Flood::lines(1)),
             draining: Cell::new(false),
             drain: Notify::new(),
             read: RefCell::new(vec![0; READ_BUFFER]),
@@ -81,13 +80,9 @@ impl Shared {
         if passes {
             self.clock.tick();
         }
-        self.ends.borrow_mut().retain(|refusal, flood| {
-            let more = flood.tick();
-            if more > 0 {
-                tracing::info!(refusal, more, "closed {more} more");
-            }
-            more > 0
-        });
+        self.ends
+            .borrow_mut()
+            .tick(|refusal, more| tracing::info!(refusal, more, "closed {more} more"));
     }
 
     /// The same, within what all workers' connections may hold together.
@@ -652,8 +647,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     /// Logs why the connection is closed, unless others were for the same reason in this second.
     fn tell(&self, violation: Violation, code: u16) {
         let id = violation.id();
-        let mut ends = self.shared.ends.borrow_mut();
-        if !ends.entry(id).or_default().admits() {
+        if !self.shared.ends.borrow_mut().admits(&id) {
             return;
         }
         let is_lowered = self.max_message as usize != self.shared.limits.message;

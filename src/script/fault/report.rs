@@ -9,6 +9,7 @@ use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippe
 use rhai::{Dynamic, ImmutableString};
 
 use super::{Fault, Location, Severity, characters};
+use crate::observe::Flood;
 use crate::observe::terminal::{self, Terminal};
 use crate::script::hooks::Hook;
 use crate::script::program::Source;
@@ -187,7 +188,7 @@ pub fn log(handler: &Source, mut incident: Incident, hint: impl FnOnce(&Fault) -
         line: location.map_or(0, |location| location.line),
         column: location.map_or(0, |location| location.column),
     };
-    if !FLOOD.with_borrow_mut(|flood| flood.admits(site)) {
+    if !FLOOD.with_borrow_mut(|flood| flood.admits(&site)) {
         return;
     }
     incident.fault.hint = hint(&incident.fault);
@@ -205,21 +206,23 @@ pub fn log(handler: &Source, mut incident: Incident, hint: impl FnOnce(&Fault) -
 
 /// Once a second: says how often faults were met that had been reported just before.
 pub fn tick() {
-    for (site, times) in FLOOD.with_borrow_mut(Flood::drain) {
-        let Site {
-            file,
-            hook,
-            line,
-            column,
-        } = site;
-        tracing::error!(
-            hook,
-            handler = file,
-            line,
-            column,
-            "script fault, repeated {times} times"
-        );
-    }
+    FLOOD.with_borrow_mut(|flood| {
+        flood.tick(|site, times| {
+            let Site {
+                file,
+                hook,
+                line,
+                column,
+            } = site;
+            tracing::error!(
+                hook,
+                handler = file,
+                line,
+                column,
+                "script fault, repeated {times} times"
+            );
+        });
+    });
 }
 
 /// Reports of one place that are printed in full in a second. Clients that run into a fault in turn would fill the
@@ -227,12 +230,8 @@ pub fn tick() {
 const FULL: u32 = 3;
 
 thread_local! {
-    static FLOOD: RefCell<Flood> = const { RefCell::new(Flood(BTreeMap::new())) };
+    static FLOOD: RefCell<Flood<Site>> = const { RefCell::new(Flood::lines(FULL)) };
 }
-
-/// How often a fault was met at each place since the last tick.
-#[derive(Debug)]
-struct Flood(BTreeMap<Site, u32>);
 
 /// Where a hook failed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -241,23 +240,6 @@ struct Site {
     hook: &'static str,
     line: usize,
     column: usize,
-}
-
-impl Flood {
-    fn admits(&mut self, site: Site) -> bool {
-        let times = self.0.entry(site).or_insert(0);
-        *times += 1;
-        *times <= FULL
-    }
-
-    /// Those that were met more often than was reported.
-    fn drain(&mut self) -> Vec<(Site, u32)> {
-        std::mem::take(&mut self.0)
-            .into_iter()
-            .filter(|(_, times)| *times > FULL)
-            .map(|(site, times)| (site, times - FULL))
-            .collect()
-    }
 }
 
 /// What a hook was called about, kept until it is known whether it is needed.
@@ -343,22 +325,5 @@ mod tests {
             assert!((120..=123).contains(&line.len()), "{} bytes", line.len());
             assert!(line.starts_with("a_wsh.rhai:2:5 ") && line.ends_with("数…"));
         }
-    }
-
-    #[test]
-    fn a_flood_is_reported_in_full_at_first_and_then_counted() {
-        let mut flood = Flood(BTreeMap::new());
-        let site = |line| Site {
-            file: "a_wsh.rhai".into(),
-            hook: "on_open",
-            line,
-            column: 1,
-        };
-        let admitted = (0..10).filter(|_| flood.admits(site(1))).count();
-        assert_eq!(admitted, FULL as usize);
-        assert!(flood.admits(site(2)));
-        assert_eq!(flood.drain(), [(site(1), 10 - FULL)]);
-        assert!(flood.admits(site(1)));
-        assert!(flood.drain().is_empty());
     }
 }
