@@ -10,8 +10,8 @@ use std::fmt;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use super::Violation;
+use super::buffer::grow;
 use super::extensions::{MAX_BITS, Terms};
-use super::message::grow;
 
 /// What a sync flush ends with, and what a message leaves out: the empty stored block without its first bits.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use super::buffer::grow;
 use super::close::Close;
 use super::deflate::{Inflater, Pool};
 use super::extensions::Terms;
@@ -400,23 +401,6 @@ impl Decoder {
             }
         }
     }
-}
-
-/// Makes room for `more` bytes: twice as much at a time, as a Vec grows, and from 1 MiB on all that may come up to the limit.
-/// What is reserved is only address space until bytes come, while a buffer that was outgrown stays with the allocator for
-/// a while: so a message costs its bytes once.
-pub(super) fn grow(data: &mut Vec<u8>, more: usize, limit: usize) {
-    const AT_ONCE: (usize, usize) = (1024 * 1024, 32 * 1024 * 1024);
-    let needed = data.len() + more;
-    if data.capacity() >= needed {
-        return;
-    }
-    let (from, most) = AT_ONCE;
-    let mut room = 2 * data.capacity();
-    if room > from {
-        room = room.max(most);
-    }
-    data.reserve_exact(room.min(limit).max(needed) - data.len());
 }
 
 fn incoming_control(control: Control, payload: Cow<'_, [u8]>) -> Result<Incoming<'_>, Violation> {

@@ -6,6 +6,7 @@
 //! hold together. Nothing here
 //! knows scripts, HTTP or configuration files.
 
+mod buffer;
 pub mod clock;
 pub mod close;
 pub mod connection;
