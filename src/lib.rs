@@ -10,7 +10,7 @@
 //!     └──────────────────────────────────┘   replies
 //! ```
 //!
-//! | module | turns | into | imports (besides `config`, `observe` and `text`) |
+//! | module | turns | into | imports (besides `config`, `local`, `observe` and `text`) |
 //! |---|---|---|---|
 //! | [`server`] | listening sockets | accepted streams on a worker | `http`, and what a worker's site is made of |
 //! | [`http`] | a request head | an upgrade, a file, a refusal | `websocket`, `handlers`, `script` |
@@ -19,6 +19,7 @@
 //! | [`script`] | a message | hook calls and their effects | `websocket`: session, outbox, frames |
 //! | [`config`] | bounds and choices | one immutable `Config` | nothing |
 //! | [`file`] | a path | a regular file's bytes, without waiting for anything else | nothing |
+//! | [`local`] | tasks of one thread | whose turn it is | nothing |
 //! | [`observe`] | events | log lines | nothing |
 //! | [`text`] | the bytes of a text file | its text | nothing |
 //! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `server`, `handlers`, `script` |
@@ -35,6 +36,7 @@ pub mod config;
 pub mod file;
 pub mod handlers;
 pub mod http;
+pub mod local;
 pub mod observe;
 pub mod script;
 pub mod server;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use wsh_server::config::Deflate;
 use wsh_server::websocket::extensions::{self, Terms};
-use wsh_server::websocket::message::MUCH;
+use wsh_server::websocket::inflation::MUCH;
 use wsh_server::websocket::{Decoder, Limits, Pool, Violation};
 
 use super::frames::{BOUNDS, of};
@@ -102,7 +102,7 @@ fn heard(bytes: &[u8], pieces: &mut Pieces) -> Vec<Heard> {
         let mut piece = piece.to_vec();
         let mut input = piece.as_mut_slice();
         loop {
-            match decoder.next(&mut input, &limits, 0) {
+            match decoder.next(&mut input, &limits, |_, _| {}) {
                 Ok(Some(incoming)) => heard.push(of(incoming)),
                 Ok(None) if input.is_empty() => break,
                 Ok(None) => {

@@ -77,7 +77,7 @@ pub fn message(bytes: &[u8]) {
         let mut piece = piece.to_vec();
         let mut input = piece.as_mut_slice();
         loop {
-            match decoder.next(&mut input, &BOUNDS, 0) {
+            match decoder.next(&mut input, &BOUNDS, |_, _| {}) {
                 Ok(Some(incoming)) => heard.push(of(incoming)),
                 Ok(None) => break,
                 Err(violation) => heard.push(Heard::Violation(violation.code())),

@@ -20,7 +20,7 @@ use crate::script::{
     State, Wire,
 };
 use crate::websocket::extensions::{self, Agreed, Terms};
-use crate::websocket::{Connection, Outbox, Tally, Transport, handshake::accept_key};
+use crate::websocket::{Connection, Outbox, Tally, Transport, Watch, handshake::accept_key};
 
 /// What an upgrade is to.
 pub struct Target {
@@ -140,8 +140,8 @@ where
         Tally::new(&client, prologue.len())
     });
     let mut outbox = Outbox::new(id, prologue);
-    if let Some(tally) = tally {
-        outbox = outbox.tallying(tally);
+    if let Some(watch) = Watch::new(id, tally) {
+        outbox = outbox.watched(watch);
     }
     if let Some(agreed) = agreed {
         outbox = outbox.deflating(agreed, Rc::clone(&site.shared.pool));

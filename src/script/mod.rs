@@ -9,7 +9,7 @@
 //! | `resolve`, `doubts` | what a file refers to, looked up before it serves; what it probably does not mean |
 //! | `lost` | writes that would be lost, which a version may not have |
 //! | `program`, `modules`, `hooks` | a source compiled on a worker: its [`Hook`]s, what it imports |
-//! | `runtime`, `turns` | a worker's engine, fibers and programs; who is next where there is one place |
+//! | `runtime` | a worker's engine, fibers and programs |
 //! | `call`, `fiber` | one hook run on a stack of its own, where it may wait |
 //! | `meter`, `heap`, `caller` | what a running hook has used of its time and memory, and whose it is |
 //! | `session`, `state`, `timers`, `loops` | one connection: its hooks in order, its `this`, its timers, the version that its loop keeps; and the handler's own in `service` |
@@ -38,7 +38,6 @@ mod service;
 mod session;
 mod state;
 mod timers;
-mod turns;
 
 pub use crate::config::Script as Settings;
 pub use crate::config::limits::Script as Limits;

@@ -17,8 +17,8 @@ use super::meter;
 use super::modules::Compiler;
 use super::program::{Program, Source};
 use super::state;
-use super::turns::Turns;
 use super::{Limits, Settings};
+use crate::local::Turns;
 use crate::observe::Flood;
 
 /// One worker's script machine.

@@ -23,7 +23,7 @@ use super::hooks::Hook;
 use super::program::Source;
 use super::runtime::{Handler, Runtime};
 use super::state::State;
-use super::turns::Turn;
+use crate::local::Turn;
 use crate::websocket::{
     Close, Event, Heed, Message, Outbox, Outcome, ReadyState, Session, close, frame,
 };

@@ -8,6 +8,7 @@ use std::rc::{Rc, Weak};
 
 use tokio::sync::Notify;
 
+use super::deadlines::Second;
 use super::outbox::Outbox;
 
 /// Seconds that the wheel spans; an alarm further away is looked at once a round.
@@ -18,7 +19,7 @@ const TOGETHER: usize = 8;
 /// A worker's clock, and through its alarms the list of its connections.
 #[derive(Debug)]
 pub struct Clock {
-    now: Cell<u32>,
+    now: Cell<Second>,
     wheel: RefCell<Vec<Vec<Weak<Outbox>>>>,
     /// Whose alarm has come.
     due: RefCell<VecDeque<Weak<Outbox>>>,
@@ -27,9 +28,8 @@ pub struct Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        // It starts at 1, so that 0 can mean "never" in a connection's fields.
         Self {
-            now: Cell::new(1),
+            now: Cell::new(Second::FIRST),
             wheel: RefCell::new(vec![Vec::new(); SLOTS]),
             due: RefCell::default(),
             ticked: Notify::new(),
@@ -39,33 +39,35 @@ impl Default for Clock {
 
 impl Clock {
     /// Seconds since the worker began.
-    pub fn now(&self) -> u32 {
+    pub fn now(&self) -> Second {
         self.now.get()
     }
 
     /// Wakes this connection at the given second, or up to a second later. An earlier alarm stays.
-    pub fn wake_at(&self, outbox: &Rc<Outbox>, second: u32) {
-        let second = second.clamp(self.now() + 1, self.now() + SLOTS as u32 - 1);
-        let earlier = outbox.alarm.get();
-        if earlier > self.now() && earlier <= second {
+    pub fn wake_at(&self, outbox: &Rc<Outbox>, second: Second) {
+        let now = self.now();
+        let second = second.clamp(now.plus(1), now.plus(SLOTS as u32 - 1));
+        let alarm = outbox.alarm.get();
+        if alarm.is_some_and(|earlier| earlier > now && earlier <= second) {
             return;
         }
-        outbox.alarm.set(second);
-        self.wheel.borrow_mut()[second as usize % SLOTS].push(Rc::downgrade(outbox));
+        outbox.alarm.set(Some(second));
+        self.wheel.borrow_mut()[slot(second)].push(Rc::downgrade(outbox));
     }
 
     /// One second has passed: every connection whose alarm it is will be [woken](Self::run). They set their next one when
     /// they run.
     pub fn tick(&self) {
-        self.now.set(self.now() + 1);
-        let alarms = std::mem::take(&mut self.wheel.borrow_mut()[self.now() as usize % SLOTS]);
+        let now = self.now().plus(1);
+        self.now.set(now);
+        let alarms = std::mem::take(&mut self.wheel.borrow_mut()[slot(now)]);
         let mut due = self.due.borrow_mut();
         for alarm in alarms {
             // An entry that a nearer alarm has replaced wakes nobody.
             if let Some(outbox) = alarm.upgrade()
-                && outbox.alarm.get() == self.now()
+                && outbox.alarm.get() == Some(now)
             {
-                outbox.alarm.set(0);
+                outbox.alarm.set(None);
                 due.push_back(alarm);
             }
         }
@@ -106,6 +108,11 @@ impl Clock {
     }
 }
 
+/// Where in the wheel a second's alarms are.
+fn slot(second: Second) -> usize {
+    second.get() as usize % SLOTS
+}
+
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
@@ -134,7 +141,7 @@ mod tests {
                 let outbox = Rc::new(Outbox::new(id, Vec::new()));
                 outbox.enter(&Context::from_waker(&waker), &mut Vec::new());
                 outbox.leave(&mut Vec::new());
-                clock.wake_at(&outbox, 2);
+                clock.wake_at(&outbox, Second::FIRST.plus(1));
                 outbox
             })
             .collect();

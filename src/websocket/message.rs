@@ -12,8 +12,9 @@ use super::close::Close;
 use super::deflate::{Inflater, Pool};
 use super::extensions::Terms;
 use super::frame::{self, Control, Data, Expected, Header, MAX_HEADER, OpCode};
+use super::inflation::Budget;
 use super::utf8::Utf8;
-use super::{Limits, Violation, trace};
+use super::{Limits, Violation};
 
 /// A complete data message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,18 +82,8 @@ struct Inflation {
     /// Bytes that the client may refer to beyond a message; see [`Terms::history`].
     window: usize,
     history: Vec<u8>,
-    /// The work of inflating since [`Decoder::refresh`], about the bytes that come out.
-    work: usize,
-    /// How much of it there may be.
-    share: usize,
+    budget: Budget,
 }
-
-/// The work of inflating that any number of connections may be in the middle of: most messages are done by then.
-pub const LITTLE: usize = 64 * 1024;
-/// The work after which others go first: a millisecond or two.
-pub const MUCH: usize = 1024 * 1024;
-/// Bytes that are inflated between two looks at that, of a little and of much: a bomb makes a thousand times as many.
-const PIECES: (usize, usize) = (256, 1024);
 
 #[derive(Debug, Clone, Copy)]
 struct Frame {
@@ -130,8 +121,7 @@ impl Decoder {
                 pool,
                 window,
                 history: Vec::new(),
-                work: 0,
-                share: LITTLE,
+                budget: Budget::default(),
             })),
             ..Self::default()
         }
@@ -140,20 +130,19 @@ impl Decoder {
     /// Takes bytes off the front of `input` up to the next message or control frame; `None` once all are taken, or the
     /// share of inflating [is spent](Self::is_spent).
     ///
-    /// After an error or a Close the input means nothing more, and the decoder must not be used again. `connection` is for the log.
+    /// After an error or a Close the input means nothing more, and the decoder must not be used again. `seen` is shown each
+    /// header as it comes, and the input behind it.
     pub fn next<'b>(
         &mut self,
         input: &mut &'b mut [u8],
         limits: &Limits,
-        connection: u64,
+        mut seen: impl FnMut(&Header, &[u8]),
     ) -> Result<Option<Incoming<'b>>, Violation> {
         loop {
             let Some(frame) = self.frame else {
                 match self.header(input)? {
                     Some(header) => {
-                        if trace::is_on() {
-                            log(&header, input, connection);
-                        }
+                        seen(&header, input);
                         self.frame = Some(self.begin(header, limits)?);
                     }
                     None => return Ok(None),
@@ -212,14 +201,13 @@ impl Decoder {
     pub fn is_spent(&self) -> bool {
         self.inflation
             .as_ref()
-            .is_some_and(|inflation| inflation.work >= inflation.share)
+            .is_some_and(|inflation| inflation.budget.is_spent())
     }
 
-    /// Begins a new share of inflating, [`LITTLE`] or [`MUCH`].
+    /// Begins a new share of inflating, [`LITTLE`](super::inflation::LITTLE) or [`MUCH`](super::inflation::MUCH).
     pub fn refresh(&mut self, share: usize) {
         if let Some(inflation) = &mut self.inflation {
-            inflation.work = 0;
-            inflation.share = share;
+            inflation.budget.refresh(share);
         }
     }
 
@@ -316,10 +304,7 @@ impl Decoder {
         limits: &Limits,
     ) -> Result<(), Violation> {
         let most = match &self.inflation {
-            Some(inflation) if frame.compressed => match inflation.share {
-                LITTLE => PIECES.0,
-                _ => PIECES.1,
-            },
+            Some(inflation) if frame.compressed => inflation.budget.piece(),
             _ => input.len(),
         };
         let length = input
@@ -346,13 +331,14 @@ impl Decoder {
                 {
                     parts.compressed += piece.len();
                     let utf8 = &mut parts.utf8;
-                    inflation.work += inflation.pool.inflate(
+                    let work = inflation.pool.inflate(
                         inflater,
                         piece,
                         &mut parts.data,
                         limits.message,
                         |bytes| kind != Data::Text || utf8.feed(bytes),
                     )?;
+                    inflation.budget.spend(work);
                     return Ok(());
                 }
                 if kind == Data::Text && !parts.utf8.feed(piece) {
@@ -418,27 +404,12 @@ fn take<'b>(input: &mut &'b mut [u8], length: usize) -> &'b mut [u8] {
     front
 }
 
-/// Logs a frame whose header has come, with as much of the payload as came with it.
-#[cold]
-fn log(header: &Header, behind: &[u8], connection: u64) {
-    let count = usize::try_from(header.length).unwrap_or(usize::MAX);
-    let mut start = behind[..count.min(behind.len()).min(trace::SHOWN)].to_vec();
-    frame::unmask(&mut start, header.mask);
-    let frame = trace::Frame {
-        opcode: header.opcode,
-        fin: header.fin,
-        rsv1: header.compressed,
-        length: header.length,
-        start: &start,
-    };
-    frame.log(connection, "in");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{Deflate, limits};
     use crate::websocket::frame::Raw;
+    use crate::websocket::inflation::MUCH;
 
     /// `Hello`, RFC 7692 section 7.2.3.1, and a reference to five bytes before it.
     const HELLO: &[u8] = &[0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
@@ -465,7 +436,7 @@ mod tests {
             let mut bytes = piece.to_vec();
             let mut input = &mut bytes[..];
             loop {
-                match decoder.next(&mut input, &limits::WEBSOCKET, 0) {
+                match decoder.next(&mut input, &limits::WEBSOCKET, |_, _| {}) {
                     Ok(Some(incoming)) => seen.push(format!("{incoming:?}")),
                     Ok(None) if input.is_empty() => break,
                     Ok(None) => decoder.refresh(MUCH),

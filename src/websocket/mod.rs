@@ -2,41 +2,47 @@
 //!
 //! `frame` → `message` turn a client's bytes into messages, `close` checks the end, [`Outbox`] gathers what goes
 //! back, and [`Connection`] drives a [`Session`] with it. `extensions` says whether messages are compressed, `deflate`
-//! does it, `share` and `turn` say how much of its worker a connection may use before others have theirs, `ledger` what all of them may
-//! hold together. Nothing here
-//! knows scripts, HTTP or configuration files.
+//! does it, `share` and `inflation` say how much of its worker a connection may use before others have theirs, `ledger` what all of
+//! them may hold together. Nothing here knows scripts, HTTP or configuration files.
 
 mod buffer;
 pub mod clock;
 pub mod close;
 pub mod connection;
+mod deadlines;
 pub mod deflate;
 pub mod extensions;
 pub mod frame;
 pub mod handshake;
 mod inbox;
+pub mod inflation;
 mod ledger;
 pub mod message;
 pub mod outbox;
 mod rate;
 pub mod session;
 mod share;
+mod shared;
+mod state;
 mod tally;
+mod tap;
 mod trace;
 pub mod transport;
-pub mod turn;
 pub mod utf8;
 mod violation;
+mod watch;
 
 pub use crate::config::limits::Websocket as Limits;
 pub use clock::Clock;
 pub use close::Close;
-pub use connection::{Connection, Shared};
+pub use connection::Connection;
 pub use deflate::Pool;
 pub use ledger::Ledger;
 pub use message::{Decoder, Incoming, Message};
 pub use outbox::{Outbox, Parting, ReadyState, SendError};
 pub use session::{Event, Heed, Outcome, Session};
+pub use shared::Shared;
 pub use tally::Tally;
 pub use transport::Transport;
 pub use violation::Violation;
+pub use watch::Watch;

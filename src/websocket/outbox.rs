@@ -6,15 +6,20 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::AsyncWrite;
 
 use super::close::Close;
+use super::deadlines::Second;
 use super::deflate::{Compressor, Pool};
 use super::extensions::Agreed;
 use super::frame::{self, Control, Data, OpCode};
-use super::tally::Tally;
-use super::{share, trace};
+use super::share::WRITE;
+use super::watch::Watch;
 
 /// What a long payload's address in the buffer is a multiple of: that of a cache line, where the processor copies fastest. AMD's
 /// `rep movsb`, which the C library copies with from 2 KiB on, takes up to three times as long where it is not.
@@ -77,8 +82,8 @@ pub struct Outbox {
     parting: Cell<Parting>,
     /// Seconds that the stream stays open after the close handshake.
     keep_open: Cell<u32>,
-    /// The second of the alarm in the worker's wheel; 0 for none.
-    pub(super) alarm: Cell<u32>,
+    /// The second of the alarm in the worker's wheel.
+    pub(super) alarm: Cell<Option<Second>>,
     /// What few connections have.
     extras: Option<Box<Extras>>,
 }
@@ -88,8 +93,8 @@ pub struct Outbox {
 struct Extras {
     /// Where compression was agreed on.
     deflation: Option<Deflation>,
-    /// Where the access log is on.
-    tally: Option<Box<Tally>>,
+    /// Where somebody looks on.
+    watch: Option<Box<Watch>>,
 }
 
 /// What messages are compressed with.
@@ -140,7 +145,7 @@ impl Outbox {
             paused: Cell::new(false),
             parting: Cell::new(Parting::None),
             keep_open: Cell::new(0),
-            alarm: Cell::new(0),
+            alarm: Cell::new(None),
             extras: None,
         }
     }
@@ -155,15 +160,16 @@ impl Outbox {
         self
     }
 
-    /// The same with a count of what comes and goes.
-    pub fn tallying(mut self, tally: Tally) -> Self {
-        self.extras.get_or_insert_default().tally = Some(Box::new(tally));
+    /// The same with an onlooker.
+    pub fn watched(mut self, watch: Watch) -> Self {
+        self.extras.get_or_insert_default().watch = Some(Box::new(watch));
         self
     }
 
-    /// That count, where the access log is on.
-    pub(super) fn tally(&self) -> Option<&Tally> {
-        self.extras.as_ref()?.tally.as_deref()
+    /// Whoever looks on.
+    #[inline]
+    pub(super) fn watch(&self) -> Option<&Watch> {
+        self.extras.as_ref()?.watch.as_deref()
     }
 
     #[inline]
@@ -279,7 +285,9 @@ impl Outbox {
         if self.state.get() != ReadyState::Open {
             return Err(SendError::NotOpen);
         }
-        self.trace(OpCode::Data(kind), true, true, &deflated.payload);
+        if let Some(watch) = self.watch() {
+            watch.frame_out(OpCode::Data(kind), true, true, &deflated.payload);
+        }
         self.look(|bytes| frame::encode_compressed(bytes, kind, &deflated.payload));
         self.count(1, 0);
         self.wake();
@@ -310,8 +318,8 @@ impl Outbox {
     /// Queues bytes as they are, between two frames, even after a Close.
     pub fn send_raw(&self, bytes: &[u8]) {
         if self.state.get() != ReadyState::Closed {
-            if trace::is_on() {
-                trace::raw(self.id, bytes);
+            if let Some(watch) = self.watch() {
+                watch.raw_out(bytes);
             }
             self.look(|queued| queued.extend_from_slice(bytes));
             self.wake();
@@ -385,7 +393,9 @@ impl Outbox {
         if self.state.get() != ReadyState::Open {
             return Err(SendError::NotOpen);
         }
-        self.trace(opcode, is_final, false, payload);
+        if let Some(watch) = self.watch() {
+            watch.frame_out(opcode, is_final, false, payload);
+        }
         self.look(|bytes| {
             if bytes.is_empty() && payload.len() >= LONG {
                 self.sent.set(align(bytes, payload.len()));
@@ -397,23 +407,9 @@ impl Outbox {
     }
 
     #[inline]
-    fn trace(&self, opcode: OpCode, fin: bool, rsv1: bool, payload: &[u8]) {
-        if trace::is_on() {
-            let frame = trace::Frame {
-                opcode,
-                fin,
-                rsv1,
-                length: payload.len() as u64,
-                start: payload,
-            };
-            frame.log(self.id, "out");
-        }
-    }
-
-    #[inline]
     fn count(&self, messages: u64, bytes: usize) {
-        if let Some(tally) = self.tally() {
-            tally.sent(messages, bytes);
+        if let Some(watch) = self.watch() {
+            watch.sent(messages, bytes);
         }
     }
 
@@ -458,7 +454,7 @@ impl Outbox {
         self.running.set(false);
         self.look(|bytes| {
             let left = bytes.len() - self.sent.get();
-            let is_long = left > share::WRITE && left > bytes.capacity() / 2;
+            let is_long = left > WRITE && left > bytes.capacity() / 2;
             if buffer.capacity() == 0 && !is_long {
                 std::mem::swap(bytes, buffer);
                 *bytes = buffer[self.sent.take()..].to_vec();
@@ -469,13 +465,41 @@ impl Outbox {
         });
     }
 
+    /// Gives queued bytes to the stream until it takes no more, or a [share's](WRITE) worth; how many it took.
+    pub(super) fn flush(
+        &self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        context: &mut Context<'_>,
+    ) -> io::Result<usize> {
+        let mut total = 0;
+        while total < WRITE {
+            let polled = self.with_unsent(|bytes| match bytes {
+                [] => Poll::Pending,
+                bytes => {
+                    let most = bytes.len().min(WRITE - total);
+                    Pin::new(&mut *stream).poll_write(context, &bytes[..most])
+                }
+            });
+            match polled {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    self.sent(count);
+                    total += count;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+        Ok(total)
+    }
+
     /// What the stream has not taken yet.
-    pub(super) fn with_unsent<R>(&self, write: impl FnOnce(&[u8]) -> R) -> R {
+    fn with_unsent<R>(&self, write: impl FnOnce(&[u8]) -> R) -> R {
         self.look(|bytes| write(&bytes[self.sent.get()..]))
     }
 
     /// The stream took this many bytes.
-    pub(super) fn sent(&self, count: usize) {
+    fn sent(&self, count: usize) {
         self.count(0, count);
         let sent = self.sent.get() + count;
         self.look(|bytes| {

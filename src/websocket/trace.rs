@@ -9,8 +9,7 @@ use super::frame::{Control, Data, OpCode};
 /// Bytes of a payload that are logged.
 pub const SHOWN: usize = 32;
 
-/// Whether frames are logged; else nothing is to be done for it.
-#[inline]
+/// Whether frames are logged, which is settled when the server starts.
 pub fn is_on() -> bool {
     tracing::enabled!(target: "wsh_server::websocket", Level::TRACE)
 }

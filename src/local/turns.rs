@@ -1,7 +1,8 @@
-//! Turns: who wants something of which there is one at a time waits in a queue.
+//! Turns: a fair queue for something of which there is one at a time.
 //!
 //! Computing scripts get one slice between two looks at the sockets, so that the wait of every other connection is
-//! bounded by one slice, however many scripts spin. And hooks that find no fiber get the next one that is free.
+//! bounded by one slice, however many scripts spin. Hooks that find no fiber get the next one that is free. And
+//! whoever inflates a long message does so alone.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -10,11 +11,28 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 
-/// A place in a queue.
+/// A place in a queue, or none yet.
 #[derive(Debug, Default)]
 pub struct Turn(Option<Rc<Cell<bool>>>);
 
-/// A queue.
+impl Turn {
+    /// A turn that has come without a wait.
+    pub fn at_once() -> Self {
+        Self(Some(Rc::new(Cell::new(true))))
+    }
+
+    /// Whether it has a place, or its turn has come.
+    pub fn is_asked_for(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether its turn has come.
+    pub fn has_come(&self) -> bool {
+        self.0.as_ref().is_some_and(|come| come.get())
+    }
+}
+
+/// A queue of tasks.
 #[derive(Debug, Default)]
 pub struct Turns {
     queue: RefCell<VecDeque<(Rc<Cell<bool>>, Waker)>>,
