@@ -16,7 +16,8 @@
 //! | [`http`] | a request head | an upgrade, a file, a refusal | `websocket`, `handlers`, `script` |
 //! | [`websocket`] | bytes | messages, and back | nothing |
 //! | [`handlers`] | a folder | the current generation: path → script | `script`, to compile |
-//! | [`script`] | a message | hook calls and their effects | `websocket`: session, outbox, frames |
+//! | [`script`] | a message | hook calls and their effects | `machine`; `websocket`: session, outbox, frames |
+//! | [`machine`] | a script's text | bounded runs on fibers, which may wait | nothing |
 //! | [`config`] | bounds and choices | one immutable `Config` | nothing |
 //! | [`file`] | a path | a regular file's bytes, without waiting for anything else | nothing |
 //! | [`local`] | tasks of one thread | whose turn it is | nothing |
@@ -37,6 +38,7 @@ pub mod file;
 pub mod handlers;
 pub mod http;
 pub mod local;
+pub mod machine;
 pub mod observe;
 pub mod script;
 pub mod server;

@@ -145,6 +145,9 @@ pub const SCRIPT: Script = Script {
     modules: 64,
 };
 
+/// Bytes of one `raw_read` in a handshake, and of what is read ahead for it.
+pub const RAW_READ: usize = 64 * 1024;
+
 /// Bytes of a line that a script logs: what a human reads, and what log collectors take for one line.
 pub const LOG_LINE: usize = 8 * 1024;
 

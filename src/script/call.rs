@@ -3,30 +3,33 @@
 //! Everything a script made is dropped here too, since freeing deeply nested data recurses.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use rhai::{Dynamic, EvalAltResult, ImmutableString};
 
-use super::api::connection::Peer;
 use super::caller::{self, Caller};
 use super::fault::report::{self, Excerpt, Incident};
 use super::fault::{Fault, describe};
+use super::handler::Handler;
 use super::hooks::Hook;
-use super::meter::{self, Stop};
+use super::loops::Loop;
 use super::program::Program;
-use super::runtime::Handler;
 use super::state::State;
+use crate::machine::budget::Stop;
+use crate::machine::error::HostError;
+use crate::machine::meter;
 use crate::observe::one_line;
 use crate::websocket::Close;
+use crate::websocket::close::MAX_REASON;
 use crate::websocket::close::code::NO_STATUS;
-use crate::websocket::close::{MAX_REASON, is_sendable};
 
 /// What a fiber is to do.
 #[derive(Debug)]
 pub enum Call {
-    /// Run a hook. Boxed, because it goes through many hands.
-    Hook(Box<HookCall>),
+    /// Run a hook.
+    Hook(HookCall),
     /// Compile a handler's newest source, if it is not the one being served.
     Load(Rc<Handler>),
     /// Free a connection's state.
@@ -36,14 +39,12 @@ pub enum Call {
 /// A hook's call.
 #[derive(Debug)]
 pub struct HookCall {
-    /// Whose hook.
+    /// The handler whose hook it is.
     pub handler: Rc<Handler>,
-    /// Which.
-    pub hook: Hook,
-    /// The connection, with its `this`.
-    pub peer: Rc<Peer>,
-    /// The arguments.
-    pub args: [Dynamic; 4],
+    /// The hook, its connection and its arguments.
+    pub caller: Rc<Caller>,
+    /// The loop that the connection runs, for one that does: its version serves the connection, not the newest.
+    pub running: Option<Rc<OnceCell<Loop>>>,
 }
 
 /// What came of it.
@@ -104,7 +105,7 @@ impl Failure {
 pub fn run(call: Call) -> Return {
     match call {
         Call::Hook(call) => {
-            let (hook, connection) = (call.hook, call.peer.outbox.id());
+            let (hook, connection) = (call.caller.hook, call.caller.peer.outbox.id());
             let failed = Return::Hook {
                 hook,
                 ending: Ending::Failed(Failure::unsaid()),
@@ -129,32 +130,34 @@ pub fn run(call: Call) -> Return {
     }
 }
 
-#[allow(
-    clippy::boxed_local,
-    reason = "it comes in a box, and is worked on in place"
-)]
-fn run_hook(mut call: Box<HookCall>) -> Return {
+fn run_hook(call: HookCall) -> Return {
     let HookCall {
         handler,
-        hook,
-        peer,
-        args,
-    } = &mut *call;
-    let hook = *hook;
+        caller,
+        running,
+    } = call;
+    let (hook, peer) = (caller.hook, &caller.peer);
     let ended = |ending| Return::Hook { hook, ending };
-    let Some(program) = peer.pinned().or_else(|| handler.program()) else {
+    let kept = running.as_ref().and_then(|running| running.get());
+    let kept = kept.map(|running| Rc::clone(&running.program));
+    let Some(program) = kept.or_else(|| handler.program()) else {
         return ended(Ending::Failed(Failure::unsaid()));
     };
     if !program.has(hook) {
         return ended(match hook {
-            Hook::TransferData | Hook::TransferLoop => Ending::Absent(std::mem::take(&mut args[1])),
+            Hook::TransferData | Hook::TransferLoop => {
+                let [_, message, ..] = caller.args.take();
+                Ending::Absent(message)
+            }
             _ => Ending::Done,
         });
     }
     let is_news = peer.state.is_served_anew(program.source.version, hook);
     if is_news && program.has(Hook::OnReload) {
+        let args = caller.args.take();
         let ws = [args[0].clone(), Dynamic::UNIT, Dynamic::UNIT, Dynamic::UNIT];
-        match invoke(handler, &program, Hook::OnReload, peer, ws) {
+        caller.args.set(args);
+        match invoke(&handler, &program, &Caller::new(Hook::OnReload, peer, ws)) {
             // `on_close` is called however the connection ends.
             _ if hook == Hook::OnClose => {}
             Ending::Failed(failure) if !failure.may_go_on => {
@@ -164,30 +167,23 @@ fn run_hook(mut call: Box<HookCall>) -> Return {
             _ => {}
         }
     }
-    if hook == Hook::TransferLoop {
-        peer.pin(&program);
+    if hook == Hook::TransferLoop
+        && let Some(running) = &running
+    {
+        running.get_or_init(|| Loop::begin(&program));
     }
-    ended(invoke(handler, &program, hook, peer, std::mem::take(args)))
+    ended(invoke(&handler, &program, &caller))
 }
 
 /// Runs one of a program's hooks and says how it ended.
-fn invoke(
-    handler: &Handler,
-    program: &Rc<Program>,
-    hook: Hook,
-    peer: &Rc<Peer>,
-    mut args: [Dynamic; 4],
-) -> Ending {
+fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Ending {
+    let (hook, peer, mut args) = (caller.hook, &caller.peer, caller.args.take());
     let (connection, limits) = (peer.outbox.id(), &handler.limits);
-    meter::start(hook.budget(limits));
+    meter::start(handler.budget(hook));
     let mut this = peer.state.lend(|| handler.spare_state());
     let message = Excerpt::of(&args[1]);
     let arguments = &mut args[..hook.info().params.len()];
-    let caller = Caller {
-        program: Rc::clone(program),
-        hook,
-        peer: Rc::clone(peer),
-    };
+    let _ = caller.served.set(Rc::clone(&program.served));
     let result = caller::with(caller, || program.call(hook, &mut this, arguments));
     let failed = |fault: Fault, error: Option<&EvalAltResult>| {
         let failure = if handler.dev {
@@ -248,7 +244,7 @@ fn invoke(
 /// `throw` of the script itself; a host function's error is a fault.
 fn is_thrown(error: &EvalAltResult) -> bool {
     match error.unwrap_inner() {
-        EvalAltResult::ErrorRuntime(value, _) => !value.is::<super::api::HostError>(),
+        EvalAltResult::ErrorRuntime(value, _) => !value.is::<HostError>(),
         _ => false,
     }
 }
@@ -280,21 +276,5 @@ fn answer(value: Dynamic) -> Result<Option<Close>, String> {
     if code == i64::from(NO_STATUS) {
         return Ok(None);
     }
-    checked_close(code, &reason).map(Some)
-}
-
-/// A Close from a script's code and reason, or what is wrong with them.
-pub fn checked_close(code: i64, reason: &str) -> Result<Close, String> {
-    let Some(code) = u16::try_from(code).ok().filter(|code| is_sendable(*code)) else {
-        return Err(format!(
-            "close code {code} must not be sent: use 1000 to 1003, 1007 to 1014, or 3000 to 4999 for codes of your own"
-        ));
-    };
-    if reason.len() > MAX_REASON {
-        return Err(format!(
-            "a close reason has at most {MAX_REASON} bytes of UTF-8, this one has {}",
-            reason.len()
-        ));
-    }
-    Ok(Close::new(code, reason))
+    Close::checked(code, &reason).map(Some)
 }

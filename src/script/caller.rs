@@ -1,132 +1,87 @@
-//! Whose hook is running on this thread: for what it prints, and for functions that ask.
+//! Whose hook is running: for what it prints, and for functions that ask.
 
-use std::cell::RefCell;
+use std::any::Any;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
-use tracing::Level;
+use rhai::Dynamic;
 
-use super::api::connection::Peer;
-use super::hooks::Hook;
-use super::meter;
-use super::program::Program;
-use crate::config::limits::{LOG_LINE, LOG_RATE};
-use crate::observe::{Flood, one_line};
+use super::hooks::{Hook, HookSet};
+use super::peer::Peer;
+use crate::machine::running;
+use crate::machine::source::Source;
 
-/// A running hook.
-#[derive(Debug)]
+/// A hook's call, as the functions that it calls may ask about it.
 pub struct Caller {
-    /// Its handler's program.
-    pub program: Rc<Program>,
     /// Which hook.
     pub hook: Hook,
-    /// Its connection.
+    /// The connection, with its `this`.
     pub peer: Rc<Peer>,
+    /// The arguments, until the hook runs.
+    pub args: Cell<[Dynamic; 4]>,
+    /// What serves it, from then on.
+    pub served: OnceCell<Rc<Served>>,
 }
 
-thread_local! {
-    static CALLER: RefCell<Option<Caller>> = const { RefCell::new(None) };
+/// A handler's version that serves: what it was compiled from, and the hooks that it defines.
+#[derive(Debug)]
+pub struct Served {
+    /// The handler's source.
+    pub source: std::sync::Arc<Source>,
+    /// Its hooks.
+    pub hooks: HookSet,
 }
 
-/// Runs a hook's call in its name.
-pub fn with<R>(caller: Caller, call: impl FnOnce() -> R) -> R {
-    CALLER.replace(Some(caller));
-    let result = call();
-    CALLER.take();
-    result
+impl Caller {
+    /// A call of a connection's hook.
+    pub fn new(hook: Hook, peer: &Rc<Peer>, args: [Dynamic; 4]) -> Rc<Self> {
+        Rc::new(Self {
+            hook,
+            peer: Rc::clone(peer),
+            args: Cell::new(args),
+            served: OnceCell::new(),
+        })
+    }
+
+    /// The handler's file; empty before it is served.
+    pub fn file(&self) -> &str {
+        self.served.get().map_or("", |served| &served.source.file)
+    }
 }
 
-/// Waits, while others run in their own names.
-pub fn aside<R>(wait: impl FnOnce() -> R) -> R {
-    let caller = CALLER.take();
-    let result = wait();
-    CALLER.replace(caller);
-    result
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (hook, peer) = (&self.hook, &self.peer);
+        out.debug_tuple("Caller").field(hook).field(peer).finish()
+    }
+}
+
+/// Runs a hook in its name.
+#[inline]
+pub fn with<R>(caller: &Rc<Caller>, run: impl FnOnce() -> R) -> R {
+    let caller: Rc<dyn Any> = Rc::clone(caller) as _;
+    running::in_the_name_of(caller, run)
+}
+
+/// The call that is running.
+pub fn current() -> Option<Rc<Caller>> {
+    running::caller()?.downcast().ok()
 }
 
 /// The hook that is running.
 pub fn hook() -> Option<Hook> {
-    CALLER.with_borrow(|caller| caller.as_ref().map(|caller| caller.hook))
+    current().map(|caller| caller.hook)
 }
 
 /// Whether the program that is running defines this hook.
 pub fn has(hook: Hook) -> bool {
-    CALLER.with_borrow(|caller| {
-        caller
-            .as_ref()
-            .is_some_and(|caller| caller.program.has(hook))
-    })
+    let caller = current();
+    let served = caller.as_ref().and_then(|caller| caller.served.get());
+    served.is_some_and(|served| served.hooks.has(hook))
 }
 
 /// Who keeps the handler's own timers, in its hooks without a connection.
 pub fn service() -> Option<Rc<Peer>> {
-    CALLER.with_borrow(|caller| {
-        let caller = caller.as_ref()?;
-        matches!(caller.hook, Hook::OnLoad | Hook::OnInterval).then(|| Rc::clone(&caller.peer))
-    })
-}
-
-thread_local! {
-    /// What scripts log, by file.
-    static PRINTED: RefCell<Flood<String>> =
-        const { RefCell::new(Flood::lines_and_bytes(LOG_RATE.0, LOG_RATE.1)) };
-}
-
-/// Whether the file of the hook that runs may log another line in this second.
-fn admits(bytes: usize) -> bool {
-    CALLER.with_borrow(|caller| {
-        let file = caller
-            .as_ref()
-            .map_or("", |caller| caller.program.source.file.as_str());
-        PRINTED.with_borrow_mut(|printed| printed.admits_bytes(file, bytes))
-    })
-}
-
-/// Once a second: says how many lines were too many.
-pub fn tick() {
-    PRINTED.with_borrow_mut(|printed| {
-        printed.tick(|handler, lines| {
-            tracing::warn!(target: "wsh_server::print", handler, "{lines} lines suppressed in a second");
-        });
-    });
-}
-
-/// Logs what a script prints, with whose it is. One event is one line, whatever a peer sent.
-pub fn log(level: Level, text: &str) {
-    let is_wanted = match level {
-        Level::ERROR => tracing::enabled!(target: "wsh_server::print", Level::ERROR),
-        Level::WARN => tracing::enabled!(target: "wsh_server::print", Level::WARN),
-        Level::INFO => tracing::enabled!(target: "wsh_server::print", Level::INFO),
-        _ => tracing::enabled!(target: "wsh_server::print", Level::DEBUG),
-    };
-    if !is_wanted || !admits(text.len().min(LOG_LINE)) {
-        return;
-    }
-    let shown = &text[..text.floor_char_boundary(LOG_LINE)];
-    let mut line = one_line(shown);
-    if shown.len() < text.len() {
-        line.push_str(&format!("… ({} bytes)", text.len()));
-    }
-    meter::for_others(|| say(level, &line));
-}
-
-/// Logs a line with whose it is.
-fn say(level: Level, line: &str) {
-    CALLER.with_borrow(|caller| {
-        let caller = caller.as_ref();
-        let handler = caller.map(|caller| caller.program.source.file.as_str());
-        let hook = caller.map(|caller| caller.hook.name());
-        let connection = caller.map(|caller| caller.peer.outbox.id());
-        macro_rules! event {
-            ($level:expr) => {
-                tracing::event!(target: "wsh_server::print", $level, handler, hook, connection, "{line}")
-            };
-        }
-        // The level of an event is a constant.
-        match level {
-            Level::ERROR => event!(Level::ERROR),
-            Level::WARN => event!(Level::WARN),
-            Level::INFO => event!(Level::INFO),
-            _ => event!(Level::DEBUG),
-        }
-    });
+    let caller = current()?;
+    matches!(caller.hook, Hook::OnLoad | Hook::OnInterval).then(|| Rc::clone(&caller.peer))
 }

@@ -1,8 +1,5 @@
 //! The closed table of hooks: what a handler may define, and with which arguments.
 
-use super::Limits;
-use super::meter::Budget;
-
 /// A hook, in the order of a connection's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
@@ -178,19 +175,24 @@ impl Hook {
             Self::DoExtraHandshake | Self::OnOpen | Self::OnLoad | Self::OnInterval
         )
     }
+}
 
-    /// What it may use up between two waits.
-    pub(super) fn budget(self, limits: &Limits) -> Budget {
-        let time = if self == Self::OnClose {
-            limits.close_budget
-        } else {
-            limits.budget
-        };
-        Budget {
-            time,
-            operations: limits.operations,
-            memory: limits.memory,
-        }
+/// Some of the hooks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HookSet(u16);
+
+impl HookSet {
+    /// Whether this one is among them.
+    #[inline]
+    pub fn has(self, hook: Hook) -> bool {
+        self.0 & 1 << hook as u16 != 0
+    }
+}
+
+impl FromIterator<Hook> for HookSet {
+    fn from_iter<I: IntoIterator<Item = Hook>>(hooks: I) -> Self {
+        let bits = hooks.into_iter().map(|hook| 1 << hook as u16);
+        Self(bits.fold(0, |all, bit| all | bit))
     }
 }
 

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use rhai::{AST, ASTNode, Expr, Position, Stmt};
 
 use super::Settings;
+use super::compiler::Compiler;
 use super::doubts;
 use super::fault::{Fault, Location, hint};
 use super::hooks::{HOOKS, Hook};
-use super::meter;
-use super::modules::{Compiler, ModuleText, SUFFIX};
-use super::program::{Program, Source};
+use super::program::Program;
 use super::resolve::{self, Dangling, Natives, References};
+use crate::machine::meter;
+use crate::machine::source::{ModuleText, SUFFIX, Source};
 use crate::text::NotUtf8;
 
 /// The modules of a folder, by name.
@@ -199,7 +200,7 @@ impl<'l> Checker<'l> {
         text: &Result<String, Unreadable>,
         version: u64,
     ) -> Checked {
-        meter::start(Hook::TransferData.budget(&self.compiler.limits));
+        meter::start(self.compiler.budget());
         let mut asked = BTreeSet::new();
         let result = match text {
             // One file that the compiler or a hint fails at is not to be the last that is ever reloaded.

@@ -1,6 +1,7 @@
 //! Connections whose `transfer_data(ws)` runs: each stays on the version of the handler that its loop began in, with all its
 //! hooks, so that no local variable is lost and no message is taken for the answer to another question.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +17,7 @@ static LOOPS: Mutex<BTreeMap<String, BTreeMap<u64, usize>>> = Mutex::new(BTreeMa
 pub struct Loop {
     /// What it began in.
     pub program: Rc<Program>,
-    is_over: bool,
+    is_over: Cell<bool>,
 }
 
 impl Loop {
@@ -28,13 +29,13 @@ impl Loop {
         *versions.entry(source.version).or_default() += 1;
         Self {
             program: Rc::clone(program),
-            is_over: false,
+            is_over: Cell::new(false),
         }
     }
 
     /// The connection is at its end: it is not counted any more.
-    pub fn end(&mut self) {
-        if std::mem::replace(&mut self.is_over, true) {
+    pub fn end(&self) {
+        if self.is_over.replace(true) {
             return;
         }
         let source = &self.program.source;

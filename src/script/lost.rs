@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 
 use rhai::{AST, ASTFlags, ASTNode, Expr, Position, ScriptFuncDef, Stmt};
 
+use super::api::PACKAGES;
 use super::api::form::OBJECTS;
-use super::api::{self, PACKAGES};
 use super::hooks::HOOKS;
+use crate::machine::package::Function;
 
 /// A write whose effect would be lost.
 #[derive(Debug)]
@@ -241,7 +242,7 @@ const GIVING: &[&str] = &[
 /// Whether a property of an object of the host's can be read, and not be set.
 fn is_copy(class: &str, property: &str) -> bool {
     let functions = PACKAGES.iter().flat_map(|package| package.functions);
-    let forms = functions.flat_map(api::Function::forms);
+    let forms = functions.flat_map(Function::forms);
     let mut arities = forms
         .filter(|form| form.is_property() && form.name == property && form.of_type() == Some(class))
         .map(|form| form.arity())

@@ -9,51 +9,22 @@ use rhai::{
     GlobalRuntimeState, ImmutableString, Position, Scope, StmtBlock,
 };
 
-use super::api::request;
+use super::api::form;
+use super::caller::Served;
+use super::compiler::Compiler;
 use super::fault::outline::{Function, Outline};
-use super::fault::{Fault, stopped};
-use super::fault::{foreign, hint};
+use super::fault::{Fault, foreign, hint};
 use super::hooks::{HOOKS, Hook, HookInfo};
-use super::meter::Stop;
-use super::modules::{Compiler, ModuleText};
-
-/// A handler's file as read: what crosses threads, since a compiled script belongs to one worker.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Source {
-    /// The file's name below the handler folder, with `/`.
-    pub file: String,
-    /// What it says.
-    pub text: String,
-    /// Counts the versions of this file that were served.
-    pub version: u64,
-    /// The modules that it imports, directly or not, each behind those that it imports itself.
-    pub modules: Vec<Arc<ModuleText>>,
-}
-
-impl Source {
-    /// What a file of it says, its own or a module's.
-    pub fn text_of(&self, file: &str) -> &str {
-        let mut texts = self.texts();
-        texts
-            .find(|(name, _)| *name == file)
-            .map_or("", |(_, text)| text)
-    }
-
-    /// Every file of it with what it says.
-    fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
-        let modules = self
-            .modules
-            .iter()
-            .map(|module| (module.file.as_str(), module.text.as_str()));
-        modules.chain([(self.file.as_str(), self.text.as_str())])
-    }
-}
+use crate::machine::budget::Stop;
+use crate::machine::source::Source;
 
 /// A compiled source with everything a call needs at hand.
 #[derive(Debug)]
 pub struct Program {
     /// What it was compiled from.
     pub source: Arc<Source>,
+    /// What a running hook may ask about it.
+    pub served: Rc<Served>,
     /// Whether it may ask an open connection for its request.
     pub keeps_requests: bool,
     engine: Rc<Engine>,
@@ -120,9 +91,17 @@ impl Program {
     /// The same with a source that has been parsed.
     pub fn new(compiler: &Compiler, source: &Arc<Source>, ast: AST) -> Result<Self, Fault> {
         let (world, _) = compiler.run(source, &ast)?;
+        let hooks = HOOKS.each_ref().map(|info| Body::of(&ast, info));
+        let defined = HOOKS.iter().zip(&hooks);
+        let defined = defined.filter_map(|(info, body)| body.as_ref().map(|_| info.hook));
+        let served = Served {
+            source: Arc::clone(source),
+            hooks: defined.collect(),
+        };
         let program = Self {
-            hooks: HOOKS.each_ref().map(|info| Body::of(&ast, info)),
-            keeps_requests: source.texts().any(|(_, text)| request::is_asked_for(text)),
+            served: Rc::new(served),
+            hooks,
+            keeps_requests: source.texts().any(|(_, text)| form::is_asked_for(text)),
             world,
             source: Arc::clone(source),
             engine: Rc::clone(&compiler.engine),
@@ -144,7 +123,7 @@ impl Program {
 
     /// Whether the script defines this hook.
     pub fn has(&self, hook: Hook) -> bool {
-        self.hooks[hook as usize].is_some()
+        self.served.hooks.has(hook)
     }
 
     /// Functions that were probably meant to be hooks, and would never be called.
@@ -264,7 +243,7 @@ impl Program {
 
     /// What a failed call is reported as; `None` when it was ended because its peer is gone.
     pub fn fault(&self, hook: Hook, error: &EvalAltResult) -> Option<Fault> {
-        (stopped(error) != Some(Stop::Cancelled))
+        (Stop::of(error) != Some(Stop::Cancelled))
             .then(|| Fault::from_run(&self.source, &self.source.file, error, self.start_of(hook)))
     }
 

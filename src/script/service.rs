@@ -9,11 +9,12 @@ use std::task::Poll;
 use rhai::Dynamic;
 use tokio::sync::watch;
 
-use super::api::connection::Peer;
+use super::handler::Handler;
 use super::hooks::Hook;
-use super::program::Source;
-use super::runtime::{Handler, Runtime};
+use super::peer::Peer;
+use super::runtime::Runtime;
 use super::session::{ScriptSession, ensure_loaded, without_connection};
+use crate::machine::source::Source;
 use crate::websocket::Session;
 
 /// The handlers that have hooks of their own, by file. One worker keeps them.

@@ -4,26 +4,30 @@
 //! go on, and its next message resumes it.
 
 use std::borrow::Cow;
-use std::future::Future;
+use std::cell::OnceCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
 
 use rhai::{Dynamic, ImmutableString};
 use tokio::time::Sleep;
 
-use super::api::connection::{Peer, WebSocket};
+use super::api::connection::WebSocket;
 use super::api::raw::frame_map;
-use super::api::request::{Answer, Handle, Request};
 use super::call::{Call, Ending, Failure, HookCall, Return};
-use super::fiber::{Fiber, Step, Wait, Wake};
+use super::caller::Caller;
+use super::handler::Handler;
 use super::hooks::Hook;
-use super::program::Source;
-use super::runtime::{Handler, Runtime};
+use super::loops::Loop;
+use super::peer::Peer;
+use super::request::{Answer, Request};
+use super::runtime::Runtime;
 use super::state::State;
 use crate::local::Turn;
+use crate::machine::fiber;
+use crate::machine::source::Source;
+use crate::machine::wait::{LocalBoxFuture, Wait, Wake};
 use crate::websocket::{
     Close, Event, Heed, Message, Outbox, Outcome, ReadyState, Session, close, frame,
 };
@@ -43,6 +47,9 @@ pub enum Refused {
     Reset,
 }
 
+type Fiber = fiber::Fiber<Call, Return>;
+type Step = fiber::Step<Call, Return>;
+
 /// What a connection's script side is made of; `G` is whatever must be dropped when the connection is.
 pub struct ScriptSession<G> {
     runtime: Rc<Runtime>,
@@ -50,6 +57,8 @@ pub struct ScriptSession<G> {
     /// The `ws` of every hook, made at the first.
     socket: Dynamic,
     peer: Rc<Peer>,
+    /// The loop that it runs: the version that it began in serves the connection.
+    kept: Option<Rc<OnceCell<Loop>>>,
     running: Option<Box<Running>>,
     parked: Option<Box<Parked>>,
     /// What is to follow the call that is running.
@@ -65,12 +74,9 @@ enum Running {
     Waiting(Fiber, Waiting),
 }
 
-#[derive(Debug)]
 enum Waiting {
-    Timer(Timeout),
+    Until(LocalBoxFuture<()>),
     Turn(Turn),
-    Drained,
-    Bytes(usize, Option<Timeout>),
 }
 
 type Timeout = Pin<Box<Sleep>>;
@@ -98,6 +104,7 @@ impl<G> ScriptSession<G> {
             handler,
             socket: Dynamic::UNIT,
             peer,
+            kept: None,
             running: None,
             parked: None,
             next: None,
@@ -113,13 +120,15 @@ impl<G> ScriptSession<G> {
         args: [Dynamic; 4],
         context: &mut Context<'_>,
     ) -> Poll<Ending> {
-        let call = Call::Hook(Box::new(HookCall {
+        if hook == Hook::TransferLoop {
+            self.kept.get_or_insert_default();
+        }
+        let call = HookCall {
             handler: Rc::clone(&self.handler),
-            hook,
-            peer: Rc::clone(&self.peer),
-            args,
-        }));
-        self.begin(call, context)
+            caller: Caller::new(hook, &self.peer, args),
+            running: self.kept.clone(),
+        };
+        self.begin(Call::Hook(call), context)
     }
 
     /// Calls a hook of the connection.
@@ -167,7 +176,6 @@ impl<G> ScriptSession<G> {
                 }
                 Step::Waits(fiber, wait) => (fiber, wait),
             };
-            let timer = |duration: Duration| Box::pin(tokio::time::sleep(duration));
             let mut waiting = match wait {
                 Wait::Receive(_) if matches!(self.next.as_deref(), Some(Next::Message(_))) => {
                     let message = self.take_message();
@@ -180,22 +188,18 @@ impl<G> ScriptSession<G> {
                     step = self.resume_fiber(fiber);
                     continue;
                 }
-                Wait::Sleep(_) | Wait::Drained | Wait::Bytes(..)
-                    if !self.serves_alone() && !self.runtime.may_wait() =>
-                {
+                Wait::Until(_) if !self.serves_alone() && !self.runtime.may_wait() => {
                     self.come_back_later();
                     step = self.runtime.fibers.resume(fiber, Wake::Cancelled);
                     continue;
                 }
                 Wait::Receive(timeout) => {
+                    let timer = |time| Box::pin(tokio::time::sleep(time));
                     self.park(fiber, timeout.map(timer));
                     return Poll::Ready(Ending::Done);
                 }
-                // A timer that is due at once would let nobody else go first.
-                Wait::Sleep(Duration::ZERO) | Wait::Slice => Waiting::Turn(Turn::default()),
-                Wait::Sleep(duration) => Waiting::Timer(timer(duration)),
-                Wait::Drained => Waiting::Drained,
-                Wait::Bytes(count, timeout) => Waiting::Bytes(count, timeout.map(timer)),
+                Wait::Slice => Waiting::Turn(Turn::default()),
+                Wait::Until(future) => Waiting::Until(future),
             };
             if self.poll_wait(&mut waiting, context).is_pending() {
                 self.running = Some(Box::new(Running::Waiting(fiber, waiting)));
@@ -280,7 +284,7 @@ impl<G> ScriptSession<G> {
             (Ending::Done, Some(Next::Loop)) => self.hook(Hook::TransferLoop, [], context),
             (Ending::Again, _) => {
                 self.has_heard = false;
-                self.peer.unpin();
+                self.kept = None;
                 self.hook(Hook::TransferLoop, [], context)
             }
             (_, Some(Next::Close(args))) => self.call(Hook::OnClose, args, context),
@@ -290,22 +294,9 @@ impl<G> ScriptSession<G> {
 
     fn poll_wait(&self, waiting: &mut Waiting, context: &mut Context<'_>) -> Poll<()> {
         match waiting {
-            Waiting::Timer(timeout) => timeout.as_mut().poll(context),
+            // The connection's task runs whenever its stream takes or gives bytes, and asks then.
+            Waiting::Until(future) => future.as_mut().poll(context),
             Waiting::Turn(turn) => self.runtime.turns.poll(turn, context),
-            // The connection's task runs whenever its stream takes bytes, and asks then.
-            Waiting::Drained if self.peer.has_room() => Poll::Ready(()),
-            Waiting::Drained => Poll::Pending,
-            Waiting::Bytes(count, timeout) => {
-                let has_come = self.peer.request().is_none_or(|request| {
-                    let wire = request.wire.borrow();
-                    wire.is_ended || wire.incoming.len() >= *count
-                });
-                match timeout {
-                    _ if has_come => Poll::Ready(()),
-                    Some(timeout) => timeout.as_mut().poll(context),
-                    None => Poll::Pending,
-                }
-            }
         }
     }
 
@@ -415,8 +406,8 @@ impl<G> ScriptSession<G> {
 
     /// Whether what serves the connection defines this hook.
     fn has(&self, hook: Hook) -> bool {
-        match self.peer.pinned() {
-            Some(program) => program.has(hook),
+        match self.kept.as_ref().and_then(|kept| kept.get()) {
+            Some(kept) => kept.program.has(hook),
             None => self.handler.has(hook),
         }
     }
@@ -487,7 +478,7 @@ impl Handshake {
         request: &Rc<Request>,
     ) -> Self {
         let peer = Peer::nobody(connection, Some(Rc::clone(request)));
-        let argument = Dynamic::from(Handle(Rc::clone(request)));
+        let argument = Dynamic::from(Rc::clone(request));
         Self {
             session: without_connection(runtime, handler, peer),
             request: Rc::clone(request),
@@ -501,7 +492,7 @@ impl Handshake {
             Some(args) => self.session.call(Hook::DoExtraHandshake, args, context),
             None => self.session.go_on(context),
         };
-        if polled.is_pending() && self.request.wire.borrow().is_ended && !self.session.reads() {
+        if polled.is_pending() && self.request.wire.borrow().is_ended {
             self.session.stop();
             return Poll::Ready(Err(Refused::Dropped));
         }
@@ -515,14 +506,6 @@ impl Handshake {
             Ending::Cancelled => Err(Refused::Busy),
             _ => Ok((self.session.peer.state.take(), answer)),
         })
-    }
-}
-
-impl<G> ScriptSession<G> {
-    /// Whether a hook waits for bytes behind the request head.
-    fn reads(&self) -> bool {
-        let running = self.running.as_deref();
-        matches!(running, Some(Running::Waiting(_, Waiting::Bytes(..))))
     }
 }
 
@@ -580,7 +563,9 @@ impl<G> Session for ScriptSession<G> {
                 was_clean,
             } => {
                 self.forget_timers();
-                self.peer.end_loop();
+                if let Some(kept) = self.kept.as_ref().and_then(|kept| kept.get()) {
+                    kept.end();
+                }
                 let args = [
                     self.socket(),
                     i64::from(code).into(),

@@ -27,6 +27,22 @@ impl Close {
         }
     }
 
+    /// A Close from a handler's code and reason, or what is wrong with them.
+    pub fn checked(code: i64, reason: &str) -> Result<Self, String> {
+        let Some(code) = u16::try_from(code).ok().filter(|code| is_sendable(*code)) else {
+            return Err(format!(
+                "close code {code} must not be sent: use 1000 to 1003, 1007 to 1014, or 3000 to 4999 for codes of your own"
+            ));
+        };
+        if reason.len() > MAX_REASON {
+            return Err(format!(
+                "a close reason has at most {MAX_REASON} bytes of UTF-8, this one has {}",
+                reason.len()
+            ));
+        }
+        Ok(Self::new(code, reason))
+    }
+
     /// Reads a Close frame's payload (section 5.5.1).
     pub fn decode(payload: &[u8]) -> Result<Option<Self>, Violation> {
         let (code, reason) = match payload {

@@ -1,189 +1,27 @@
 //! The open connection: `ws`.
 
-use std::cell::Cell;
-use std::fmt;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
-use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
+use rhai::{Array, Blob, Dynamic, EvalAltResult, ImmutableString, Map};
 
-use super::request::{Request, extension, no_option};
-use super::time::duration;
-use super::{Allowed, Function, Package, form, json, throw};
-use crate::script::call::checked_close;
-use crate::script::fiber::Wait;
+use super::extensions::extension;
+use super::options::option;
+use crate::machine::budget::Stop;
+use crate::machine::error::{duration, throw};
+use crate::machine::meter;
+use crate::machine::package::{Allowed, Function, Package};
+use crate::machine::packages::json;
+use crate::machine::types;
+use crate::machine::wait::Wait;
+use crate::script::Limits;
+use crate::script::caller;
 use crate::script::hooks::Hook;
-use crate::script::loops::Loop;
-use crate::script::meter::{self, Stop};
-use crate::script::program::Program;
-use crate::script::state::State;
-use crate::script::timers::Timers;
-use crate::script::{Limits, caller};
+use crate::script::peer::Peer;
 use crate::websocket::frame::Data;
-use crate::websocket::{Outbox, Parting, ReadyState, SendError, close};
+use crate::websocket::{Close, Outbox, Parting, ReadyState, SendError, close};
 
-/// What scripts know of a connection.
-pub struct Peer {
-    pub(in crate::script) outbox: Rc<Outbox>,
-    pub(in crate::script) place: Rc<Place>,
-    /// Its `this`.
-    pub(in crate::script) state: State,
-    /// What few connections have.
-    extra: Cell<Option<Box<Extra>>>,
-}
-
-#[derive(Debug, Default)]
-struct Extra {
-    timers: Timers,
-    /// What it stays on.
-    running: Option<Loop>,
-    request: Option<Rc<Request>>,
-}
-
-/// What many connections have in common, so that each of them holds a pointer.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// The path, decoded.
-    pub path: String,
-    /// The subprotocol that was agreed on, or none.
-    pub protocol: String,
-    /// Unsent bytes from which `send` waits.
-    pub send_queue: usize,
-}
-
-impl fmt::Debug for Peer {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_tuple("Peer").field(&self.outbox.id()).finish()
-    }
-}
-
-impl Peer {
-    /// The other end of this outbox with the state that the handshake left, and its request if the handler looks at that later.
-    pub fn new(
-        outbox: Rc<Outbox>,
-        place: Rc<Place>,
-        state: State,
-        request: Option<Rc<Request>>,
-    ) -> Self {
-        let extra = request.map(|request| {
-            Box::new(Extra {
-                request: Some(request),
-                ..Extra::default()
-            })
-        });
-        Self {
-            outbox,
-            place,
-            state,
-            extra: Cell::new(extra),
-        }
-    }
-
-    /// Nobody: for hooks that run before or without a connection.
-    pub fn nobody(id: u64, request: Option<Rc<Request>>) -> Self {
-        let place = Place {
-            send_queue: usize::MAX,
-            ..Place::default()
-        };
-        Self::new(
-            Rc::new(Outbox::new(id, Vec::new())),
-            Rc::new(place),
-            State::default(),
-            request,
-        )
-    }
-
-    pub(in crate::script) fn has_room(&self) -> bool {
-        self.outbox.state() != ReadyState::Open || self.outbox.buffered() < self.place.send_queue
-    }
-
-    pub(in crate::script) fn request(&self) -> Option<Rc<Request>> {
-        self.extra(|extra| extra.as_ref()?.request.clone())
-    }
-
-    fn extra<R>(&self, look: impl FnOnce(&mut Option<Box<Extra>>) -> R) -> R {
-        let mut extra = self.extra.take();
-        let result = look(&mut extra);
-        self.extra.set(extra);
-        result
-    }
-
-    /// Looks at the timers, if there are any.
-    pub(in crate::script) fn timers<R>(&self, look: impl FnOnce(&mut Timers) -> R) -> Option<R> {
-        self.extra(|extra| extra.as_mut().map(|extra| look(&mut extra.timers)))
-    }
-
-    /// Its loop begins, in this program.
-    pub(in crate::script) fn pin(&self, program: &Rc<Program>) {
-        self.extra(|extra| {
-            extra.get_or_insert_default().running = Some(Loop::begin(program));
-        });
-    }
-
-    /// The connection is at its end, and so is its loop.
-    pub(in crate::script) fn end_loop(&self) {
-        self.extra(|extra| {
-            let running = extra.as_mut().and_then(|extra| extra.running.as_mut());
-            running.map(Loop::end)
-        });
-    }
-
-    /// The loop has failed, and may begin anew in another program.
-    pub(in crate::script) fn unpin(&self) {
-        self.extra(|extra| extra.as_mut().and_then(|extra| extra.running.take()));
-    }
-
-    /// What serves it instead of the newest version: the program that its loop began in.
-    pub(in crate::script) fn pinned(&self) -> Option<Rc<Program>> {
-        self.extra(|extra| {
-            let running = extra.as_ref()?.running.as_ref()?;
-            Some(Rc::clone(&running.program))
-        })
-    }
-
-    /// Sets a timer. Throws `timer` for one too many and for a name that is too long, and `time` for a time that none may have.
-    pub(in crate::script) fn set_timer(
-        &self,
-        name: ImmutableString,
-        seconds: f64,
-        repeats: bool,
-    ) -> Result<(), Box<EvalAltResult>> {
-        let what = if repeats { "every" } else { "after" };
-        let delay = duration(what, seconds)?;
-        if repeats && seconds < SHORTEST {
-            return throw(
-                "time",
-                format!("every takes {SHORTEST} seconds or more, not {seconds}"),
-            );
-        }
-        if name.len() > NAME {
-            return throw(
-                "timer",
-                format!(
-                    "a timer's name has at most {NAME} bytes, this one {}",
-                    name.len()
-                ),
-            );
-        }
-        self.extra(|extra| {
-            let timers = &mut extra.get_or_insert_default().timers;
-            if timers.others(&name) >= TIMERS {
-                return throw(
-                    "timer",
-                    format!("there are {TIMERS} timers already: cancel one, or use a name again"),
-                );
-            }
-            timers.set(name, delay, repeats);
-            Ok(())
-        })
-    }
-}
-
-/// Bytes of a timer's name: it is kept beside the connection's `this`, whose bounds do not see it.
-const NAME: usize = 256;
-/// Seconds between two calls of `on_timer` at the least: a thousand a second.
-const SHORTEST: f64 = 0.001;
-/// Timers of one connection; each is looked at whenever one is due.
-const TIMERS: usize = 64;
 /// Bytes of a control frame's payload, RFC 6455 section 5.5.
 const MAX_CONTROL: usize = 125;
 
@@ -588,7 +426,7 @@ pub const PACKAGE: Package = Package {
 
 /// Sends a message, compressed if that was agreed on and is worth it, or as it is wanted.
 fn send(
-    peer: &Peer,
+    peer: &Rc<Peer>,
     kind: Data,
     payload: &[u8],
     wanted: Option<bool>,
@@ -597,7 +435,7 @@ fn send(
     if outbox.deflates(payload.len(), wanted)
         && let Some(deflated) = outbox.deflate(payload, wanted == Some(true), meter::pause)?
     {
-        let result = meter::for_others(|| outbox.send_deflated(kind, &deflated));
+        let result = meter::exempt(|| outbox.send_deflated(kind, &deflated));
         if result.is_ok() {
             outbox.put_away(deflated);
         }
@@ -606,35 +444,24 @@ fn send(
     queue(peer, |outbox| outbox.send_plain(kind, payload))
 }
 
-/// The one thing that a function may be told: yes, no, or nothing.
-pub(super) fn option(known: &str, options: &Map) -> Result<Option<bool>, Box<EvalAltResult>> {
-    let mut wanted = None;
-    for (name, value) in options {
-        if name != known {
-            return throw("option", no_option(name, &[known]));
-        }
-        match value.as_bool() {
-            Ok(value) => wanted = Some(value),
-            Err(_) => {
-                return throw("option", format!("{known} is true or false, not {value}"));
-            }
-        }
-    }
-    Ok(wanted)
-}
-
 /// Queues what is to be sent, and waits while there is too much of it.
 pub(super) fn queue(
-    peer: &Peer,
+    peer: &Rc<Peer>,
     frame: impl FnOnce(&Outbox) -> Result<(), SendError>,
 ) -> Result<(), Box<EvalAltResult>> {
-    sent(peer, meter::for_others(|| frame(&peer.outbox)))
+    sent(peer, meter::exempt(|| frame(&peer.outbox)))
 }
 
-fn sent(peer: &Peer, result: Result<(), SendError>) -> Result<(), Box<EvalAltResult>> {
+fn sent(peer: &Rc<Peer>, result: Result<(), SendError>) -> Result<(), Box<EvalAltResult>> {
     match result {
         Ok(()) if !peer.has_room() => {
-            meter::wait(Wait::Drained).map(drop)?;
+            let peer = Rc::clone(peer);
+            // The connection's task polls this whenever its stream has taken bytes.
+            let drained = poll_fn(move |_| match peer.has_room() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            });
+            meter::wait(Wait::Until(Box::pin(drained))).map(drop)?;
             Ok(())
         }
         Ok(()) | Err(SendError::NotOpen) => Ok(()),
@@ -644,7 +471,7 @@ fn sent(peer: &Peer, result: Result<(), SendError>) -> Result<(), Box<EvalAltRes
 
 /// Throws `type` for what is no message.
 fn no_message<T>(function: &str, value: &Dynamic) -> Result<T, Box<EvalAltResult>> {
-    let found = form::name_of(value);
+    let found = types::name_of(value);
     // What these are mistaken for is a string, not JSON.
     let advice = match found {
         "()" | "char" | "function" => "",
@@ -716,7 +543,7 @@ fn check_control(payload: &[u8]) -> Result<(), Box<EvalAltResult>> {
 }
 
 fn close(ws: &mut WebSocket, code: i64, reason: &str) -> Result<(), Box<EvalAltResult>> {
-    match checked_close(code, reason) {
+    match Close::checked(code, reason) {
         Ok(close) => {
             let _ = ws.0.outbox.close(Some(&close));
             Ok(())
@@ -738,25 +565,4 @@ fn set_timer(
         );
     }
     ws.0.set_timer(name, seconds, repeats)
-}
-
-/// Registers the handler's own timers, see `time`.
-pub fn register_intervals(engine: &mut Engine) {
-    let every = |seconds: f64, name: ImmutableString| match caller::service() {
-        Some(peer) => peer.set_timer(name, seconds, true),
-        None => throw(
-            "timer",
-            "every(seconds, name) belongs into on_load; a connection's timer is ws.every(seconds, name)",
-        ),
-    };
-    engine
-        .register_fn("every", every)
-        .register_fn("every", move |seconds: i64, name: ImmutableString| {
-            every(seconds as f64, name)
-        })
-        .register_fn("cancel", |name: ImmutableString| {
-            caller::service()
-                .and_then(|peer| peer.timers(|timers| timers.cancel(&name)))
-                .unwrap_or(false)
-        });
 }

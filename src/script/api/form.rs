@@ -3,13 +3,14 @@
 
 use std::any::TypeId;
 use std::fmt;
-use std::ops::{Range, RangeInclusive};
-
-use rhai::{Array, Blob, Dynamic, FnPtr, ImmutableString, Map};
+use std::rc::Rc;
+use std::sync::LazyLock;
 
 use super::connection::WebSocket;
-use super::request::Handle;
-use super::{Allowed, Function, HostError};
+use super::request;
+use crate::machine::package::{Allowed, Function};
+use crate::machine::types;
+use crate::script::request::Request;
 
 /// A form of calling a function, or of using a property.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,7 +181,7 @@ fn param(text: &str) -> Option<(&str, &str)> {
 
 /// The alternatives of a type, all of which there must be.
 fn type_of(text: &str) -> Option<&str> {
-    let known = |name: &str| TYPES.iter().any(|(known, _)| *known == name.trim());
+    let known = |name: &str| types().any(|(known, _)| known == name.trim());
     text.split('|').all(known).then_some(text)
 }
 
@@ -192,30 +193,13 @@ fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// The types that scripts have.
-pub const TYPES: [(&str, TypeId); 16] = [
-    ("int", TypeId::of::<i64>()),
-    ("float", TypeId::of::<f64>()),
-    ("bool", TypeId::of::<bool>()),
-    ("char", TypeId::of::<char>()),
-    ("()", TypeId::of::<()>()),
-    ("string", TypeId::of::<ImmutableString>()),
-    ("blob", TypeId::of::<Blob>()),
-    ("array", TypeId::of::<Array>()),
-    ("map", TypeId::of::<Map>()),
-    ("function", TypeId::of::<FnPtr>()),
-    ("any", TypeId::of::<Dynamic>()),
-    ("range", TypeId::of::<Range<i64>>()),
-    ("range", TypeId::of::<RangeInclusive<i64>>()),
-    ("WebSocket", TypeId::of::<WebSocket>()),
-    ("Request", TypeId::of::<Handle>()),
-    ("Error", TypeId::of::<HostError>()),
-];
-
-/// A value's type as the reference names it.
-pub fn name_of(value: &Dynamic) -> &'static str {
-    let known = TYPES.iter().find(|(_, id)| *id == value.type_id());
-    known.map_or("another value", |(name, _)| *name)
+/// The types that scripts have, ours among them.
+pub fn types() -> impl Iterator<Item = (&'static str, TypeId)> {
+    let ours = [
+        ("WebSocket", TypeId::of::<WebSocket>()),
+        ("Request", TypeId::of::<Rc<Request>>()),
+    ];
+    types::TYPES.into_iter().chain(ours)
 }
 
 /// Our own types, and what the documentation calls a value of them.
@@ -240,6 +224,21 @@ fn defined(types: &str) -> String {
 fn class_of(receiver: &str) -> Option<&'static str> {
     let object = OBJECTS.iter().find(|(_, object)| *object == receiver);
     object.map(|(class, _)| *class)
+}
+
+/// Whether a handler's text names anything that a request must be kept for.
+pub fn is_asked_for(text: &str) -> bool {
+    static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let members = request::PACKAGE
+            .functions
+            .iter()
+            .filter(|row| matches!(row.allowed, Allowed::Everywhere))
+            .flat_map(Function::written)
+            .map(|form| form.name);
+        // The path is known for every connection.
+        members.filter(|name| *name != "path").collect()
+    });
+    NAMES.iter().any(|name| text.contains(name))
 }
 
 #[cfg(test)]

@@ -1,8 +1,13 @@
 //! The log, with whose line it is.
 
+use std::cell::RefCell;
+
 use tracing::Level;
 
-use super::{Allowed, Function, Package};
+use crate::config::limits::{LOG_LINE, LOG_RATE};
+use crate::machine::meter;
+use crate::machine::package::{Allowed, Function, Package};
+use crate::observe::{Flood, one_line};
 use crate::script::caller;
 
 /// The functions that log.
@@ -20,7 +25,7 @@ pub const PACKAGE: Package = Package {
             allowed: Allowed::Everywhere,
             example: "info(`${ws.id} said ${message}`);",
             register: |engine, _| {
-                engine.register_fn("info", |text: &str| caller::log(Level::INFO, text));
+                engine.register_fn("info", |text: &str| log(Level::INFO, text));
             },
         },
         Function {
@@ -30,7 +35,7 @@ pub const PACKAGE: Package = Package {
             allowed: Allowed::Everywhere,
             example: "warn(\"no name given, using 'guest'\");",
             register: |engine, _| {
-                engine.register_fn("warn", |text: &str| caller::log(Level::WARN, text));
+                engine.register_fn("warn", |text: &str| log(Level::WARN, text));
             },
         },
         Function {
@@ -40,8 +45,70 @@ pub const PACKAGE: Package = Package {
             allowed: Allowed::Everywhere,
             example: "try { parse_json(message) } catch (e) { error(e.message); }",
             register: |engine, _| {
-                engine.register_fn("error", |text: &str| caller::log(Level::ERROR, text));
+                engine.register_fn("error", |text: &str| log(Level::ERROR, text));
             },
         },
     ],
 };
+
+thread_local! {
+    /// What scripts log, by file.
+    static PRINTED: RefCell<Flood<String>> =
+        const { RefCell::new(Flood::lines_and_bytes(LOG_RATE.0, LOG_RATE.1)) };
+}
+
+/// Whether the file of the hook that runs may log another line in this second.
+fn admits(bytes: usize) -> bool {
+    let caller = caller::current();
+    let file = caller.as_ref().map_or("", |caller| caller.file());
+    PRINTED.with_borrow_mut(|printed| printed.admits_bytes(file, bytes))
+}
+
+/// Once a second: says how many lines were too many.
+pub fn tick() {
+    PRINTED.with_borrow_mut(|printed| {
+        printed.tick(|handler, lines| {
+            tracing::warn!(target: "wsh_server::print", handler, "{lines} lines suppressed in a second");
+        });
+    });
+}
+
+/// Logs what a script prints, with whose it is. One event is one line, whatever a peer sent.
+pub fn log(level: Level, text: &str) {
+    let is_wanted = match level {
+        Level::ERROR => tracing::enabled!(target: "wsh_server::print", Level::ERROR),
+        Level::WARN => tracing::enabled!(target: "wsh_server::print", Level::WARN),
+        Level::INFO => tracing::enabled!(target: "wsh_server::print", Level::INFO),
+        _ => tracing::enabled!(target: "wsh_server::print", Level::DEBUG),
+    };
+    if !is_wanted || !admits(text.len().min(LOG_LINE)) {
+        return;
+    }
+    let shown = &text[..text.floor_char_boundary(LOG_LINE)];
+    let mut line = one_line(shown);
+    if shown.len() < text.len() {
+        line.push_str(&format!("… ({} bytes)", text.len()));
+    }
+    meter::exempt(|| say(level, &line));
+}
+
+/// Logs a line with whose it is.
+fn say(level: Level, line: &str) {
+    let caller = caller::current();
+    let caller = caller.as_ref();
+    let handler = caller.map(|caller| caller.file());
+    let hook = caller.map(|caller| caller.hook.name());
+    let connection = caller.map(|caller| caller.peer.outbox.id());
+    macro_rules! event {
+        ($level:expr) => {
+            tracing::event!(target: "wsh_server::print", $level, handler, hook, connection, "{line}")
+        };
+    }
+    // The level of an event is a constant.
+    match level {
+        Level::ERROR => event!(Level::ERROR),
+        Level::WARN => event!(Level::WARN),
+        Level::INFO => event!(Level::INFO),
+        _ => event!(Level::DEBUG),
+    }
+}

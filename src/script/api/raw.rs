@@ -1,24 +1,26 @@
 //! The test power: bytes that break the protocol, to see what a client does. Only with `--allow-raw`.
 
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
 use rhai::{Blob, Dynamic, EvalAltResult, ImmutableString, Map};
 
 use super::connection::{WebSocket, queue};
-use super::request::{Handle, Request};
-use super::time::duration;
-use super::{Allowed, Function, Package, throw};
-use crate::script::fiber::Wait;
-use crate::script::hooks::Hook;
-use crate::script::meter;
+use crate::config::limits::RAW_READ;
+use crate::machine::error::{duration, throw};
+use crate::machine::meter;
+use crate::machine::package::{Allowed, Function, Package};
+use crate::machine::wait::Wait;
+use crate::script::request::Request;
 use crate::websocket::close::code::NO_STATUS;
 use crate::websocket::frame::{LengthForm, Raw};
 use crate::websocket::handshake::accept_key;
 
 /// Only in the handshake.
-const HANDSHAKE: Allowed = Allowed::Only(&[Hook::DoExtraHandshake]);
+const HANDSHAKE: Allowed = Allowed::Only(&["do_extra_handshake"]);
 /// What every function here throws without the flag.
 const NEEDS_FLAG: (&str, &str) = ("raw", "if the server runs without `--allow-raw`");
-/// Bytes of one `raw_read`: as many as are read ahead of the handshake.
-pub const MAX_READ: usize = 64 * 1024;
 
 /// Whether `ws` or `request` has a method or property of this name only with the flag.
 pub fn is_method(name: &str) -> bool {
@@ -46,16 +48,16 @@ pub const PACKAGE: Package = Package {
             register: |engine, settings| {
                 let raw = settings.allow_raw;
                 engine
-                    .register_fn("raw_write", move |request: &mut Handle, data: Blob| {
+                    .register_fn("raw_write", move |request: &mut Rc<Request>, data: Blob| {
                         allow(raw)?;
-                        request.0.write(&data);
+                        request.write(&data);
                         done()
                     })
                     .register_fn(
                         "raw_write",
-                        move |request: &mut Handle, text: ImmutableString| {
+                        move |request: &mut Rc<Request>, text: ImmutableString| {
                             allow(raw)?;
-                            request.0.write(text.as_bytes());
+                            request.write(text.as_bytes());
                             done()
                         },
                     );
@@ -78,22 +80,22 @@ pub const PACKAGE: Package = Package {
             register: |engine, settings| {
                 let raw = settings.allow_raw;
                 engine
-                    .register_fn("raw_read", move |request: &mut Handle, count: i64| {
+                    .register_fn("raw_read", move |request: &mut Rc<Request>, count: i64| {
                         allow(raw)?;
-                        read(&request.0, count, None)
+                        read(request, count, None)
                     })
                     .register_fn(
                         "raw_read",
-                        move |request: &mut Handle, count: i64, seconds: f64| {
+                        move |request: &mut Rc<Request>, count: i64, seconds: f64| {
                             allow(raw)?;
-                            read(&request.0, count, Some(seconds))
+                            read(request, count, Some(seconds))
                         },
                     )
                     .register_fn(
                         "raw_read",
-                        move |request: &mut Handle, count: i64, seconds: i64| {
+                        move |request: &mut Rc<Request>, count: i64, seconds: i64| {
                             allow(raw)?;
-                            read(&request.0, count, Some(seconds as f64))
+                            read(request, count, Some(seconds as f64))
                         },
                     );
             },
@@ -107,9 +109,9 @@ pub const PACKAGE: Package = Package {
                       ws.send(this.head.as_string().sub_string(0, 4)); // => GET \n}",
             register: |engine, settings| {
                 let raw = settings.allow_raw;
-                engine.register_get("raw_head", move |request: &mut Handle| {
+                engine.register_get("raw_head", move |request: &mut Rc<Request>| {
                     allow(raw)?;
-                    Ok::<_, Box<EvalAltResult>>(request.0.raw_head.borrow().clone())
+                    Ok::<_, Box<EvalAltResult>>(request.raw_head.borrow().clone())
                 });
             },
         },
@@ -122,9 +124,9 @@ pub const PACKAGE: Package = Package {
                       ws.send(`${this.key.len}`); // => 28\n}",
             register: |engine, settings| {
                 let raw = settings.allow_raw;
-                engine.register_get("accept_key", move |request: &mut Handle| {
+                engine.register_get("accept_key", move |request: &mut Rc<Request>| {
                     allow(raw)?;
-                    let key = request.0.header("sec-websocket-key").unwrap_or_default();
+                    let key = request.header("sec-websocket-key").unwrap_or_default();
                     Ok::<_, Box<EvalAltResult>>(ImmutableString::from(accept_key(key.as_bytes())))
                 });
             },
@@ -139,9 +141,9 @@ pub const PACKAGE: Package = Package {
                       request.raw_write(answer);\n    request.answered();\n}\n\nfn transfer_data(ws, message) {\n    ws.send(message); // => hello\n}",
             register: |engine, settings| {
                 let raw = settings.allow_raw;
-                engine.register_fn("answered", move |request: &mut Handle| {
+                engine.register_fn("answered", move |request: &mut Rc<Request>| {
                     allow(raw)?;
-                    request.0.answer.borrow_mut().is_written = true;
+                    request.answer.borrow_mut().is_written = true;
                     done()
                 });
             },
@@ -157,9 +159,9 @@ pub const PACKAGE: Package = Package {
                 let raw = settings.allow_raw;
                 engine.register_fn(
                     "raw_protocol",
-                    move |request: &mut Handle, text: ImmutableString| {
+                    move |request: &mut Rc<Request>, text: ImmutableString| {
                         allow(raw)?;
-                        request.0.answer.borrow_mut().protocol = Some(text.into());
+                        request.answer.borrow_mut().protocol = Some(text.into());
                         done()
                     },
                 );
@@ -176,9 +178,11 @@ pub const PACKAGE: Package = Package {
                 let raw = settings.allow_raw;
                 engine.register_fn(
                     "raw_header",
-                    move |request: &mut Handle, name: ImmutableString, value: ImmutableString| {
+                    move |request: &mut Rc<Request>,
+                          name: ImmutableString,
+                          value: ImmutableString| {
                         allow(raw)?;
-                        let mut answer = request.0.answer.borrow_mut();
+                        let mut answer = request.answer.borrow_mut();
                         answer.headers.push((name.into(), value.into()));
                         done()
                     },
@@ -303,20 +307,36 @@ fn write(ws: &WebSocket, bytes: &[u8]) -> Result<(), Box<EvalAltResult>> {
     })
 }
 
-fn read(request: &Request, count: i64, seconds: Option<f64>) -> Result<Blob, Box<EvalAltResult>> {
+fn read(
+    request: &Rc<Request>,
+    count: i64,
+    seconds: Option<f64>,
+) -> Result<Blob, Box<EvalAltResult>> {
     let Some(count) = usize::try_from(count)
         .ok()
-        .filter(|count| (1..=MAX_READ).contains(count))
+        .filter(|count| (1..=RAW_READ).contains(count))
     else {
         return throw(
             "raw",
-            format!("raw_read reads 1 to {MAX_READ} bytes, not {count}"),
+            format!("raw_read reads 1 to {RAW_READ} bytes, not {count}"),
         );
     };
     let timeout = seconds
         .map(|seconds| duration("raw_read", seconds))
         .transpose()?;
-    meter::wait(Wait::Bytes(count, timeout)).map(drop)?;
+    let asked = Rc::clone(request);
+    let come = poll_fn(move |_| match asked.has(count) {
+        true => Poll::Ready(()),
+        // Whoever owns the stream asks again whenever bytes have come.
+        false => Poll::Pending,
+    });
+    meter::wait(Wait::Until(match timeout {
+        Some(timeout) => Box::pin(async move {
+            let _ = tokio::time::timeout(timeout, come).await;
+        }),
+        None => Box::pin(come),
+    }))
+    .map(drop)?;
     Ok(request.take(count))
 }
 

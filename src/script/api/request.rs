@@ -1,138 +1,19 @@
 //! The opening handshake: `request`, and the answer that a script shapes with it.
 
-use std::cell::RefCell;
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::rc::Rc;
-use std::sync::LazyLock;
 
 use percent_encoding::percent_decode_str;
-use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
+use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
-use super::connection::{WebSocket, option};
-use super::raw::MAX_READ;
-use super::{Allowed, Function, Package, throw};
-use crate::script::hooks::Hook;
-use crate::script::meter::Stop;
+use super::connection::WebSocket;
+use super::extensions::{extension, map, wishes};
+use super::options::option;
+use crate::machine::budget::Stop;
+use crate::machine::error::throw;
+use crate::machine::package::{Allowed, Function, Package};
+use crate::script::request::{Rejection, Request};
 use crate::websocket::extensions::{self, Wishes};
 use crate::websocket::handshake::{is_field_value, is_token};
-
-/// A client's request as `do_extra_handshake` sees it.
-#[derive(Debug)]
-pub struct Request {
-    /// The path as it was matched, decoded.
-    pub path: String,
-    /// What `[name]` parts of the handler's path matched.
-    pub params: Vec<(String, String)>,
-    /// Path and query as they came.
-    pub target: String,
-    /// The method; only GET comes this far.
-    pub method: String,
-    /// The version without `HTTP/`.
-    pub http_version: &'static str,
-    /// Whether it came encrypted.
-    pub secure: bool,
-    /// Names and values in order, as they came.
-    pub headers: Vec<(String, String)>,
-    /// The client's subprotocols, in its order of preference.
-    pub requested_protocols: Vec<String>,
-    /// The other end of the connection.
-    pub remote_addr: Option<SocketAddr>,
-    /// The subject of the certificate that the client has shown.
-    pub client_subject: Option<String>,
-    /// The user who is known by a password that the server asked for.
-    pub user: Option<String>,
-    /// What the script answers.
-    pub answer: RefCell<Answer>,
-    /// Bytes on their way while the script decides.
-    pub wire: RefCell<Wire>,
-    /// The request head, byte for byte, until the handshake is done.
-    pub raw_head: RefCell<Blob>,
-}
-
-/// What a script adds to the answer, or puts in its place.
-#[derive(Debug, Default)]
-pub struct Answer {
-    /// The subprotocol, one of those requested.
-    pub protocol: Option<String>,
-    /// More headers.
-    pub headers: Vec<(String, String)>,
-    /// Instead of the 101.
-    pub rejection: Option<Rejection>,
-    /// Bytes of one message, if fewer than the server's bound.
-    pub max_message: Option<usize>,
-    /// What is wanted of compression.
-    pub deflate: Wishes,
-    /// No answer: the connection is dropped.
-    pub is_aborted: bool,
-    /// With a reset, and not with the end of what was written.
-    pub is_reset: bool,
-    /// No answer: the script has written it.
-    pub is_written: bool,
-}
-
-/// A refusal by the script.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// 300 to 599.
-    pub status: u16,
-    /// The words behind the status; empty for the usual ones.
-    pub reason: String,
-    /// The body, plain text.
-    pub body: String,
-}
-
-/// Bytes before and behind the handshake: whoever owns the stream moves them.
-#[derive(Debug, Default)]
-pub struct Wire {
-    /// To be written before the answer.
-    pub outgoing: Vec<u8>,
-    /// What came behind the request head.
-    pub incoming: Vec<u8>,
-    /// The client has ended.
-    pub is_ended: bool,
-}
-
-impl Wire {
-    /// Whether more may be read before somebody takes what there is.
-    pub fn has_room(&self) -> bool {
-        self.incoming.len() < MAX_READ
-    }
-}
-
-impl Request {
-    /// The first value of a header.
-    pub fn header<'r>(&'r self, name: &'r str) -> Option<&'r str> {
-        self.values(name).next()
-    }
-
-    /// What stands behind `?`, as it came.
-    pub fn query(&self) -> &str {
-        self.target.split_once('?').map_or("", |(_, query)| query)
-    }
-
-    pub(super) fn write(&self, bytes: &[u8]) {
-        self.wire.borrow_mut().outgoing.extend_from_slice(bytes);
-    }
-
-    /// Takes as many bytes as there are, up to `count`.
-    pub(super) fn take(&self, count: usize) -> Blob {
-        let incoming = &mut self.wire.borrow_mut().incoming;
-        let count = count.min(incoming.len());
-        incoming.drain(..count).collect()
-    }
-
-    fn values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'r str> {
-        self.headers
-            .iter()
-            .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
-    }
-}
-
-/// `request`.
-#[derive(Debug, Clone)]
-pub struct Handle(pub Rc<Request>);
 
 /// Headers that the server writes itself, or that would break the framing of its answer.
 const RESERVED: [&str; 9] = [
@@ -148,7 +29,7 @@ const RESERVED: [&str; 9] = [
 ];
 
 /// Only in the handshake.
-const HANDSHAKE: Allowed = Allowed::Only(&[Hook::DoExtraHandshake]);
+const HANDSHAKE: Allowed = Allowed::Only(&["do_extra_handshake"]);
 
 /// `request`: what the client asked for, and what it is answered.
 pub const PACKAGE: Package = Package {
@@ -165,9 +46,9 @@ pub const PACKAGE: Package = Package {
             example: "ws.send(`${ws.path.starts_with(\"/\")}`); // => true",
             register: |engine, _| {
                 engine
-                    .register_type_with_name::<Handle>("Request")
-                    .register_get("path", |request: &mut Handle| {
-                        ImmutableString::from(&request.0.path)
+                    .register_type_with_name::<Rc<Request>>("Request")
+                    .register_get("path", |request: &mut Rc<Request>| {
+                        ImmutableString::from(&request.path)
                     })
                     .register_get("path", |ws: &mut WebSocket| {
                         ImmutableString::from(ws.0.place.path.as_str())
@@ -323,9 +204,10 @@ pub const PACKAGE: Package = Package {
             example: "ws.send(ws.header(\"COOKIE\")); // => session=42; theme=dark",
             register: |engine, _| {
                 engine
-                    .register_fn("header", |request: &mut Handle, name: ImmutableString| {
-                        header(&request.0, &name)
-                    })
+                    .register_fn(
+                        "header",
+                        |request: &mut Rc<Request>, name: ImmutableString| header(request, &name),
+                    )
                     .register_fn("header", |ws: &mut WebSocket, name: ImmutableString| {
                         kept(ws).map(|request| header(&request, &name))
                     });
@@ -414,8 +296,8 @@ pub const PACKAGE: Package = Package {
                       fn transfer_data(ws, message) {\n    ws.send(ws.protocol); // => chat\n}",
             register: |engine, _| {
                 engine
-                    .register_get("protocol", |request: &mut Handle| {
-                        let answer = request.0.answer.borrow();
+                    .register_get("protocol", |request: &mut Rc<Request>| {
+                        let answer = request.answer.borrow();
                         ImmutableString::from(answer.protocol.as_deref().unwrap_or_default())
                     })
                     .register_set("protocol", set_protocol);
@@ -454,18 +336,18 @@ pub const PACKAGE: Package = Package {
                       request.reject(401, \"Unauthorized\", \"who are you?\");\n    }\n}\n\nfn transfer_data(ws, message) {}\n// no upgrade",
             register: |engine, _| {
                 engine
-                    .register_fn("reject", |request: &mut Handle, status: i64| {
+                    .register_fn("reject", |request: &mut Rc<Request>, status: i64| {
                         reject(request, status, "", "")
                     })
                     .register_fn(
                         "reject",
-                        |request: &mut Handle, status: i64, reason: ImmutableString| {
+                        |request: &mut Rc<Request>, status: i64, reason: ImmutableString| {
                             reject(request, status, &reason, "")
                         },
                     )
                     .register_fn(
                         "reject",
-                        |request: &mut Handle,
+                        |request: &mut Rc<Request>,
                          status: i64,
                          reason: ImmutableString,
                          body: ImmutableString| {
@@ -486,8 +368,8 @@ pub const PACKAGE: Package = Package {
             example: "fn do_extra_handshake(request) {\n    request.abort();\n}\n\nfn transfer_data(ws, message) {}\n// no upgrade",
             register: |engine, _| {
                 engine
-                    .register_fn("abort", |request: &mut Handle| abort(request, false))
-                    .register_fn("abort", |request: &mut Handle, options: Map| {
+                    .register_fn("abort", |request: &mut Rc<Request>| abort(request, false))
+                    .register_fn("abort", |request: &mut Rc<Request>, options: Map| {
                         abort(request, option("reset", &options)? == Some(true))
                     });
             },
@@ -503,19 +385,25 @@ pub const PACKAGE: Package = Package {
             example: "fn do_extra_handshake(request) {\n    request.max_message(4);\n}\n\nfn transfer_data(ws, message) {}\n// closes 1009",
             register: |engine, settings| {
                 let most = settings.max_message;
-                engine.register_fn("max_message", move |request: &mut Handle, bytes: i64| {
-                    let bounds = 1..=most;
-                    match usize::try_from(bytes) {
-                        Ok(bytes) if bounds.contains(&bytes) => {
-                            request.0.answer.borrow_mut().max_message = Some(bytes);
-                            Ok(())
+                engine.register_fn(
+                    "max_message",
+                    move |request: &mut Rc<Request>, bytes: i64| {
+                        let bounds = 1..=most;
+                        match usize::try_from(bytes) {
+                            Ok(bytes) if bounds.contains(&bytes) => {
+                                request.answer.borrow_mut().max_message = Some(bytes);
+                                Ok(())
+                            }
+                            _ => throw(
+                                "limit",
+                                format!(
+                                    "max_message takes 1 to {} bytes, not {bytes}",
+                                    bounds.end()
+                                ),
+                            ),
                         }
-                        _ => throw(
-                            "limit",
-                            format!("max_message takes 1 to {} bytes, not {bytes}", bounds.end()),
-                        ),
-                    }
-                });
+                    },
+                );
             },
         },
         Function {
@@ -539,14 +427,14 @@ pub const PACKAGE: Package = Package {
                       fn transfer_data(ws, message) {\n    ws.send(message); // => hello\n}",
             register: |engine, _| {
                 engine
-                    .register_fn("deflate", |request: &mut Handle, wanted: bool| {
-                        request.0.answer.borrow_mut().deflate = Wishes {
+                    .register_fn("deflate", |request: &mut Rc<Request>, wanted: bool| {
+                        request.answer.borrow_mut().deflate = Wishes {
                             refused: !wanted,
                             ..Wishes::default()
                         };
                     })
-                    .register_fn("deflate", |request: &mut Handle, options: Map| {
-                        request.0.answer.borrow_mut().deflate = wishes(&options)?;
+                    .register_fn("deflate", |request: &mut Rc<Request>, options: Map| {
+                        request.answer.borrow_mut().deflate = wishes(&options)?;
                         Ok::<_, Box<EvalAltResult>>(())
                     });
             },
@@ -557,25 +445,10 @@ pub const PACKAGE: Package = Package {
 /// Registers a property that `request` has, and that `ws` keeps.
 fn member(engine: &mut Engine, name: &str, look: fn(&Request) -> Dynamic) {
     engine
-        .register_get(name, move |request: &mut Handle| look(&request.0))
+        .register_get(name, move |request: &mut Rc<Request>| look(request))
         .register_get(name, move |ws: &mut WebSocket| {
             kept(ws).map(|request| look(&request))
         });
-}
-
-/// Whether a handler's text names anything that a request must be kept for.
-pub fn is_asked_for(text: &str) -> bool {
-    static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
-        let members = PACKAGE
-            .functions
-            .iter()
-            .filter(|row| matches!(row.allowed, Allowed::Everywhere))
-            .flat_map(Function::written)
-            .map(|form| form.name);
-        // The path is known for every connection.
-        members.filter(|name| *name != "path").collect()
-    });
-    NAMES.iter().any(|name| text.contains(name))
 }
 
 fn kept(ws: &WebSocket) -> Result<Rc<Request>, Box<EvalAltResult>> {
@@ -590,10 +463,6 @@ fn kept(ws: &WebSocket) -> Result<Rc<Request>, Box<EvalAltResult>> {
 
 fn header(request: &Request, name: &str) -> Dynamic {
     request.header(name).map_or(Dynamic::UNIT, Into::into)
-}
-
-fn map<'n>(pairs: impl Iterator<Item = (&'n str, Dynamic)>) -> Map {
-    pairs.map(|(name, value)| (name.into(), value)).collect()
 }
 
 /// An array of values for each name.
@@ -635,88 +504,23 @@ fn cookies(request: &Request) -> Dynamic {
     Dynamic::from_map(cookies)
 }
 
-/// An extension of RFC 6455 section 9.1, as a map.
-pub fn extension<'n>(
-    name: &str,
-    params: impl Iterator<Item = (&'n str, Option<Dynamic>)>,
-) -> Dynamic {
-    let params = params.map(|(name, value)| (name, value.unwrap_or(Dynamic::UNIT)));
-    let params = Dynamic::from_map(map(params));
-    Dynamic::from_map(map([("name", name.into()), ("params", params)].into_iter()))
-}
-
-/// What `deflate` may be told.
-const OPTIONS: [&str; 6] = [
-    "threshold",
-    "level",
-    extensions::SERVER_NO_CONTEXT,
-    extensions::CLIENT_NO_CONTEXT,
-    extensions::SERVER_BITS,
-    extensions::CLIENT_BITS,
-];
-
-fn wishes(options: &Map) -> Result<Wishes, Box<EvalAltResult>> {
-    let mut wishes = Wishes::default();
-    for (name, value) in options {
-        let number = |bounds: RangeInclusive<u32>| match value.as_int().map(u32::try_from) {
-            Ok(Ok(number)) if bounds.contains(&number) => Ok(number),
-            _ => throw(
-                "deflate",
-                format!(
-                    "{name} is a number from {} to {}, not {value}",
-                    bounds.start(),
-                    bounds.end()
-                ),
-            ),
-        };
-        let flag = || {
-            value
-                .as_bool()
-                .or_else(|_| throw("deflate", format!("{name} is true or false, not {value}")))
-        };
-        let bits = || {
-            let bounds = extensions::MIN_BITS.into()..=extensions::MAX_BITS.into();
-            number(bounds).map(|bits| bits as u8)
-        };
-        match name.as_str() {
-            "threshold" => wishes.threshold = Some(number(0..=u32::MAX)? as usize),
-            "level" => wishes.level = Some(number(1..=9)?),
-            extensions::SERVER_NO_CONTEXT => wishes.server_context = Some(!flag()?),
-            extensions::CLIENT_NO_CONTEXT => wishes.client_context = Some(!flag()?),
-            extensions::SERVER_BITS => wishes.server_bits = Some(bits()?),
-            extensions::CLIENT_BITS => wishes.client_bits = Some(bits()?),
-            _ => return throw("deflate", no_option(name, &OPTIONS)),
-        }
-    }
-    Ok(wishes)
-}
-
-/// What is said about an option that there is not.
-pub fn no_option(name: &str, options: &[&str]) -> String {
-    let likeness = |option: &str| strsim::jaro_winkler(option, name);
-    let nearest = options
-        .iter()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
-        .map_or(String::new(), |nearest| {
-            format!(": did you mean {nearest}?")
-        });
-    format!("there is no option {name:?}{nearest}")
-}
-
-fn set_protocol(request: &mut Handle, name: ImmutableString) -> Result<(), Box<EvalAltResult>> {
-    let offered = &request.0.requested_protocols;
+fn set_protocol(
+    request: &mut Rc<Request>,
+    name: ImmutableString,
+) -> Result<(), Box<EvalAltResult>> {
+    let offered = &request.requested_protocols;
     if !offered.iter().any(|protocol| *protocol == *name) {
         return throw(
             "protocol",
             format!("the client offers {offered:?}, not {:?}", name.as_str()),
         );
     }
-    request.0.answer.borrow_mut().protocol = Some(name.into());
+    request.answer.borrow_mut().protocol = Some(name.into());
     Ok(())
 }
 
 fn add_header(
-    request: &mut Handle,
+    request: &mut Rc<Request>,
     name: ImmutableString,
     value: ImmutableString,
 ) -> Result<(), Box<EvalAltResult>> {
@@ -739,20 +543,20 @@ fn add_header(
             format!("the value of {name} has a line break or another control character"),
         );
     }
-    let mut answer = request.0.answer.borrow_mut();
+    let mut answer = request.answer.borrow_mut();
     answer.headers.push((name.into(), value.into()));
     Ok(())
 }
 
-fn abort(request: &mut Handle, reset: bool) -> Result<(), Box<EvalAltResult>> {
-    let mut answer = request.0.answer.borrow_mut();
+fn abort(request: &mut Rc<Request>, reset: bool) -> Result<(), Box<EvalAltResult>> {
+    let mut answer = request.answer.borrow_mut();
     answer.is_aborted = true;
     answer.is_reset = reset;
     Err(Stop::Cancelled.into())
 }
 
 fn reject(
-    request: &mut Handle,
+    request: &mut Rc<Request>,
     status: i64,
     reason: &str,
     body: &str,
@@ -772,7 +576,7 @@ fn reject(
             "the reason has a line break or another control character",
         );
     }
-    request.0.answer.borrow_mut().rejection = Some(Rejection {
+    request.answer.borrow_mut().rejection = Some(Rejection {
         status,
         reason: reason.into(),
         body: body.into(),

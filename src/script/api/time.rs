@@ -1,17 +1,16 @@
 //! Time: waiting, two clocks, and dates.
 
 use std::sync::LazyLock;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use rhai::EvalAltResult;
+use rhai::{Engine, EvalAltResult, ImmutableString};
 
-use super::{Allowed, Function, Package, connection, dates, throw};
-use crate::script::fiber::Wait;
-use crate::script::hooks::Hook;
-use crate::script::meter;
-
-/// The longest wait or timer, a day: longer ones are taken for a mistake in the unit.
-const LONGEST: f64 = 86_400.0;
+use crate::machine::error::{duration, throw};
+use crate::machine::meter;
+use crate::machine::package::{Allowed, Function, Package};
+use crate::machine::packages::dates;
+use crate::machine::wait::Wait;
+use crate::script::caller;
 
 /// The functions of time.
 pub const PACKAGE: Package = Package {
@@ -130,26 +129,67 @@ pub const PACKAGE: Package = Package {
                 ("time", "for less than 0.001 or more than 86,400 seconds"),
                 ("timer", "in a hook with a connection, or for a 65th timer"),
             ],
-            allowed: Allowed::Only(&[Hook::OnLoad, Hook::OnInterval]),
+            allowed: Allowed::Only(&["on_load", "on_interval"]),
             example: "fn on_load() {\n    every(60, \"minute\");\n}\n\nfn on_interval(name) {\n    print(`another ${name}`);\n}\n\n\
                       fn transfer_data(ws, message) {\n    ws.send(message); // => hello\n}",
-            register: |engine, _| connection::register_intervals(engine),
+            register: |engine, _| register_intervals(engine),
         },
     ],
 };
 
-/// A number of seconds as a duration; throws `time` for one that no wait may have.
-pub fn duration(what: &str, seconds: f64) -> Result<Duration, Box<EvalAltResult>> {
-    if !(0.0..=LONGEST).contains(&seconds) {
-        return throw(
-            "time",
-            format!("{what} takes 0 to {LONGEST} seconds, not {seconds}"),
-        );
-    }
-    Ok(Duration::from_secs_f64(seconds))
+fn sleep(seconds: f64) -> Result<(), Box<EvalAltResult>> {
+    let time = duration("sleep", seconds)?;
+    // A timer that is due at once would let nobody else go first.
+    let wait = if time.is_zero() {
+        Wait::Slice
+    } else {
+        Wait::Until(Box::pin(tokio::time::sleep(time)))
+    };
+    meter::wait(wait).map(drop)?;
+    Ok(())
 }
 
-fn sleep(seconds: f64) -> Result<(), Box<EvalAltResult>> {
-    meter::wait(Wait::Sleep(duration("sleep", seconds)?)).map(drop)?;
-    Ok(())
+/// Registers the handler's own timers.
+fn register_intervals(engine: &mut Engine) {
+    let every = |seconds: f64, name: ImmutableString| match caller::service() {
+        Some(peer) => peer.set_timer(name, seconds, true),
+        None => throw(
+            "timer",
+            "every(seconds, name) belongs into on_load; a connection's timer is ws.every(seconds, name)",
+        ),
+    };
+    engine
+        .register_fn("every", every)
+        .register_fn("every", move |seconds: i64, name: ImmutableString| {
+            every(seconds as f64, name)
+        })
+        .register_fn("cancel", |name: ImmutableString| {
+            caller::service()
+                .and_then(|peer| peer.timers(|timers| timers.cancel(&name)))
+                .unwrap_or(false)
+        });
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::script::Settings;
+    use crate::script::engine::engine;
+
+    #[test]
+    fn sleep_takes_no_negative_time_however_it_is_called() {
+        let engine = engine(&Settings::default());
+        for call in [
+            "Fn(\"sleep\").call(-1)",
+            "Fn(\"sleep\").call(-1.0)",
+            "(-1).sleep()",
+        ] {
+            let script =
+                format!("let kind = (); try {{ {call}; }} catch (e) {{ kind = e.kind; }} kind");
+            assert_eq!(
+                engine.eval::<String>(&script).ok().as_deref(),
+                Some("time"),
+                "{call}"
+            );
+        }
+    }
 }

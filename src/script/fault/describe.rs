@@ -4,11 +4,13 @@ use std::fmt::{self, Write};
 
 use rhai::{EvalAltResult, LexError, ParseErrorType};
 
-use super::{Location, characters, stopped};
+use super::{Location, characters};
 use crate::config::limits::SCRIPT;
-use crate::script::api::{Function, HostError, PACKAGES};
-use crate::script::meter::Stop;
-use crate::script::modules::BOUND;
+use crate::machine::budget::Stop;
+use crate::machine::error::HostError;
+use crate::machine::modules::BOUND;
+use crate::machine::package::Function;
+use crate::script::api::PACKAGES;
 
 /// Characters that a report shows of what scripts and peers make: the rest would only fill the log.
 const SHOWN: usize = 400;
@@ -21,7 +23,7 @@ pub fn run(error: &EvalAltResult, location: Option<&Location>) -> String {
 
 fn failure(error: &EvalAltResult, location: Option<&Location>) -> String {
     use EvalAltResult as Error;
-    if let Some(stop) = stopped(error) {
+    if let Some(stop) = Stop::of(error) {
         return self::stop(stop);
     }
     match error {

@@ -9,10 +9,10 @@ use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippe
 use rhai::{Dynamic, ImmutableString};
 
 use super::{Fault, Location, Severity, characters};
+use crate::machine::source::Source;
 use crate::observe::Flood;
 use crate::observe::terminal::{self, Terminal};
 use crate::script::hooks::Hook;
-use crate::script::program::Source;
 
 /// A fault as text: message, `file:line:column`, the line with a caret, notes, the hint.
 pub fn render(fault: &Fault, notes: &[String]) -> String {
@@ -36,8 +36,28 @@ pub fn render(fault: &Fault, notes: &[String]) -> String {
     Renderer::plain().render(&[report]).to_string()
 }
 
-/// A fault in one line of at most so many bytes: `sum_wsh.rhai:5:16 there is no …`.
-pub fn brief(fault: &Fault, most: usize) -> String {
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&render(self, &[]))
+    }
+}
+
+impl Fault {
+    /// In one line of at most so many bytes, such as a Close's reason holds: `sum_wsh.rhai:5:16 there is no …`.
+    pub fn brief(&self, most: usize) -> String {
+        brief(self, most)
+    }
+
+    /// As the log has it, whoever reads that: below the fields of its event, or in the place of them.
+    pub fn in_log(&self, notes: &[String]) -> String {
+        match terminal::watched() {
+            Some(terminal) => watched(self, notes, terminal),
+            None => format!("\n{}\n", render(self, notes)),
+        }
+    }
+}
+
+fn brief(fault: &Fault, most: usize) -> String {
     let file = &fault.file;
     let mut line = match &fault.location {
         Some(Location { line, column, .. }) => format!("{file}:{line}:{column} {}", fault.message),
@@ -52,14 +72,6 @@ pub fn brief(fault: &Fault, most: usize) -> String {
 
 /// Stands for what was cut off.
 const MORE: char = '…';
-
-/// A fault as the log has it, whoever reads that: below the fields of its event, or in the place of them.
-pub fn in_log(fault: &Fault, notes: &[String]) -> String {
-    match terminal::watched() {
-        Some(terminal) => watched(fault, notes, terminal),
-        None => format!("\n{}\n", render(fault, notes)),
-    }
-}
 
 /// Columns of what annotate-snippets puts before a note.
 const MARGIN: usize = 14;
@@ -200,7 +212,7 @@ pub fn log(handler: &Source, mut incident: Incident, hint: impl FnOnce(&Fault) -
     );
     drop(last);
     let (hook, connection, version) = (incident.hook.name(), incident.connection, incident.version);
-    let report = in_log(&incident.fault, &incident.notes());
+    let report = incident.fault.in_log(&incident.notes());
     tracing::error!(hook, connection, handler = handler.file, version, %report, "script fault");
 }
 

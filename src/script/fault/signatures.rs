@@ -6,8 +6,9 @@
 use rhai::Engine;
 
 use super::outline::Function;
-use crate::script::api::form::{Form, OBJECTS, TYPES};
-use crate::script::api::{self, PACKAGES};
+use crate::machine::package;
+use crate::script::api::PACKAGES;
+use crate::script::api::form::{Form, OBJECTS, types};
 
 /// One form of a function, method or property.
 #[derive(Debug, Clone)]
@@ -31,7 +32,7 @@ pub struct Signature {
 /// Everything that a script with functions of its own can call on this engine.
 pub fn all(engine: &Engine, own: &[Function]) -> Vec<Signature> {
     let functions = PACKAGES.iter().flat_map(|package| package.functions);
-    let forms = functions.flat_map(api::Function::forms);
+    let forms = functions.flat_map(package::Function::forms);
     let mut all: Vec<_> = forms.map(|form| Signature::of_row(&form)).collect();
     let documented = all.len();
     let mut native: Vec<_> =
@@ -76,7 +77,7 @@ impl Signature {
     /// What Rhai knows of a registered function; `None` for operators and for types that no script has.
     fn of_native(function: &rhai::FuncMetadata) -> Option<Self> {
         let types = function.param_types.iter().map(|id| {
-            let known = TYPES.iter().find(|(_, of)| of == id)?;
+            let known = types().find(|(_, of)| of == id)?;
             Some(known.0)
         });
         let types = types.collect::<Option<Vec<_>>>()?;

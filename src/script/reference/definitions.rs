@@ -5,7 +5,8 @@ use std::fmt::Write;
 use rhai::Engine;
 use rhai::packages::{Package as _, StandardPackage};
 
-use crate::script::api::{Function, PACKAGES, Package};
+use crate::machine::package::{Function, Package};
+use crate::script::api::PACKAGES;
 
 /// Functions of Rhai that fail here whatever they are given.
 const OFF: [&str; 3] = ["eval", "curry", "timestamp"];

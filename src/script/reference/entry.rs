@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use super::super::api::{Function, PACKAGES};
-use super::super::hooks::HOOKS;
 use super::section;
 use crate::config::nearest;
+use crate::machine::package::Function;
+use crate::script::api::PACKAGES;
+use crate::script::hooks::HOOKS;
 
 /// Names that are offered for one that there is not.
 const OFFERED: usize = 3;

@@ -12,9 +12,10 @@ use std::time::Duration;
 pub use definitions::definitions;
 pub use entry::entry;
 
-use super::api::{Allowed, Function, PACKAGES, Package};
+use super::api::PACKAGES;
 use super::hooks::HOOKS;
 use crate::config::limits::{SCRIPT, WEBSOCKET};
+use crate::machine::package::{Allowed, Function, Package};
 
 /// What a person reads; `{{hooks}}`, `{{limits}}` and `{{reference}}` stand for what is made from tables.
 const GUIDE: &str = include_str!("guide.md");
@@ -211,10 +212,7 @@ impl Function {
             Allowed::Everywhere => "In every hook.".into(),
             Allowed::Open => "In every hook that has `ws`.".into(),
             Allowed::Only(hooks) => {
-                let names: Vec<_> = hooks
-                    .iter()
-                    .map(|hook| format!("`{}`", hook.name()))
-                    .collect();
+                let names: Vec<_> = hooks.iter().map(|hook| format!("`{hook}`")).collect();
                 format!("Only in {}.", names.join(" and "))
             }
         }
@@ -260,7 +258,7 @@ mod tests {
 
     use super::*;
     use crate::script::Settings;
-    use crate::script::api::form::{Form, OBJECTS, TYPES};
+    use crate::script::api::form::{Form, OBJECTS, types};
     use crate::script::engine::engine;
 
     /// The type that a function belongs to if it is one of ours, its name and the number of its parameters.
@@ -270,11 +268,11 @@ mod tests {
     fn registered(engine: &Engine, packages: bool) -> BTreeSet<Known> {
         let known = |info: rhai::FuncInfo<'_>| {
             let class = info.metadata.param_types.first().and_then(|first| {
-                let (name, _) = TYPES.iter().find(|(_, of)| of == first)?;
+                let (name, _) = types().find(|(_, of)| of == first)?;
                 OBJECTS
                     .iter()
                     .map(|(class, _)| *class)
-                    .find(|class| class == name)
+                    .find(|class| *class == name)
             });
             let name = info.metadata.name.to_string();
             Some((class, name, info.metadata.num_params))

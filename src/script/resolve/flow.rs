@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::File;
+use super::file::File;
 use super::references::{Function, Reference, References, Use, Value};
 use crate::script::hooks::HOOKS;
 

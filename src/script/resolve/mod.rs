@@ -5,16 +5,17 @@
 //! `natives` knows what the engine has, and `flow` which values can only be `ws`, `request` or a message. What depends
 //! on a value that could be anything is left to the run; so is what a script asks for itself with `is_def_fn`.
 
+mod file;
 mod flow;
 mod natives;
 mod references;
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use rhai::{EvalAltResult, ImmutableString, Position};
 
 use crate::script::api::raw;
+pub use file::File;
 use flow::{Flow, Flows};
 pub use natives::Natives;
 pub use references::References;
@@ -32,15 +33,6 @@ pub struct Dangling {
     pub is_fatal: bool,
     /// Another file is to have it: the one that is being saved next, perhaps.
     pub is_in_module: bool,
-}
-
-/// A file of a source, with the modules that its imports name.
-#[derive(Debug)]
-pub struct File {
-    /// Its name below the handler folder.
-    pub name: String,
-    /// What it refers to.
-    pub references: Rc<References>,
 }
 
 /// A source's references, looked up.

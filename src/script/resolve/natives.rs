@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use rhai::{Dynamic, Engine};
 
-use crate::script::api::form::TYPES;
+use crate::script::api::form::types;
 
 /// Everything that is registered at an engine.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ impl Natives {
     /// Whether a value of this type has a method that takes so many arguments.
     pub fn has_method(&self, name: &str, arguments: usize, of: &str) -> bool {
         let is_of = |first: &TypeId| {
-            let mut types = TYPES.iter().filter(|(name, _)| [of, "any"].contains(name));
-            types.any(|(_, id)| id == first)
+            let mut types = types().filter(|(name, _)| [of, "any"].contains(name));
+            types.any(|(_, id)| id == *first)
         };
         let mut forms = self.forms(name);
         forms.any(|types| types.len() == arguments + 1 && types.first().is_some_and(is_of))

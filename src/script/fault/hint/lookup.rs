@@ -4,15 +4,14 @@ use rhai::{Engine, Position};
 
 use super::near::{did_you_mean, nearest, one_of};
 use super::nothing::{self, NOTHING};
-use super::{TEMPLATE, to_a_hook};
+use super::phrases::{TEMPLATE, to_a_hook};
+use crate::machine::source::{SUFFIX, Source};
 use crate::script::fault::Location;
 use crate::script::fault::describe::{Call, Property};
 use crate::script::fault::elsewhere::{self, Used};
 use crate::script::fault::outline::{Function, Outline};
 use crate::script::fault::signatures::{self, Signature};
 use crate::script::hooks::HOOKS;
-use crate::script::modules::SUFFIX;
-use crate::script::program::Source;
 
 /// Forms of a function that a hint lists.
 const LISTED: usize = 5;

@@ -5,6 +5,7 @@
 mod lookup;
 mod near;
 mod nothing;
+mod phrases;
 
 use rhai::{Engine, EvalAltResult, LexError, ParseError, ParseErrorType};
 
@@ -14,11 +15,12 @@ use super::describe::{self, Call, Property};
 use super::elsewhere::{self, Used};
 use super::foreign;
 use super::outline::{self, Outline};
-use super::{Location, characters, stopped};
-use crate::script::api::HostError;
-use crate::script::meter::Stop;
-use crate::script::modules::BOUND;
-use crate::script::program::Source;
+use super::{Location, characters};
+use crate::machine::budget::Stop;
+use crate::machine::error::HostError;
+use crate::machine::modules::BOUND;
+use crate::machine::source::Source;
+use phrases::to_a_hook;
 
 /// A hint for a source that does not compile.
 pub fn of_parse(engine: &Engine, text: &str, error: &ParseError) -> Option<String> {
@@ -163,7 +165,7 @@ pub fn of_run(
             "the server's bound is {} levels: a function that calls itself must end, and a loop has no such bound",
             engine.max_call_levels()
         )),
-        Error::ErrorTerminated(..) => match stopped(error)? {
+        Error::ErrorTerminated(..) => match Stop::of(error)? {
             Stop::Time(_) | Stop::Operations(_) => {
                 Some("a loop that is meant to be long may wait now and then: `sleep(0.0)` begins a new budget".to_owned())
             }
@@ -172,9 +174,6 @@ pub fn of_run(
         _ => None,
     }
 }
-
-/// Said where a text is written like another language's with values in it.
-const TEMPLATE: &str = "a text with values in it stands between backticks: `… ${value}`";
 
 /// Said where a condition is no bool.
 const CONDITION: &str = "a condition is a bool: compare, as in `n != 0` or `text != \"\"`";
@@ -265,12 +264,6 @@ fn unclosed(outline: &Outline) -> Option<String> {
         "the `{open}` in line {} is not closed",
         position.line()?
     ))
-}
-
-/// For a property that is to be set and would be a hook elsewhere.
-fn to_a_hook(name: &str) -> Option<String> {
-    let hook = foreign::hook(name)?;
-    Some(format!("there is a hook for it: `{}`", hook.definition()))
 }
 
 /// For `||` between values that are no bools.

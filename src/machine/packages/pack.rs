@@ -2,8 +2,9 @@
 
 use rhai::{Array, Blob, Dynamic, EvalAltResult};
 
-use super::bounded::over;
-use super::{form, throw};
+use super::bounded::bounds::over;
+use crate::machine::error::throw;
+use crate::machine::types;
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -122,7 +123,7 @@ fn pack_int(data: &mut Blob, big: bool, letter: char, value: &Dynamic) -> Result
     let Ok(number) = value.as_int() else {
         return throw(
             "pack",
-            format!("{letter} takes an int, not {}", form::name_of(value)),
+            format!("{letter} takes an int, not {}", types::name_of(value)),
         );
     };
     let [.., a, b, c, d] = number.to_be_bytes();
@@ -153,7 +154,7 @@ fn float(value: &Dynamic) -> Result<f64> {
         (Ok(number), _) => Ok(number),
         (_, Ok(number)) => Ok(number as f64),
         _ => {
-            let other = form::name_of(value);
+            let other = types::name_of(value);
             throw("pack", format!("f and d take numbers, not {other}"))
         }
     }
@@ -166,7 +167,7 @@ fn pack_bytes(data: &mut Blob, count: usize, value: &Dynamic) -> Result<()> {
     } else if let Ok(blob) = value.as_blob_ref() {
         data.extend(&*blob);
     } else {
-        let other = form::name_of(value);
+        let other = types::name_of(value);
         return throw("pack", format!("s takes a string or a blob, not {other}"));
     }
     if data.len() > end {

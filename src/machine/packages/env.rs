@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rhai::{Dynamic, EvalAltResult};
 
-use super::{Allowed, Function, Package, throw};
+use crate::machine::error::throw;
+use crate::machine::package::{Allowed, Function, Package};
 
 /// The functions of the environment.
 pub const PACKAGE: Package = Package {

@@ -9,10 +9,12 @@ use memchr::memchr2;
 use rhai::{Array, Blob, Dynamic, EvalAltResult, ImmutableString, Map};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::bounded::{VALUE, over};
-use super::{Allowed, Function, Package, form, throw};
-use crate::script::Limits;
-use crate::script::meter::{PIECE, Pace, Stop};
+use super::bounded::bounds::{VALUE, over};
+use crate::machine::budget::Stop;
+use crate::machine::error::throw;
+use crate::machine::meter::{PIECE, Pace};
+use crate::machine::package::{Allowed, Function, Package};
+use crate::machine::{Limits, types};
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -358,7 +360,7 @@ impl<'a> Writer<'a> {
                 "a function has no form in JSON: call it, or leave it out",
             )
         } else {
-            let other = form::name_of(value);
+            let other = types::name_of(value);
             throw(
                 "json",
                 format!("{other} has no form in JSON: give its parts"),
@@ -444,9 +446,10 @@ mod tests {
 
     fn read(json: &str) -> std::result::Result<Dynamic, String> {
         parse(json.as_bytes(), &SCRIPT).map_err(|error| match *error {
-            EvalAltResult::ErrorRuntime(value, _) => {
-                value.cast::<super::super::HostError>().message.to_string()
-            }
+            EvalAltResult::ErrorRuntime(value, _) => value
+                .cast::<crate::machine::error::HostError>()
+                .message
+                .to_string(),
             other => other.to_string(),
         })
     }

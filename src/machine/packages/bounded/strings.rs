@@ -9,9 +9,10 @@ use std::ops::{Range, RangeInclusive};
 use memchr::memmem::Finder;
 use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Module};
 
-use super::{VALUE, change, over};
-use crate::script::Limits;
-use crate::script::meter::{PIECE, Pace, Stop};
+use super::bounds::{VALUE, change, over};
+use crate::machine::Limits;
+use crate::machine::budget::Stop;
+use crate::machine::meter::{PIECE, Pace};
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 

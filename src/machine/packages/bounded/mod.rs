@@ -7,56 +7,33 @@
 //! script's own budget holds. What follows nested data (printing, comparing) ends at a depth.
 
 mod blobs;
+pub(super) mod bounds;
 pub(super) mod equal;
 mod lists;
 pub(super) mod order;
 pub(super) mod strings;
 mod text;
 
-use rhai::{Engine, EvalAltResult, FuncRegistration, RhaiNativeFunc};
+use rhai::{Engine, EvalAltResult};
 
-use super::throw;
-use crate::script::Settings;
+use crate::machine::Limits;
+use crate::machine::error::throw;
 pub use text::text;
 
-/// The work of looking at one value, in bytes that could be copied in that time.
-pub(super) const VALUE: usize = 16;
-/// The work of calling one function.
-const CALL: usize = 512;
-
 /// Registers all of it.
-pub fn register(engine: &mut Engine, settings: &Settings) {
-    strings::register(engine, &settings.limits);
-    lists::register(engine, &settings.limits);
-    blobs::register(engine, &settings.limits);
+pub fn register(engine: &mut Engine, limits: &Limits) {
+    strings::register(engine, limits);
+    lists::register(engine, limits);
+    blobs::register(engine, limits);
     order::register(engine);
-    equal::register(engine, &settings.limits);
-    text::register(engine, &settings.limits);
+    equal::register(engine, limits);
+    text::register(engine, limits);
     engine.register_fn("timestamp", || -> Result<(), Box<EvalAltResult>> {
         throw(
             "time",
             "there are no timestamps: now() is the time of day, monotonic() measures",
         )
     });
-}
-
-/// Registers a method that changes what it is called on, and so not for constants.
-fn change<A: 'static, const N: usize, const X: bool, R: rhai::Variant + Clone, const F: bool>(
-    engine: &mut Engine,
-    name: &str,
-    function: impl RhaiNativeFunc<A, N, X, R, F> + 'static,
-) {
-    FuncRegistration::new(name)
-        .with_purity(false)
-        .register_into_engine(engine, function);
-}
-
-/// Throws `limit`: the function would make too much.
-pub(super) fn over<T>(function: &str, bound: usize, unit: &str) -> Result<T, Box<EvalAltResult>> {
-    throw(
-        "limit",
-        format!("{function} would make more than {bound} {unit}"),
-    )
 }
 
 #[cfg(test)]
@@ -67,18 +44,14 @@ mod tests {
     use rhai::{Dynamic, Scope};
 
     use super::*;
-    use crate::script::api::form;
-    use crate::script::engine::engine;
+    use crate::machine::packages::test_engine as ours;
+    use crate::machine::types;
 
     fn run(engine: &Engine, script: &str) -> Result<String, String> {
         let value = engine
             .eval_with_scope::<Dynamic>(&mut Scope::new(), script)
             .map_err(|error| error.to_string())?;
         Ok(format!("{value:?}"))
-    }
-
-    fn ours() -> Engine {
-        engine(&Settings::default())
     }
 
     /// The kind of the error that a script throws.
@@ -339,7 +312,7 @@ mod tests {
     /// Goes through what an engine can call: from what a script can write down, no function leads to a type that it does not know.
     #[test]
     fn no_function_gives_a_type_that_scripts_do_not_have() {
-        let known: Vec<_> = form::TYPES.iter().map(|(_, id)| *id).collect();
+        let known: Vec<_> = types::TYPES.iter().map(|(_, id)| *id).collect();
         let foreign = ours().collect_fn_metadata(
             None,
             |info| {
@@ -378,9 +351,6 @@ mod tests {
             assert!(run(&ours(), script).is_err(), "{script}");
         }
         assert_eq!(thrown("timestamp()"), "\"time\"");
-        assert_eq!(thrown("Fn(\"sleep\").call(-1)"), "\"time\"");
-        assert_eq!(thrown("Fn(\"sleep\").call(-1.0)"), "\"time\"");
-        assert_eq!(thrown("(-1).sleep()"), "\"time\"");
     }
 
     const SAME: &str = r##"

@@ -2,9 +2,9 @@
 
 use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult};
 
-use super::{change, over};
-use crate::script::Limits;
-use crate::script::meter::{self, PIECE};
+use super::bounds::{change, over};
+use crate::machine::Limits;
+use crate::machine::meter::{self, PIECE};
 
 pub fn register(engine: &mut Engine, limits: &Limits) {
     let (made, list) = (limits.string, limits.list);

@@ -7,7 +7,7 @@ use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::Offset;
 use rhai::EvalAltResult;
 
-use super::throw;
+use crate::machine::error::throw;
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 

@@ -10,9 +10,12 @@ use rhai::{Array, Blob, Dynamic, EvalAltResult};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::bounded::over;
-use super::{Allowed, Function, Package, deflate, form, pack, throw};
-use crate::script::meter::{self, PIECE};
+use super::bounded::bounds::over;
+use super::{deflate, pack};
+use crate::machine::error::throw;
+use crate::machine::meter::{self, PIECE};
+use crate::machine::package::{Allowed, Function, Package};
+use crate::machine::types;
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -326,7 +329,7 @@ fn bytes<T>(value: &Dynamic, work: impl FnOnce(&[u8]) -> Result<T>) -> Result<T>
     match value.as_blob_ref() {
         Ok(blob) => work(&blob),
         Err(_) => {
-            let other = form::name_of(value);
+            let other = types::name_of(value);
             throw("type", format!("a string or a blob is wanted, not {other}"))
         }
     }

@@ -3,9 +3,10 @@
 use rhai::{Blob, EvalAltResult};
 use uuid::Uuid;
 
-use super::bounded::over;
-use super::{Allowed, Function, Package, throw};
-use crate::script::meter::{self, PIECE};
+use super::bounded::bounds::over;
+use crate::machine::error::throw;
+use crate::machine::meter::{self, PIECE};
+use crate::machine::package::{Allowed, Function, Package};
 
 /// The functions of chance.
 pub const PACKAGE: Package = Package {

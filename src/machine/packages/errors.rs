@@ -2,7 +2,8 @@
 
 use rhai::ImmutableString;
 
-use super::{Allowed, Function, HostError, Package};
+use crate::machine::error::HostError;
+use crate::machine::package::{Allowed, Function, Package};
 
 /// `error`.
 pub const PACKAGE: Package = Package {

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use rhai::{Array, Blob, Dynamic, Engine, ImmutableString, Map, NativeCallContext};
 
-use crate::script::{Limits, meter};
+use crate::machine::{Limits, meter};
 
 pub fn register(engine: &mut Engine, limits: &Limits) {
     let (most, depth) = (limits.shown, limits.depth);
@@ -68,7 +68,7 @@ impl<'a> Text<'a> {
     }
 
     fn value(&mut self, value: &Dynamic, depth: usize) {
-        meter::breathe();
+        meter::yield_now();
         if let Ok(number) = value.as_int() {
             self.write(number);
         } else if let Ok(string) = value.as_immutable_string_ref() {
@@ -135,7 +135,7 @@ impl<'a> Text<'a> {
                 if self.is_full() {
                     return;
                 }
-                meter::breathe();
+                meter::yield_now();
                 self.out.push(' ');
             }
             self.write(format_args!("{byte:02x}"));

@@ -5,10 +5,9 @@
 //! world of its own, into which a call goes and out of which it comes back.
 
 use std::any::TypeId;
-use std::cell::{LazyCell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::cell::LazyCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use rhai::{
     AST, ASTFlags, Array, Caches, Dynamic, Engine, EvalAltResult, EvalContext, Expr, Expression,
@@ -17,174 +16,53 @@ use rhai::{
     is_valid_function_name,
 };
 
-use super::api::throw;
-use super::fault::{Fault, hint};
-use super::program::Source;
-use super::{Limits, Settings, engine::engine, lost, state};
+use super::data;
+use super::error::throw;
 
-/// The end of a module's file name, which an import leaves out.
-pub const SUFFIX: &str = ".rhai";
-
-/// A module's file as read.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ModuleText {
-    /// The file's name below the handler folder, with `/`.
-    pub file: String,
-    /// What it says.
-    pub text: String,
-    /// Another for every other text, and whenever a module that it imports has another.
-    pub version: u64,
-    /// The names of the modules that it imports.
-    pub imports: BTreeSet<String>,
-}
-
-impl ModuleText {
-    /// What an import calls it.
-    pub fn name(&self) -> &str {
-        self.file.strip_suffix(SUFFIX).unwrap_or(&self.file)
-    }
-}
-
-type SharedModule = Rc<Module>;
-
-/// A thread's engine, and the modules that it has compiled: handlers share them.
-#[derive(Debug)]
-pub struct Compiler {
-    /// What everything runs on.
-    pub engine: Rc<Engine>,
-    /// The bounds of scripts.
-    pub limits: Limits,
-    /// Whether they may break the protocol.
-    pub allow_raw: bool,
-    /// By version.
-    modules: RefCell<HashMap<u64, Result<SharedModule, Fault>>>,
-}
+/// A compiled module, which all who import it share.
+pub type SharedModule = Rc<Module>;
 
 /// The modules that a file's import statements may name. It travels as the tag of Rhai's state, so that a call finds
 /// those of its own file wherever it came from.
 #[derive(Debug, Clone, Default)]
-struct Imports(Rc<BTreeMap<String, SharedModule>>);
+pub struct Imports(pub Rc<BTreeMap<String, SharedModule>>);
 
 /// What a file's top level left: what its functions run in, and its variables.
-type World = (GlobalRuntimeState, Scope<'static>);
+pub type World = (GlobalRuntimeState, Scope<'static>);
 
-impl Compiler {
-    /// A compiler with an engine of these settings.
-    pub fn new(settings: &Settings) -> Self {
-        let mut engine = engine(settings);
-        engine.set_module_resolver(Resolver);
-        Self {
-            engine: Rc::new(engine),
-            limits: settings.limits,
-            allow_raw: settings.allow_raw,
-            modules: RefCell::default(),
+/// Runs a file's top level, which may only leave data behind that nests at most so deep.
+pub fn run_top_level(
+    engine: &Engine,
+    ast: &AST,
+    imports: Imports,
+    depth: usize,
+) -> Result<World, Box<EvalAltResult>> {
+    let mut global = engine.new_global_runtime_state();
+    global.source = ast.source().map(Into::into);
+    global.lib.push(Rc::clone(ast.shared_lib()));
+    global.tag = Dynamic::from(imports);
+    let (mut scope, mut caches) = (Scope::new(), Caches::new());
+    let top_level = StmtBlock::new(ast.statements().to_vec(), Position::NONE, Position::NONE);
+    let top_level = Expr::Stmt(top_level.into());
+    let mut context = EvalContext::new(engine, &mut global, &mut caches, &mut scope, None);
+    // Without rewinding: what was imported and defined is what the functions are to find.
+    #[allow(deprecated, reason = "Rhai marks its volatile interfaces so")]
+    let ended = context.eval_expression_tree_raw(&Expression::from(&top_level), false);
+    if let Err(error) = ended
+        && !matches!(*error, EvalAltResult::Return(..) | EvalAltResult::Exit(..))
+    {
+        return Err(error);
+    }
+    if let Some(constants) = &global.constants {
+        for (name, value) in &*constants.borrow() {
+            check_left(ast, name, value, depth)?;
         }
     }
-
-    /// Parses a file.
-    pub fn parse(&self, file: &str, text: &str) -> Result<AST, Fault> {
-        if text.len() > self.limits.source {
-            let message = format!(
-                "the file has more than {} bytes: move functions to a file of their own, and import it",
-                self.limits.source
-            );
-            return Err(Fault::new(file, text, Position::NONE, message));
-        }
-        let mut ast = self.engine.compile(text).map_err(|error| {
-            let hint = hint::of_parse(&self.engine, text, &error);
-            Fault::from_parse(file, text, &error).with_hint(hint)
-        })?;
-        ast.set_source(file);
-        match lost::find(&ast) {
-            Some(lost) => {
-                let fault = Fault::new(file, text, lost.position, lost.message);
-                Err(fault.with_hint(Some(lost.hint)))
-            }
-            None => Ok(ast),
-        }
-    }
-
-    /// Runs a handler's top level, with the modules of its source.
-    pub fn run(&self, source: &Source, ast: &AST) -> Result<World, Fault> {
-        let mut known = BTreeMap::new();
-        for module in &source.modules {
-            let compiled = self.module(source, module, &known)?;
-            known.insert(module.name().to_owned(), compiled);
-        }
-        self.run_top_level(ast, Imports(known.into()))
-            .map_err(|error| self.fault(source, &source.file, &error))
-    }
-
-    /// A module of a source, compiled with those before it.
-    fn module(
-        &self,
-        source: &Source,
-        module: &Arc<ModuleText>,
-        before: &BTreeMap<String, SharedModule>,
-    ) -> Result<SharedModule, Fault> {
-        let compiled = self.modules.borrow().get(&module.version).cloned();
-        compiled.unwrap_or_else(|| {
-            let imports = before
-                .iter()
-                .filter(|(name, _)| module.imports.contains(*name))
-                .map(|(name, module)| (name.clone(), Rc::clone(module)))
-                .collect();
-            let compiled = self.parse(&module.file, &module.text).and_then(|ast| {
-                self.run_top_level(&ast, Imports(Rc::new(imports)))
-                    .and_then(|world| exports(&ast, world, self.limits.depth))
-                    .map(SharedModule::from)
-                    .map_err(|error| self.fault(source, &module.file, &error))
-            });
-            self.modules
-                .borrow_mut()
-                .insert(module.version, compiled.clone());
-            compiled
-        })
-    }
-
-    /// A fault of a file's top level.
-    fn fault(&self, source: &Source, file: &str, error: &EvalAltResult) -> Fault {
-        let fault = Fault::from_run(source, file, error, Position::NONE);
-        let hint = hint::of_run(&self.engine, source, &fault.file, error);
-        fault.with_hint(hint)
-    }
-
-    fn run_top_level(&self, ast: &AST, imports: Imports) -> Result<World, Box<EvalAltResult>> {
-        let mut global = self.engine.new_global_runtime_state();
-        global.source = ast.source().map(Into::into);
-        global.lib.push(Rc::clone(ast.shared_lib()));
-        global.tag = Dynamic::from(imports);
-        let (mut scope, mut caches) = (Scope::new(), Caches::new());
-        let top_level = StmtBlock::new(ast.statements().to_vec(), Position::NONE, Position::NONE);
-        let top_level = Expr::Stmt(top_level.into());
-        let mut context =
-            EvalContext::new(&self.engine, &mut global, &mut caches, &mut scope, None);
-        // Without rewinding: what was imported and defined is what the functions are to find.
-        #[allow(deprecated, reason = "Rhai marks its volatile interfaces so")]
-        let ended = context.eval_expression_tree_raw(&Expression::from(&top_level), false);
-        if let Err(error) = ended
-            && !matches!(*error, EvalAltResult::Return(..) | EvalAltResult::Exit(..))
-        {
-            return Err(error);
-        }
-        if let Some(constants) = &global.constants {
-            for (name, value) in &*constants.borrow() {
-                check_left(ast, name, value, self.limits.depth)?;
-            }
-        }
-        Ok((global, scope))
-    }
-
-    /// Forgets modules that nobody uses any more.
-    pub fn tidy(&self) {
-        self.modules
-            .borrow_mut()
-            .retain(|_, module| matches!(module, Ok(module) if Rc::strong_count(module) > 1));
-    }
+    Ok((global, scope))
 }
 
 /// Finds the modules of the file that imports: they have been compiled before it runs.
-struct Resolver;
+pub struct Resolver;
 
 impl ModuleResolver for Resolver {
     fn resolve_raw(
@@ -213,7 +91,11 @@ impl ModuleResolver for Resolver {
 }
 
 /// What a module's file offers: its public functions, what it exports, and under their names the modules it imports.
-fn exports(ast: &AST, (global, scope): World, depth: usize) -> Result<Module, Box<EvalAltResult>> {
+pub fn exports(
+    ast: &AST,
+    (global, scope): World,
+    depth: usize,
+) -> Result<Module, Box<EvalAltResult>> {
     let mut module = Module::new();
     for (name, import) in global.scan_imports_raw() {
         if !name.is_empty() {
@@ -258,10 +140,10 @@ fn check_left(
     value: &Dynamic,
     depth: usize,
 ) -> Result<(), Box<EvalAltResult>> {
-    if state::is_data(value, depth) {
+    if data::is_data(value, depth) {
         return Ok(());
     }
-    let message = if state::is_captured(value, depth) {
+    let message = if data::is_captured(value, depth) {
         format!(
             "`{name}` would be state that all connections share: keep state in `this`, and give a closure what it needs \
              as a constant, global::NAME"

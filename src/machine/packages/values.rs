@@ -2,12 +2,14 @@
 
 use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString, NativeCallContext};
 
+use super::bounded::bounds::{VALUE, over};
 use super::bounded::equal::offset;
 use super::bounded::order::natural;
 use super::bounded::strings::part;
-use super::bounded::{VALUE, over};
-use super::{Allowed, Function, Package, form, throw};
-use crate::script::meter::Pace;
+use crate::machine::error::throw;
+use crate::machine::meter::Pace;
+use crate::machine::package::{Allowed, Function, Package};
+use crate::machine::types;
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -298,7 +300,7 @@ fn float(function: &str, value: &Dynamic) -> Result<f64> {
         (Ok(number), _) => Ok(number),
         (_, Ok(number)) => Ok(number as f64),
         _ => {
-            let other = form::name_of(value);
+            let other = types::name_of(value);
             throw("type", format!("{function} takes numbers, not {other}"))
         }
     }
@@ -366,14 +368,13 @@ fn register_ints(engine: &mut Engine) {
 mod tests {
     use rhai::Dynamic;
 
-    use crate::script::Settings;
-    use crate::script::engine::engine;
+    use crate::machine::packages::test_engine;
 
     fn shown(script: &str) -> String {
         let script = format!(
             "let value = (); try {{ value = {script}; }} catch (e) {{ value = e.kind; }} `${{value}}`"
         );
-        let value = engine(&Settings::default()).eval::<Dynamic>(&script);
+        let value = test_engine().eval::<Dynamic>(&script);
         value.map_or_else(|error| error.to_string(), |value| value.to_string())
     }
 

@@ -1,21 +1,21 @@
-//! Fibers: small machines with a stack of their own, on which a hook runs and may wait without blocking its worker.
+//! Fibers: calls on a stack of their own, where they may wait without blocking their thread.
 //!
-//! In: a [`Call`]. Out: its [`Return`], or what it [waits](Wait) for; then it is resumed with the worker's answer.
-//! Stacks are large, because a script's recursion must end at Rhai's limit and never at the stack's: they are address
-//! space, of which only touched pages cost memory. A fiber is kept for the next call, so that a call costs a switch.
+//! In: a call. Out: what it returns, or what it [waits](Wait) for; then it is resumed with the answer. Stacks are large,
+//! because a script's recursion must end at Rhai's limit and never at the stack's: they are address space, of which only
+//! touched pages cost memory. A fiber is kept for the next call, so that a call costs a switch.
 
 #![allow(unsafe_code, reason = "stacks; each use says what it relies on")]
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ptr::NonNull;
-use std::time::Duration;
 
 use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use rhai::Dynamic;
 
-use super::call::{Call, Return};
+use super::running;
+use super::wait::{Suspend, Wait, Wake};
 
 /// Bytes of address space of one stack. Nested data is freed by recursion, about 220 bytes a level (measured with a
 /// chain of closures, which takes at least 3 operations a level): this is enough for the operations of one run.
@@ -25,88 +25,66 @@ const KEPT: usize = 64 * 1024;
 /// Idle fibers that are kept.
 const IDLE: usize = 256;
 
-/// What a fiber waits for.
-#[derive(Debug)]
-pub enum Wait {
-    /// This much time.
-    Sleep(Duration),
-    /// Its turn to compute on, since it has used up a slice of time.
-    Slice,
-    /// Room in the connection's send queue.
-    Drained,
-    /// The connection's next message, for so long.
-    Receive(Option<Duration>),
-    /// So many bytes behind the request head, for so long.
-    Bytes(usize, Option<Duration>),
-}
-
-/// Why a wait is over.
-#[derive(Debug)]
-pub enum Wake {
-    /// What was waited for has come: a message, or `()`.
-    Ready(Dynamic),
-    /// The hook must end at once.
-    Cancelled,
-}
-
-enum Input {
-    Run(Call),
+enum Input<C> {
+    Run(C),
     Wake(Wake),
     Exit,
 }
 
-enum Output {
-    Returned(Return),
+enum Output<R> {
+    Returned(R),
     Waits(Wait),
 }
 
-thread_local! {
-    /// The way out of the fiber that this thread is running on, if it is on one.
-    static CURRENT: Cell<Option<NonNull<Yielder<Input, Output>>>> = const { Cell::new(None) };
-}
-
-/// Has the current fiber wait; the worker goes on with other work. Off a fiber there is nothing to wait for.
-pub fn wait(wait: Wait) -> Wake {
-    let Some(yielder) = CURRENT.get() else {
-        return Wake::Ready(Dynamic::UNIT);
-    };
-    // SAFETY: the pointer is set by the coroutine's own body, whose yielder lives as long as the coroutine, and it is
-    // unset whenever the thread leaves that coroutine: here the thread is on its stack.
-    let input = unsafe { yielder.as_ref() }.suspend(Output::Waits(wait));
-    CURRENT.set(Some(yielder));
-    match input {
-        Input::Wake(wake) => wake,
-        Input::Run(_) | Input::Exit => Wake::Cancelled,
+impl<C, R> Suspend for Yielder<Input<C>, Output<R>> {
+    fn suspend(&self, wait: Wait) -> Wake {
+        match Yielder::suspend(self, Output::Waits(wait)) {
+            Input::Wake(wake) => wake,
+            Input::Run(_) | Input::Exit => Wake::Cancelled,
+        }
     }
 }
 
+/// Has the running call wait; its thread goes on with other work. Off a fiber there is nothing to wait for.
+pub fn wait(wait: Wait) -> Wake {
+    let Some(way_out) = running::way_out() else {
+        return Wake::Ready(Dynamic::UNIT);
+    };
+    let away = running::put_away();
+    // SAFETY: the pointer is set by the coroutine's own body, whose yielder lives as long as the coroutine, and it is put
+    // away whenever the thread leaves that coroutine: here the thread is on its stack.
+    let wake = unsafe { way_out.as_ref() }.suspend(wait);
+    running::take_up(away);
+    wake
+}
+
 /// A fiber that waits.
-pub struct Fiber {
-    coroutine: Coroutine<Input, Output, ()>,
+pub struct Fiber<C, R> {
+    coroutine: Coroutine<Input<C>, Output<R>, ()>,
     /// The lowest address that an idle fiber keeps, and where its stack begins.
     idle_from: usize,
     lowest: usize,
 }
 
 /// How far a fiber came.
-pub enum Step {
+pub enum Step<C, R> {
     /// The call is done; the fiber is back in the pool.
-    Returned(Return),
+    Returned(R),
     /// It waits.
-    Waits(Fiber, Wait),
+    Waits(Fiber<C, R>, Wait),
 }
 
-/// A worker's fibers.
-pub struct Fibers {
-    idle: RefCell<Vec<Fiber>>,
+/// A pool of fibers for calls `C` that return `R`.
+pub struct Fibers<C: 'static, R: 'static> {
+    idle: RefCell<Vec<Fiber<C, R>>>,
     live: Cell<usize>,
     max: usize,
-    run: fn(Call) -> Return,
+    run: fn(C) -> R,
 }
 
-impl Fibers {
+impl<C, R> Fibers<C, R> {
     /// A pool of at most `max` fibers, each of which runs calls with `run`.
-    pub fn new(max: usize, run: fn(Call) -> Return) -> Self {
+    pub fn new(max: usize, run: fn(C) -> R) -> Self {
         Self {
             idle: RefCell::default(),
             live: Cell::new(0),
@@ -126,7 +104,7 @@ impl Fibers {
     }
 
     /// Runs a call up to its end or its first wait. The error is the system's, when it has no stack to give.
-    pub fn run(&self, call: Call) -> io::Result<Step> {
+    pub fn run(&self, call: C) -> io::Result<Step<C, R>> {
         let idle = self.idle.borrow_mut().pop();
         let fiber = match idle {
             Some(fiber) => fiber,
@@ -137,16 +115,16 @@ impl Fibers {
     }
 
     /// Lets a fiber go on.
-    pub fn resume(&self, fiber: Fiber, wake: Wake) -> Step {
+    pub fn resume(&self, fiber: Fiber<C, R>, wake: Wake) -> Step<C, R> {
         self.go(fiber, Input::Wake(wake))
     }
 
-    fn go(&self, mut fiber: Fiber, input: Input) -> Step {
+    fn go(&self, mut fiber: Fiber<C, R>, input: Input<C>) -> Step<C, R> {
         let result = fiber.coroutine.resume(input);
-        CURRENT.set(None);
         match result {
             CoroutineResult::Yield(Output::Waits(wait)) => Step::Waits(fiber, wait),
             CoroutineResult::Yield(Output::Returned(returned)) => {
+                running::end();
                 self.live.set(self.live.get() - 1);
                 self.keep(fiber);
                 Step::Returned(returned)
@@ -157,7 +135,7 @@ impl Fibers {
         }
     }
 
-    fn keep(&self, mut fiber: Fiber) {
+    fn keep(&self, mut fiber: Fiber<C, R>) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < IDLE {
             idle.push(fiber);
@@ -166,13 +144,14 @@ impl Fibers {
         }
     }
 
-    fn create(&self) -> io::Result<Fiber> {
+    fn create(&self) -> io::Result<Fiber<C, R>> {
         let stack = DefaultStack::new(STACK)?;
         let (base, limit) = (stack.base().get(), stack.limit().get());
         let run = self.run;
         let coroutine = Coroutine::with_stack(stack, move |yielder, mut input| {
             while let Input::Run(call) = input {
-                CURRENT.set(Some(NonNull::from(yielder)));
+                let way_out: &dyn Suspend = yielder;
+                running::begin(NonNull::from(way_out));
                 let returned = run(call);
                 input = yielder.suspend(Output::Returned(returned));
             }
@@ -202,7 +181,7 @@ impl Fibers {
     }
 }
 
-impl Drop for Fibers {
+impl<C, R> Drop for Fibers<C, R> {
     fn drop(&mut self) {
         for fiber in self.idle.get_mut() {
             fiber.coroutine.resume(Input::Exit);

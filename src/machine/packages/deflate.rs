@@ -7,9 +7,9 @@ use flate2::bufread::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use rhai::{Blob, EvalAltResult};
 
-use super::bounded::over;
-use super::throw;
-use crate::script::meter::{self, PIECE};
+use super::bounded::bounds::over;
+use crate::machine::error::throw;
+use crate::machine::meter::{self, PIECE};
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 

@@ -2,10 +2,10 @@
 
 use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, Map, NativeCallContext};
 
-use super::{CALL, VALUE, change};
-use crate::script::Limits;
-use crate::script::api::throw;
-use crate::script::meter::Pace;
+use super::bounds::{CALL, VALUE, change};
+use crate::machine::Limits;
+use crate::machine::error::throw;
+use crate::machine::meter::Pace;
 
 pub fn register(engine: &mut Engine, limits: &Limits) {
     let depth = limits.depth;

@@ -7,9 +7,10 @@ use std::cmp::Ordering;
 
 use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, NativeCallContext};
 
-use super::{VALUE, change};
-use crate::script::api::{form, throw};
-use crate::script::meter::Pace;
+use super::bounds::{VALUE, change};
+use crate::machine::error::throw;
+use crate::machine::meter::Pace;
+use crate::machine::types;
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -89,7 +90,7 @@ fn by<'a>(
                 "type",
                 format!(
                     "a comparison gives an int or a bool, not {}",
-                    form::name_of(&result)
+                    types::name_of(&result)
                 ),
             ),
         }
@@ -115,8 +116,8 @@ pub fn natural(a: &Dynamic, b: &Dynamic) -> Result<Ordering> {
             "type",
             format!(
                 "{} and {} have no order: give a comparison",
-                form::name_of(a),
-                form::name_of(b)
+                types::name_of(a),
+                types::name_of(b)
             ),
         )
     }

@@ -7,11 +7,12 @@ use std::any::TypeId;
 use memchr::memmem;
 use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, FnPtr, Module, NativeCallContext};
 
+use super::bounds::{change, over};
 use super::equal::offset;
-use super::{change, over};
-use crate::script::Limits;
-use crate::script::api::{form, throw};
-use crate::script::meter::{self, PIECE, Pace};
+use crate::machine::Limits;
+use crate::machine::error::throw;
+use crate::machine::meter::{self, PIECE, Pace};
+use crate::machine::types;
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -331,7 +332,7 @@ fn bytes(numbers: &mut Array, most: usize) -> Result<Blob> {
                 );
             }
             Err(_) => {
-                let other = form::name_of(number);
+                let other = types::name_of(number);
                 return throw(
                     "type",
                     format!("a byte is an int, not {other}, at index {at}"),
@@ -348,7 +349,7 @@ fn low(number: &Dynamic) -> Result<u8> {
         Ok(number) => Ok(number.to_le_bytes()[0]),
         Err(_) => throw(
             "type",
-            format!("a byte is an int, not {}", form::name_of(number)),
+            format!("a byte is an int, not {}", types::name_of(number)),
         ),
     }
 }

@@ -1,0 +1,56 @@
+//! What a run may use up, and why it is ended from outside.
+
+use std::time::Duration;
+
+use rhai::{Dynamic, EvalAltResult, Position};
+
+/// What a run may use up between two waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Computing time.
+    pub time: Duration,
+    /// Operations.
+    pub operations: u32,
+    /// Bytes that it may hold, counted from its call on; they bound how deep it can nest data.
+    pub memory: usize,
+}
+
+impl Budget {
+    /// For work that nobody bounds.
+    pub const UNLIMITED: Self = Self {
+        time: Duration::MAX,
+        operations: u32::MAX,
+        memory: usize::MAX,
+    };
+}
+
+/// Why a script is ended from outside; it travels in Rhai's uncatchable `ErrorTerminated`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// It used up its computing time.
+    Time(Duration),
+    /// It used up its operations.
+    Operations(u32),
+    /// It holds too many bytes.
+    Memory(usize),
+    /// Its connection's `this` has outgrown its bounds.
+    State,
+    /// Its peer is gone, or the server's time is up.
+    Cancelled,
+}
+
+impl Stop {
+    /// The reason in an error that says one.
+    pub fn of(error: &EvalAltResult) -> Option<Self> {
+        match error.unwrap_inner() {
+            EvalAltResult::ErrorTerminated(token, _) => token.read_lock::<Self>().map(|stop| *stop),
+            _ => None,
+        }
+    }
+}
+
+impl From<Stop> for Box<EvalAltResult> {
+    fn from(stop: Stop) -> Self {
+        EvalAltResult::ErrorTerminated(Dynamic::from(stop), Position::NONE).into()
+    }
+}

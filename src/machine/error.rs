@@ -1,0 +1,40 @@
+//! Failures of host functions, as scripts catch them.
+
+use std::time::Duration;
+
+use rhai::{Dynamic, EvalAltResult, ImmutableString, Position};
+
+/// What a host function throws: scripts can catch it and look at its `kind` and `message`.
+#[derive(Debug, Clone)]
+pub struct HostError {
+    /// A word to compare with.
+    pub kind: &'static str,
+    /// A sentence to read.
+    pub message: ImmutableString,
+}
+
+/// A host function's failure.
+pub fn throw<T>(
+    kind: &'static str,
+    message: impl Into<ImmutableString>,
+) -> Result<T, Box<EvalAltResult>> {
+    let error = HostError {
+        kind,
+        message: message.into(),
+    };
+    Err(EvalAltResult::ErrorRuntime(Dynamic::from(error), Position::NONE).into())
+}
+
+/// The longest wait or timer, a day: longer ones are taken for a mistake in the unit.
+const LONGEST: f64 = 86_400.0;
+
+/// A number of seconds as a duration; throws `time` for one that no wait may have.
+pub fn duration(what: &str, seconds: f64) -> Result<Duration, Box<EvalAltResult>> {
+    if !(0.0..=LONGEST).contains(&seconds) {
+        return throw(
+            "time",
+            format!("{what} takes 0 to {LONGEST} seconds, not {seconds}"),
+        );
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}

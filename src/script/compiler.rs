@@ -1,0 +1,130 @@
+//! A worker's compiler: texts to what runs, or to what is wrong with them.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rhai::{AST, Engine, EvalAltResult, Position};
+
+use super::engine::engine;
+use super::fault::{Fault, hint};
+use super::{Limits, Settings, lost};
+use crate::machine::budget::Budget;
+use crate::machine::modules::{self, Imports, Resolver, SharedModule, World};
+use crate::machine::source::{ModuleText, Source};
+
+/// A thread's engine, and the modules that it has compiled: handlers share them.
+#[derive(Debug)]
+pub struct Compiler {
+    /// What everything runs on.
+    pub engine: Rc<Engine>,
+    /// The bounds of scripts.
+    pub limits: Limits,
+    /// Whether they may break the protocol.
+    pub allow_raw: bool,
+    /// By version.
+    modules: RefCell<HashMap<u64, Result<SharedModule, Fault>>>,
+}
+
+impl Compiler {
+    /// A compiler with an engine of these settings.
+    pub fn new(settings: &Settings) -> Self {
+        let mut engine = engine(settings);
+        engine.set_module_resolver(Resolver);
+        Self {
+            engine: Rc::new(engine),
+            limits: settings.limits,
+            allow_raw: settings.allow_raw,
+            modules: RefCell::default(),
+        }
+    }
+
+    /// What a run may use up between two waits.
+    pub fn budget(&self) -> Budget {
+        Budget {
+            time: self.limits.budget,
+            operations: self.limits.operations,
+            memory: self.limits.memory,
+        }
+    }
+
+    /// Parses a file.
+    pub fn parse(&self, file: &str, text: &str) -> Result<AST, Fault> {
+        if text.len() > self.limits.source {
+            let message = format!(
+                "the file has more than {} bytes: move functions to a file of their own, and import it",
+                self.limits.source
+            );
+            return Err(Fault::new(file, text, Position::NONE, message));
+        }
+        let mut ast = self.engine.compile(text).map_err(|error| {
+            let hint = hint::of_parse(&self.engine, text, &error);
+            Fault::from_parse(file, text, &error).with_hint(hint)
+        })?;
+        ast.set_source(file);
+        match lost::find(&ast) {
+            Some(lost) => {
+                let fault = Fault::new(file, text, lost.position, lost.message);
+                Err(fault.with_hint(Some(lost.hint)))
+            }
+            None => Ok(ast),
+        }
+    }
+
+    /// Runs a handler's top level, with the modules of its source.
+    pub fn run(&self, source: &Source, ast: &AST) -> Result<World, Fault> {
+        let mut known = BTreeMap::new();
+        for module in &source.modules {
+            let compiled = self.module(source, module, &known)?;
+            known.insert(module.name().to_owned(), compiled);
+        }
+        self.run_top_level(ast, Imports(known.into()))
+            .map_err(|error| self.fault(source, &source.file, &error))
+    }
+
+    /// A module of a source, compiled with those before it.
+    fn module(
+        &self,
+        source: &Source,
+        module: &Arc<ModuleText>,
+        before: &BTreeMap<String, SharedModule>,
+    ) -> Result<SharedModule, Fault> {
+        let compiled = self.modules.borrow().get(&module.version).cloned();
+        compiled.unwrap_or_else(|| {
+            let imports = before
+                .iter()
+                .filter(|(name, _)| module.imports.contains(*name))
+                .map(|(name, module)| (name.clone(), Rc::clone(module)))
+                .collect();
+            let compiled = self.parse(&module.file, &module.text).and_then(|ast| {
+                self.run_top_level(&ast, Imports(Rc::new(imports)))
+                    .and_then(|world| modules::exports(&ast, world, self.limits.depth))
+                    .map(SharedModule::from)
+                    .map_err(|error| self.fault(source, &module.file, &error))
+            });
+            self.modules
+                .borrow_mut()
+                .insert(module.version, compiled.clone());
+            compiled
+        })
+    }
+
+    /// A fault of a file's top level.
+    fn fault(&self, source: &Source, file: &str, error: &EvalAltResult) -> Fault {
+        let fault = Fault::from_run(source, file, error, Position::NONE);
+        let hint = hint::of_run(&self.engine, source, &fault.file, error);
+        fault.with_hint(hint)
+    }
+
+    fn run_top_level(&self, ast: &AST, imports: Imports) -> Result<World, Box<EvalAltResult>> {
+        modules::run_top_level(&self.engine, ast, imports, self.limits.depth)
+    }
+
+    /// Forgets modules that nobody uses any more.
+    pub fn tidy(&self) {
+        self.modules
+            .borrow_mut()
+            .retain(|_, module| matches!(module, Ok(module) if Rc::strong_count(module) > 1));
+    }
+}

@@ -1,0 +1,147 @@
+//! A connection as its handler has it: its outbox, its `this`, its timers and its request.
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+
+use rhai::{EvalAltResult, ImmutableString};
+
+use super::request::Request;
+use super::state::State;
+use crate::machine::error::{duration, throw};
+use crate::machine::timers::Timers;
+use crate::websocket::{Outbox, ReadyState};
+
+/// What scripts know of a connection.
+pub struct Peer {
+    pub(super) outbox: Rc<Outbox>,
+    pub(super) place: Rc<Place>,
+    /// Its `this`.
+    pub(super) state: State,
+    /// What few connections have.
+    extra: Cell<Option<Box<Extra>>>,
+}
+
+#[derive(Debug, Default)]
+struct Extra {
+    timers: Timers,
+    request: Option<Rc<Request>>,
+}
+
+/// What many connections have in common, so that each of them holds a pointer.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The path, decoded.
+    pub path: String,
+    /// The subprotocol that was agreed on, or none.
+    pub protocol: String,
+    /// Unsent bytes from which `send` waits.
+    pub send_queue: usize,
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Peer").field(&self.outbox.id()).finish()
+    }
+}
+
+impl Peer {
+    /// The other end of this outbox with the state that the handshake left, and its request if the handler looks at that later.
+    pub fn new(
+        outbox: Rc<Outbox>,
+        place: Rc<Place>,
+        state: State,
+        request: Option<Rc<Request>>,
+    ) -> Self {
+        let extra = request.map(|request| {
+            Box::new(Extra {
+                request: Some(request),
+                ..Extra::default()
+            })
+        });
+        Self {
+            outbox,
+            place,
+            state,
+            extra: Cell::new(extra),
+        }
+    }
+
+    /// Nobody: for hooks that run before or without a connection.
+    pub fn nobody(id: u64, request: Option<Rc<Request>>) -> Self {
+        let place = Place {
+            send_queue: usize::MAX,
+            ..Place::default()
+        };
+        Self::new(
+            Rc::new(Outbox::new(id, Vec::new())),
+            Rc::new(place),
+            State::default(),
+            request,
+        )
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.outbox.state() != ReadyState::Open || self.outbox.buffered() < self.place.send_queue
+    }
+
+    pub(super) fn request(&self) -> Option<Rc<Request>> {
+        self.extra(|extra| extra.as_ref()?.request.clone())
+    }
+
+    fn extra<R>(&self, look: impl FnOnce(&mut Option<Box<Extra>>) -> R) -> R {
+        let mut extra = self.extra.take();
+        let result = look(&mut extra);
+        self.extra.set(extra);
+        result
+    }
+
+    /// Looks at the timers, if there are any.
+    pub(super) fn timers<R>(&self, look: impl FnOnce(&mut Timers) -> R) -> Option<R> {
+        self.extra(|extra| extra.as_mut().map(|extra| look(&mut extra.timers)))
+    }
+
+    /// Sets a timer. Throws `timer` for one too many and for a name that is too long, and `time` for a time that none may have.
+    pub(super) fn set_timer(
+        &self,
+        name: ImmutableString,
+        seconds: f64,
+        repeats: bool,
+    ) -> Result<(), Box<EvalAltResult>> {
+        let what = if repeats { "every" } else { "after" };
+        let delay = duration(what, seconds)?;
+        if repeats && seconds < SHORTEST {
+            return throw(
+                "time",
+                format!("every takes {SHORTEST} seconds or more, not {seconds}"),
+            );
+        }
+        if name.len() > NAME {
+            return throw(
+                "timer",
+                format!(
+                    "a timer's name has at most {NAME} bytes, this one {}",
+                    name.len()
+                ),
+            );
+        }
+        self.extra(|extra| {
+            let timers = &mut extra.get_or_insert_default().timers;
+            if timers.others(&name) >= TIMERS {
+                return throw(
+                    "timer",
+                    format!("there are {TIMERS} timers already: cancel one, or use a name again"),
+                );
+            }
+            timers.set(name, delay, repeats);
+            Ok(())
+        })
+    }
+}
+
+/// Bytes of a timer's name: it is kept beside the connection's `this`, whose bounds do not see it.
+const NAME: usize = 256;
+/// Seconds between two calls of `on_timer` at the least: a thousand a second.
+const SHORTEST: f64 = 0.001;
+/// Timers of one connection; each is looked at whenever one is due.
+const TIMERS: usize = 64;
