@@ -1,8 +1,11 @@
 //! Flags and subcommands: what was written on the command line, in the environment and in the configuration file, and
 //! what it asks for.
 
+mod effective;
 mod environment;
 pub mod file;
+mod given;
+mod handlers;
 mod help;
 mod predecessor;
 mod serve;
@@ -10,18 +13,19 @@ mod vain;
 pub mod value;
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::commands::{Effective, Format, TEMPLATES, Template};
-use crate::config::{Config, Handlers, Script, nearest};
+use crate::commands::{Format, TEMPLATES, Template};
+use crate::config::{Config, Handlers, Script};
 use crate::observe::Filter;
+pub use effective::Effective;
+pub use given::Given;
+use handlers::{Folder, Power, Root};
 use serve::{Serve, Settings};
 
 /// A WebSocket server whose handlers are small Rhai scripts in a folder
@@ -169,74 +173,6 @@ struct New {
     list: bool,
 }
 
-#[derive(Debug, Args)]
-struct Root {
-    /// Folder of handlers, NAME_wsh.rhai
-    #[arg(
-        short,
-        long,
-        alias = "websock_handlers",
-        value_name = "DIR",
-        default_value = ".",
-        env = "WSH_WEBSOCK_HANDLERS"
-    )]
-    websock_handlers: PathBuf,
-}
-
-/// What scripts may do beyond the ordinary.
-#[derive(Debug, Args)]
-struct Power {
-    /// Let scripts break the protocol, to test clients
-    #[arg(
-        long,
-        alias = "allow_raw",
-        env = "WSH_ALLOW_RAW",
-        value_parser = BoolishValueParser::new()
-    )]
-    allow_raw: bool,
-    /// Let scripts read this environment variable; may be given several times
-    #[arg(
-        long,
-        alias = "allow_env",
-        value_name = "NAME",
-        env = "WSH_ALLOW_ENV",
-        value_delimiter = ','
-    )]
-    allow_env: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-struct Folder {
-    #[command(flatten)]
-    root: Root,
-    /// Serve only what lies below this folder; paths stay relative to the handler folder
-    #[arg(
-        short,
-        long,
-        alias = "scan_dir",
-        value_name = "DIR",
-        env = "WSH_SCAN_DIR"
-    )]
-    scan_dir: Option<PathBuf>,
-    /// File of aliases: a line "/alias /existing" each
-    #[arg(
-        short = 'm',
-        long,
-        alias = "websock_handlers_map_file",
-        value_name = "FILE",
-        env = "WSH_WEBSOCK_HANDLERS_MAP_FILE"
-    )]
-    websock_handlers_map_file: Option<PathBuf>,
-    /// Follow links that lead out of the handler folder
-    #[arg(
-        long,
-        alias = "allow_handlers_outside_root_dir",
-        env = "WSH_ALLOW_HANDLERS_OUTSIDE_ROOT_DIR",
-        value_parser = BoolishValueParser::new()
-    )]
-    allow_handlers_outside_root_dir: bool,
-}
-
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Task {
@@ -270,19 +206,17 @@ impl Cli {
     pub fn read() -> Result<(Self, Given)> {
         let command = Self::command();
         let written = help::matches(&command);
-        let mut given = Given::default();
-        let config = innermost(&written).get_one::<PathBuf>("config").cloned();
-        let matches = match config {
-            None => written,
+        let config = given::innermost(&written).get_one::<PathBuf>("config");
+        let (matches, file) = match config.cloned() {
+            None => (written, None),
             Some(path) => {
-                given.file = file::read(&path, &command)?;
-                given.path = Some(path);
-                help::matches(&file::with_defaults(command, &given.file))
+                let values = file::read(&path, &command)?;
+                let matches = help::matches(&file::with_defaults(command, &values));
+                (matches, Some((path, values)))
             }
         };
         let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        given.matches = matches;
-        Ok((cli, given))
+        Ok((cli, Given::new(matches, file)))
     }
 
     /// What is asked for, with what was given as configuration.
@@ -333,79 +267,6 @@ fn checked(mut config: Config, given: &Given) -> Config {
     let unknown = environment::warnings(names, &Cli::command(), &config.script.env);
     config.warnings.extend(unknown);
     config
-}
-
-/// What was written where.
-#[derive(Debug, Default)]
-pub struct Given {
-    matches: ArgMatches,
-    path: Option<PathBuf>,
-    file: file::Values,
-}
-
-impl Given {
-    /// The flags of the subcommand, or of the server.
-    pub fn matches(&self) -> &ArgMatches {
-        innermost(&self.matches)
-    }
-
-    /// Whether a setting was written anywhere.
-    fn has(&self, key: &str) -> bool {
-        let source = self.matches().value_source(&key.replace('-', "_"));
-        let written = [ValueSource::CommandLine, ValueSource::EnvVariable];
-        source.is_some_and(|source| written.contains(&source)) || self.file.contains_key(key)
-    }
-
-    /// The configuration file, and its values.
-    pub fn file(&self) -> Option<(&Path, &file::Values)> {
-        Some((self.path.as_deref()?, &self.file))
-    }
-}
-
-fn innermost(matches: &ArgMatches) -> &ArgMatches {
-    matches
-        .subcommand()
-        .map_or(matches, |(_, matches)| innermost(matches))
-}
-
-impl From<Folder> for Handlers {
-    fn from(folder: Folder) -> Self {
-        Self {
-            root: folder.root.websock_handlers,
-            scan_dir: folder.scan_dir,
-            map_file: folder.websock_handlers_map_file,
-            outside_root: folder.allow_handlers_outside_root_dir,
-        }
-    }
-}
-
-impl From<Power> for Script {
-    fn from(power: Power) -> Self {
-        Self {
-            allow_raw: power.allow_raw,
-            env: Arc::from(power.allow_env),
-            ..Self::default()
-        }
-    }
-}
-
-impl Power {
-    /// Variables that scripts may read and that are not there, a sentence each.
-    fn warnings(&self) -> Vec<String> {
-        let names: Vec<_> = std::env::vars_os()
-            .filter_map(|(name, _)| name.into_string().ok())
-            .collect();
-        let missing = self.allow_env.iter().filter(|name| !names.contains(name));
-        let warning = |name: &String| {
-            let advice = nearest(name, names.iter().map(String::as_str))
-                .map(|meant| format!("; did you mean {meant}?"));
-            format!(
-                "--allow-env {name}: the environment has no such variable{}",
-                advice.unwrap_or_default()
-            )
-        };
-        missing.map(warning).collect()
-    }
 }
 
 /// A template by its name.

@@ -7,9 +7,9 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::handlers::{Folder, Power};
 use super::predecessor::Predecessor;
 use super::value::{Interval, Seconds, Size, Time};
-use super::{Folder, Power};
 use crate::config::{
     Admission, ClientCertificates, Config, Credential, Deflate, HostPattern, Identity, Interface,
     Limits, Listen, OriginPattern, Proxy, Script, Tls, Trusted, limits,

@@ -1,80 +1,68 @@
 //! Settings that were given and have no effect without another: said, lest somebody rely on them. Those without which a
 //! server would be less safe than its user believes are refused where they are read.
 
-use super::Given;
-use crate::config::Config;
+use super::given::Given;
+use crate::config::{Config, limits};
 
-/// A setting, when it is in vain, and why.
-type Row = (&'static str, fn(&Config) -> bool, &'static str);
+/// Settings, when they are in vain, and why.
+type Row = (&'static [&'static str], fn(&Config) -> bool, &'static str);
 
-const NO_COMPRESSION: &str = "--compression is false";
-const HANDED_OVER: &str = "sockets were handed over (LISTEN_FDS), and take the place of ports";
-
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 8] = [
     (
-        "tls-handshake-timeout",
+        &["tls-handshake-timeout"],
         |config| config.tls.is_none(),
         "no port speaks TLS",
     ),
     (
-        "compression-threshold",
+        &[
+            "compression-threshold",
+            "compression-level",
+            "compression-server-context",
+            "compression-client-context",
+        ],
         |config| !config.deflate.enabled,
-        NO_COMPRESSION,
+        "--compression is false",
     ),
     (
-        "compression-level",
-        |config| !config.deflate.enabled,
-        NO_COMPRESSION,
-    ),
-    (
-        "compression-server-context",
-        |config| !config.deflate.enabled,
-        NO_COMPRESSION,
-    ),
-    (
-        "compression-client-context",
-        |config| !config.deflate.enabled,
-        NO_COMPRESSION,
-    ),
-    (
-        "pong-timeout",
-        |config| config.limits.websocket.ping == crate::config::limits::NEVER,
+        &["pong-timeout"],
+        |config| config.limits.websocket.ping == limits::NEVER,
         "--ping-interval is 0, and no Ping is sent",
     ),
     (
-        "control-burst",
+        &["control-burst"],
         |config| config.limits.websocket.control_rate == 0,
         "--control-rate is 0, which is no bound",
     ),
     (
-        "frame-timeout",
+        &["frame-timeout"],
         |config| config.limits.websocket.stall > config.limits.websocket.assembly,
         "--message-timeout is less, and comes first",
     ),
     (
-        "max-header-line",
+        &["max-header-line"],
         |config| config.limits.head.line > config.limits.head.bytes,
         "--max-header-size is less, and comes first",
     ),
     (
-        "compression-threshold",
+        &["compression-threshold"],
         |config| {
             config.deflate.enabled && config.deflate.threshold > config.limits.websocket.message
         },
         "--max-message is less, so that no message is compressed",
     ),
-    ("port", |_| is_handed_over(), HANDED_OVER),
-    ("server-host", |_| is_handed_over(), HANDED_OVER),
-    ("tls-port", |_| is_handed_over(), HANDED_OVER),
-    ("queue", |_| is_handed_over(), HANDED_OVER),
+    (
+        &["port", "server-host", "tls-port", "queue"],
+        |_| is_handed_over(),
+        "sockets were handed over (LISTEN_FDS), and take the place of ports",
+    ),
 ];
 
 /// A sentence for each that was given.
 pub fn warnings(given: &Given, config: &Config) -> Vec<String> {
-    let vain = ROWS
-        .iter()
-        .filter(|(key, is_vain, _)| given.has(key) && is_vain(config));
-    vain.map(|(key, _, why)| format!("--{key} sets nothing here: {why}"))
+    let vain = ROWS.iter().filter(|(_, is_vain, _)| is_vain(config));
+    let keys = vain.flat_map(|(keys, _, why)| keys.iter().map(move |key| (key, why)));
+    keys.filter(|(key, _)| given.has(key))
+        .map(|(key, why)| format!("--{key} sets nothing here: {why}"))
         .collect()
 }
 

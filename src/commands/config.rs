@@ -1,131 +1,14 @@
-//! `config`: the effective configuration as a file, with where each value came from.
+//! `config`: the effective configuration as a file.
 
-use std::fmt::Write;
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, Command};
-use serde_json::Value;
 
 use super::print;
-use crate::cli::{Given, file};
-
-/// The settings of a server, in the order of its help.
-#[derive(Debug)]
-pub struct Effective(Vec<Setting>);
-
-#[derive(Debug)]
-struct Setting {
-    key: String,
-    /// As TOML; nothing for one that is not set.
-    value: Option<String>,
-    source: String,
-    /// What it follows from where it is not set.
-    otherwise: Option<String>,
-}
-
-impl Effective {
-    /// What `given` makes of the flags of `command`.
-    pub fn new(command: &Command, given: &Given) -> Self {
-        let settings = command
-            .get_arguments()
-            .filter(|arg| !arg.is_hide_set())
-            .filter_map(|arg| {
-                let key = arg.get_long()?;
-                file::keys(command)
-                    .any(|known| known == key)
-                    .then_some(())?;
-                let id = arg.get_id().as_str();
-                let matches = given.matches();
-                let values: Vec<_> = matches
-                    .try_get_raw(id)
-                    .ok()?
-                    .into_iter()
-                    .flatten()
-                    .map(|value| value.to_string_lossy().into_owned())
-                    .collect();
-                let is_list = matches!(arg.get_action(), ArgAction::Append);
-                let source = match matches.value_source(id) {
-                    Some(ValueSource::CommandLine) => format!("--{key}"),
-                    Some(ValueSource::EnvVariable) => arg
-                        .get_env()
-                        .unwrap_or_default()
-                        .to_string_lossy()
-                        .into_owned(),
-                    _ => match given.file() {
-                        Some((path, values)) if values.contains_key(key) => {
-                            path.display().to_string()
-                        }
-                        _ => "default".to_owned(),
-                    },
-                };
-                let source = match unit(arg, &values) {
-                    Some(unit) => format!("{source}, {unit}"),
-                    None => source,
-                };
-                let value = if arg.is_hide_env_values_set() && !values.is_empty() {
-                    Some("\"(hidden)\"".to_owned())
-                } else {
-                    toml(&values, is_list)
-                };
-                Some(Setting {
-                    key: key.to_owned(),
-                    value,
-                    source,
-                    otherwise: computed(arg),
-                })
-            });
-        Self(settings.collect())
-    }
-}
-
-/// A default that is worked out at the start, as the help says it.
-fn computed(arg: &Arg) -> Option<String> {
-    let help = arg.get_help()?.to_string();
-    let (_, default) = help.split_once("[default: ")?;
-    Some(default.split_once(']')?.0.to_owned())
-}
-
-/// What a number of a size or a time counts, if its unit was left out.
-fn unit(arg: &Arg, values: &[String]) -> Option<&'static str> {
-    let [value] = values else { return None };
-    let is_bare = value.bytes().all(|byte| byte.is_ascii_digit()) && value != "0";
-    match arg.get_value_names()?.first()?.as_str() {
-        "SIZE" if is_bare => Some("in bytes"),
-        "TIME" if is_bare => Some("in seconds"),
-        _ => None,
-    }
-}
-
-/// Values as they are written in a file: numbers and truth bare, the rest quoted. JSON's strings are TOML's, too.
-fn toml(values: &[String], is_list: bool) -> Option<String> {
-    let values: Vec<_> = values
-        .iter()
-        .map(|value| match value.parse() {
-            Ok(bare @ (Value::Number(_) | Value::Bool(_))) => bare.to_string(),
-            _ => Value::from(value.as_str()).to_string(),
-        })
-        .collect();
-    match &values[..] {
-        [] => None,
-        values if is_list => Some(format!("[{}]", values.join(", "))),
-        [value] => Some(value.clone()),
-        _ => None,
-    }
-}
 
 /// Prints the configuration.
-pub fn config(effective: &Effective) -> Result<ExitCode> {
-    let mut text = String::new();
-    for setting in &effective.0 {
-        let Setting { key, source, .. } = setting;
-        let otherwise = setting.otherwise.as_deref().unwrap_or("not set");
-        let _ = match &setting.value {
-            Some(value) => writeln!(text, "{:<48} # {source}", format!("{key} = {value}")),
-            None => writeln!(text, "{:<48} # {otherwise}", format!("# {key} =")),
-        };
-    }
-    print(&text);
+pub fn config(effective: &impl Display) -> Result<ExitCode> {
+    print(&effective.to_string());
     Ok(ExitCode::SUCCESS)
 }

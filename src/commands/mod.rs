@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 pub use api::{api, definitions, entry};
 pub use check::{Format, check};
 pub use completions::completions;
-pub use config::{Effective, config};
+pub use config::config;
 pub use man::man;
 pub use new::{TEMPLATES, Template, new, templates};
 pub use routes::routes;

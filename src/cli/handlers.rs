@@ -1,0 +1,119 @@
+//! The flags of the handler folder and of what its scripts may do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use crate::config::{Handlers, Script, nearest};
+
+/// The folder that handlers are in, for commands that write to it, too.
+#[derive(Debug, Args)]
+pub(super) struct Root {
+    /// Folder of handlers, NAME_wsh.rhai
+    #[arg(
+        short,
+        long,
+        alias = "websock_handlers",
+        value_name = "DIR",
+        default_value = ".",
+        env = "WSH_WEBSOCK_HANDLERS"
+    )]
+    pub(super) websock_handlers: PathBuf,
+}
+
+/// What scripts may do beyond the ordinary.
+#[derive(Debug, Args)]
+pub(super) struct Power {
+    /// Let scripts break the protocol, to test clients
+    #[arg(
+        long,
+        alias = "allow_raw",
+        env = "WSH_ALLOW_RAW",
+        value_parser = BoolishValueParser::new()
+    )]
+    allow_raw: bool,
+    /// Let scripts read this environment variable; may be given several times
+    #[arg(
+        long,
+        alias = "allow_env",
+        value_name = "NAME",
+        env = "WSH_ALLOW_ENV",
+        value_delimiter = ','
+    )]
+    allow_env: Vec<String>,
+}
+
+/// The handlers that are served.
+#[derive(Debug, Args)]
+pub(super) struct Folder {
+    #[command(flatten)]
+    root: Root,
+    /// Serve only what lies below this folder; paths stay relative to the handler folder
+    #[arg(
+        short,
+        long,
+        alias = "scan_dir",
+        value_name = "DIR",
+        env = "WSH_SCAN_DIR"
+    )]
+    scan_dir: Option<PathBuf>,
+    /// File of aliases: a line "/alias /existing" each
+    #[arg(
+        short = 'm',
+        long,
+        alias = "websock_handlers_map_file",
+        value_name = "FILE",
+        env = "WSH_WEBSOCK_HANDLERS_MAP_FILE"
+    )]
+    websock_handlers_map_file: Option<PathBuf>,
+    /// Follow links that lead out of the handler folder
+    #[arg(
+        long,
+        alias = "allow_handlers_outside_root_dir",
+        env = "WSH_ALLOW_HANDLERS_OUTSIDE_ROOT_DIR",
+        value_parser = BoolishValueParser::new()
+    )]
+    allow_handlers_outside_root_dir: bool,
+}
+
+impl From<Folder> for Handlers {
+    fn from(folder: Folder) -> Self {
+        Self {
+            root: folder.root.websock_handlers,
+            scan_dir: folder.scan_dir,
+            map_file: folder.websock_handlers_map_file,
+            outside_root: folder.allow_handlers_outside_root_dir,
+        }
+    }
+}
+
+impl From<Power> for Script {
+    fn from(power: Power) -> Self {
+        Self {
+            allow_raw: power.allow_raw,
+            env: Arc::from(power.allow_env),
+            ..Self::default()
+        }
+    }
+}
+
+impl Power {
+    /// Variables that scripts may read and that are not there, a sentence each.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let names: Vec<_> = std::env::vars_os()
+            .filter_map(|(name, _)| name.into_string().ok())
+            .collect();
+        let missing = self.allow_env.iter().filter(|name| !names.contains(name));
+        let warning = |name: &String| {
+            let advice = nearest(name, names.iter().map(String::as_str))
+                .map(|meant| format!("; did you mean {meant}?"));
+            format!(
+                "--allow-env {name}: the environment has no such variable{}",
+                advice.unwrap_or_default()
+            )
+        };
+        missing.map(warning).collect()
+    }
+}
