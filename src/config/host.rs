@@ -1,4 +1,7 @@
 //! Hosts as `Host` and `Origin` headers name them, and patterns that a configuration names them by.
+//!
+//! Not by `url`, which takes more than belongs into a header: numbers for IPv4 addresses, names that
+//! IDNA maps to others, percent signs. Here every host has one spelling, and another is refused.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};

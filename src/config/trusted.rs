@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
+
 use super::{Invalid, nearest};
 
 /// A trusted proxy, as `--trusted-proxy` takes it: `10.0.0.0/8`, an address alone, `loopback`, or `unix`.
@@ -15,8 +17,8 @@ enum Meant {
     Unix,
     /// Addresses of the loopback interface.
     Loopback,
-    /// Addresses whose first bits are these.
-    Network(IpAddr, u32),
+    /// Addresses of this network.
+    Network(IpNet),
 }
 
 impl Trusted {
@@ -26,24 +28,8 @@ impl Trusted {
         match (&self.0, peer.map(|peer| peer.to_canonical())) {
             (Meant::Unix, None) => true,
             (Meant::Loopback, Some(peer)) => peer.is_loopback(),
-            (Meant::Network(network, prefix), Some(peer)) => {
-                masked(peer, *prefix) == *network && peer.is_ipv4() == network.is_ipv4()
-            }
+            (Meant::Network(network), Some(peer)) => network.contains(&peer),
             _ => false,
-        }
-    }
-}
-
-/// An address with all bits behind the prefix cleared.
-fn masked(address: IpAddr, prefix: u32) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32 - prefix.min(32)).unwrap_or(0);
-            IpAddr::V4((address.to_bits() & mask).into())
-        }
-        IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128 - prefix.min(128)).unwrap_or(0);
-            IpAddr::V6((address.to_bits() & mask).into())
         }
     }
 }
@@ -65,27 +51,27 @@ impl FromStr for Trusted {
                 ),
             })
         };
+        // By std's reading of addresses, which takes none with leading zeros.
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            None => bits,
-            Some(prefix) if prefix.bytes().all(|byte| byte.is_ascii_digit()) => {
-                let prefix = prefix.parse().ok().filter(|prefix| *prefix <= bits);
-                prefix.ok_or_else(wrong)?
-            }
-            Some(_) => return Err(wrong()),
+        let network = match prefix {
+            None => IpNet::from(address),
+            Some(prefix) => Some(prefix)
+                .filter(|prefix| prefix.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|prefix| prefix.parse().ok())
+                .and_then(|prefix| IpNet::new(address, prefix).ok())
+                .ok_or_else(wrong)?,
         };
-        let network = masked(address, prefix);
-        if network != address {
+        let meant = network.trunc();
+        if meant != network {
             return Err(Invalid(format!(
-                "{text:?} has bits behind its prefix: {network}/{prefix} is meant, or {address}"
+                "{text:?} has bits behind its prefix: {meant} is meant, or {address}"
             )));
         }
-        Ok(Self(Meant::Network(network, prefix)))
+        Ok(Self(Meant::Network(network)))
     }
 }
 

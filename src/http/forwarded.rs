@@ -5,9 +5,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Client;
+use super::client::Client;
 use super::head::Head;
 use crate::config::{Authority, Trusted};
+use crate::websocket::handshake::quoted;
 
 /// What was said. A field that nobody spoke of is `None`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -160,18 +161,10 @@ fn is_secure(scheme: &str) -> Option<bool> {
 
 /// A token as it is, or what stands in quotes, RFC 9110 section 5.6.4.
 fn unquoted(text: &str) -> Option<String> {
-    let Some(rest) = text.strip_prefix('"') else {
-        return (!text.is_empty() && !text.contains(['"', '\\'])).then(|| text.to_owned());
-    };
-    let mut value = String::new();
-    let mut chars = rest.chars();
-    loop {
-        match chars.next()? {
-            '"' => return chars.next().is_none().then_some(value),
-            '\\' => value.push(chars.next()?),
-            other => value.push(other),
-        }
+    if text.starts_with('"') {
+        return quoted(text).and_then(|(value, rest)| rest.is_empty().then_some(value));
     }
+    (!text.is_empty() && !text.contains(['"', '\\'])).then(|| text.to_owned())
 }
 
 /// The elements of a list from the right, without empty ones. Quotes are paired from the right, too, so that what is

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::handshake::is_token;
+use super::handshake::{is_token, quoted};
 use crate::config::Deflate;
 
 /// The one extension that is spoken here.
@@ -93,22 +93,13 @@ impl<'h> Rest<'h> {
 
     fn value(&mut self) -> Result<Cow<'h, str>, Malformed> {
         self.trim();
-        let Some(quoted) = self.0.strip_prefix('"') else {
+        if !self.0.starts_with('"') {
             return self.token().map(Cow::Borrowed);
-        };
-        let mut value = String::new();
-        let mut characters = quoted.char_indices();
-        loop {
-            match characters.next().ok_or(Malformed)? {
-                (at, '"') => {
-                    self.0 = &quoted[at + 1..];
-                    self.trim();
-                    return Ok(Cow::Owned(value));
-                }
-                (_, '\\') => value.push(characters.next().ok_or(Malformed)?.1),
-                (_, character) => value.push(character),
-            }
         }
+        let (value, rest) = quoted(self.0).ok_or(Malformed)?;
+        self.0 = rest;
+        self.trim();
+        Ok(Cow::Owned(value))
     }
 
     /// Takes this sign, and spaces around it, if it is next.

@@ -23,6 +23,21 @@ pub fn is_token(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
+/// What a quoted string says that `text` begins with, and what is behind it; `None` if it has no
+/// end. RFC 9110 section 5.6.4.
+pub fn quoted(text: &str) -> Option<(String, &str)> {
+    let inner = text.strip_prefix('"')?;
+    let mut said = String::new();
+    let mut characters = inner.char_indices();
+    loop {
+        match characters.next()? {
+            (at, '"') => return Some((said, &inner[at + 1..])),
+            (_, '\\') => said.push(characters.next()?.1),
+            (_, character) => said.push(character),
+        }
+    }
+}
+
 /// Whether this may be a header's value: visible characters, spaces and tabs, and so no line break.
 pub fn is_field_value(text: &str) -> bool {
     text.bytes()
@@ -59,6 +74,22 @@ mod tests {
             "dGhlIHNhbXBsZSBub25*ZQ==",
         ] {
             assert!(!is_key(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn quoted_strings_end_at_their_quote() {
+        for (text, said) in [
+            (r#""a b";c"#, Some(("a b", ";c"))),
+            (r#""a\"\\b""#, Some((r#"a"\b"#, ""))),
+            (r#""""#, Some(("", ""))),
+            (r#""a"#, None),
+            (r#""a\"#, None),
+            ("a", None),
+        ] {
+            let found = quoted(text);
+            let found = found.as_ref().map(|(said, rest)| (said.as_str(), *rest));
+            assert_eq!(found, said, "{text}");
         }
     }
 

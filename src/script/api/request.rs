@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use percent_encoding::percent_decode_str;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 
 use super::connection::WebSocket;
@@ -480,17 +479,11 @@ fn gather(pairs: impl Iterator<Item = (String, String)>) -> Dynamic {
 }
 
 fn query_params(request: &Request) -> Dynamic {
-    let decode = |text: &str| {
-        let spaced = text.replace('+', " ");
-        percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
-    };
-    let parts = request.query().split('&').filter(|part| !part.is_empty());
-    gather(parts.map(|part| {
-        let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        (decode(name), decode(value))
-    }))
+    let pairs = form_urlencoded::parse(request.query().as_bytes());
+    gather(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())))
 }
 
+// By hand: the crate `cookie` leaves out those without a name, and keeps the quotes around a value.
 fn cookies(request: &Request) -> Dynamic {
     let mut cookies = Map::new();
     for cookie in request.values("cookie").flat_map(|line| line.split(';')) {
