@@ -6,16 +6,15 @@ mod ready;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::config::{Config, Interface, Limits, Listen, limits};
-use crate::handlers::{Generation, Reconciler, Report, Rescan};
+use crate::handlers::{Generation, Reconciler, Report};
 use crate::http;
+use crate::keeper::{Ask, asking};
 use crate::observe::terminal;
 use crate::script::{self, loops};
 use crate::server::{
@@ -101,27 +100,7 @@ impl App {
             generation,
             config,
         } = self;
-        let document_root = config
-            .document_root
-            .as_ref()
-            .map(|root| root.canonicalize())
-            .transpose()?;
-        let most = connections(&config.limits.connections);
-        let room = http::Room::new(most);
-        let files = document_root.map(|root| Arc::new(http::Files::new(root, Arc::clone(&room))));
-        let site = http::Settings {
-            files,
-            room: Arc::clone(&room),
-            dev: config.dev,
-            access_log: config
-                .access_log
-                .unwrap_or(config.dev || config.at_terminal),
-            limits: config.limits,
-            admission: config.admission.clone(),
-            proxy: config.proxy.clone(),
-            deflate: config.deflate,
-            ledger: Ledger::new(buffered(&config.limits)),
-        };
+        let site = site(&config)?;
         let workers = (0..config.workers)
             .map(|number| {
                 Worker::start(
@@ -133,49 +112,18 @@ impl App {
             })
             .collect::<std::io::Result<Vec<_>>>()
             .context("a worker thread cannot be started")?;
-        let rescan = keep_handlers(reconciler, workers.clone())?;
-        let advice = certificates.as_ref().and_then(Certificates::advice);
-        // A closed standard output is nobody's loss.
-        let said = ready::text(&listeners, &generation, &config) + advice.unwrap_or_default();
-        let mut out = std::io::stdout().lock();
-        let _ = out.write_all(said.as_bytes()).and_then(|()| out.flush());
-        drop(out);
-        if !config.at_terminal {
-            tracing::info!("ready");
+        let mut keepers = vec![keep_handlers(reconciler, workers.clone())?];
+        say_ready(&listeners, &generation, &config, certificates.as_ref());
+        let admission = admission(&config, &site, certificates.as_ref());
+        if let Some(certificates) = certificates {
+            keepers.push(keep_certificates(certificates)?);
         }
-        let admission = Admission {
-            gate: Arc::new(Gate::new(
-                most,
-                config.limits.connections.by_address,
-                config.proxy.trusted.clone(),
-            )),
-            room,
-            tls: config
-                .tls
-                .as_ref()
-                .zip(certificates.as_ref())
-                .map(|(tls, certificates)| (certificates.current(), tls.handshake)),
-        };
-        let reread = certificates.map(keep_certificates).transpose()?;
         notify(State::Ready);
-        let stopped = async {
-            // Those under way end with it: nobody is told "ready" after "stopping".
-            let mut reloads = JoinSet::new();
-            loop {
-                tokio::select! {
-                    signal = signals() => match signal {
-                        Signal::Reload => drop(reloads.spawn(reload(rescan.clone(), reread.clone()))),
-                        Signal::Stop(_) => return,
-                    },
-                    Some(_) = reloads.join_next() => {}
-                }
-            }
-        };
         tokio::select! {
             result = server::accept(listeners, admission, &workers) => {
                 match result.context("accepting connections failed")? {}
             }
-            () = stopped => {}
+            () = stopped(&mut signals, &keepers) => {}
         }
         notify(State::Stopping);
         let stopped_again = async {
@@ -188,6 +136,81 @@ impl App {
         tokio::select! {
             () = drain(&workers, config.drain) => Ok(ExitCode::SUCCESS),
             code = stopped_again => Ok(code),
+        }
+    }
+}
+
+/// What the workers' sites are told.
+fn site(config: &Config) -> Result<http::Settings> {
+    let document_root = config.document_root.as_ref();
+    let document_root = document_root.map(|root| root.canonicalize()).transpose()?;
+    let room = http::Room::new(connections(&config.limits.connections));
+    let files = document_root.map(|root| Arc::new(http::Files::new(root, Arc::clone(&room))));
+    Ok(http::Settings {
+        files,
+        room,
+        dev: config.dev,
+        access_log: config
+            .access_log
+            .unwrap_or(config.dev || config.at_terminal),
+        limits: config.limits,
+        admission: config.admission.clone(),
+        proxy: config.proxy.clone(),
+        deflate: config.deflate,
+        ledger: Ledger::new(buffered(&config.limits)),
+    })
+}
+
+/// Says on standard output, and in the log unless that is shown there as well, that the server serves.
+fn say_ready(
+    listeners: &[Listener],
+    generation: &Generation,
+    config: &Config,
+    certificates: Option<&Certificates>,
+) {
+    let advice = certificates.and_then(Certificates::advice);
+    let said = ready::text(listeners, generation, config) + advice.unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    // A closed standard output is nobody's loss.
+    let _ = out.write_all(said.as_bytes()).and_then(|()| out.flush());
+    drop(out);
+    if !config.at_terminal {
+        tracing::info!("ready");
+    }
+}
+
+/// Who may come in, and how.
+fn admission(
+    config: &Config,
+    site: &http::Settings,
+    certificates: Option<&Certificates>,
+) -> Admission {
+    let limits = &config.limits;
+    let gate = Gate::new(
+        connections(&limits.connections),
+        limits.connections.by_address,
+        config.proxy.trusted.clone(),
+    );
+    let tls = config.tls.as_ref().zip(certificates);
+    Admission {
+        gate: Arc::new(gate),
+        room: Arc::clone(&site.room),
+        tls: tls.map(|(tls, certificates)| (certificates.current(), tls.handshake)),
+        linger: limits.head.linger,
+    }
+}
+
+/// Ready at the first signal to stop; until then the others are obeyed.
+async fn stopped(signals: &mut impl AsyncFnMut() -> Signal, keepers: &[Ask]) {
+    // Reloads under way end with it: nobody is told "ready" after "stopping".
+    let mut reloads = JoinSet::new();
+    loop {
+        tokio::select! {
+            signal = signals() => match signal {
+                Signal::Reload => drop(reloads.spawn(reload(keepers.to_vec()))),
+                Signal::Stop(_) => return,
+            },
+            Some(_) = reloads.join_next() => {}
         }
     }
 }
@@ -307,14 +330,14 @@ fn warnings_of_memory(config: &Config) -> Vec<String> {
 }
 
 /// Keeps the workers' handlers up to date, on a thread of its own.
-fn keep_handlers(reconciler: Reconciler, workers: Vec<Worker>) -> Result<Rescan> {
-    let rescan = Rescan::default();
-    let asked = rescan.clone();
+fn keep_handlers(reconciler: Reconciler, workers: Vec<Worker>) -> Result<Ask> {
+    let (ask, asked) = asking();
+    let events = ask.clone();
     std::thread::Builder::new()
         .name("handlers".into())
         .stack_size(script::STACK)
         .spawn(move || {
-            reconciler.run(&asked, |generation, report| {
+            reconciler.run((events, asked), |generation, report| {
                 let generation = generation.map(Arc::new);
                 if let Some(generation) = &generation {
                     for worker in &workers {
@@ -325,12 +348,12 @@ fn keep_handlers(reconciler: Reconciler, workers: Vec<Worker>) -> Result<Rescan>
                 true
             });
         })?;
-    Ok(rescan)
+    Ok(ask)
 }
 
 /// Keeps the certificates up to date, on a thread of its own: a slow disk is not to hold up who connects.
-fn keep_certificates(certificates: Certificates) -> Result<Sender<oneshot::Sender<()>>> {
-    let (ask, asked) = channel();
+fn keep_certificates(certificates: Certificates) -> Result<Ask> {
+    let (ask, asked) = asking();
     std::thread::Builder::new()
         .name("certificates".into())
         .spawn(move || certificates.run(&asked))?;
@@ -338,18 +361,13 @@ fn keep_certificates(certificates: Certificates) -> Result<Sender<oneshot::Sende
 }
 
 /// Has handlers and certificates looked at now, and tells the service manager when that is done.
-async fn reload(rescan: Rescan, reread: Option<Sender<oneshot::Sender<()>>>) {
+async fn reload(keepers: Vec<Ask>) {
     tracing::info!(
         "looking at handlers and certificates, and the log file is opened anew, as SIGHUP asks"
     );
     notify(State::Reloading);
-    rescan.done().await;
-    if let Some(reread) = reread {
-        let (answer, answered) = oneshot::channel();
-        if reread.send(answer).is_ok() {
-            // The answer is that it is dropped.
-            let _ = answered.await;
-        }
+    for keeper in &keepers {
+        keeper.done().await;
     }
     notify(State::Ready);
 }

@@ -19,6 +19,7 @@
 //! | [`script`] | a message | hook calls and their effects | `machine`; `websocket`: session, outbox, frames |
 //! | [`machine`] | a script's text | bounded runs on fibers, which may wait | nothing |
 //! | [`config`] | bounds and choices | one immutable `Config` | nothing |
+//! | [`keeper`] | somebody who asks | a look at what a thread keeps up to date | nothing |
 //! | [`file`] | a path | a regular file's bytes, without waiting for anything else | nothing |
 //! | [`local`] | tasks of one thread | whose turn it is | nothing |
 //! | [`observe`] | events | log lines | nothing |
@@ -37,6 +38,7 @@ pub mod config;
 pub mod file;
 pub mod handlers;
 pub mod http;
+pub mod keeper;
 pub mod local;
 pub mod machine;
 pub mod observe;

@@ -21,7 +21,6 @@ use std::time::Duration;
 pub use path::{LEAVINGS, PathError, Route, SUFFIX, decode_path};
 pub use reconcile::{Reconciler, Report};
 pub use registry::{Entry, Found, Generation};
-pub use watch::Rescan;
 
 /// How long a file must stand still before it is read: longer than an editor pauses between two writes.
 const STILL: Duration = Duration::from_millis(25);

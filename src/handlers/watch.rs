@@ -4,18 +4,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use notify::event::{Event, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::oneshot;
 
 use super::reconcile::{Look, Reconciler, Report};
 use super::registry::Generation;
 use crate::config;
+use crate::keeper::{Ask, Asked};
 
 /// A look without an event.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -26,12 +23,14 @@ const SHARE: u32 = 100;
 const LONGEST_PERIOD: Duration = Duration::from_secs(30);
 
 impl Reconciler {
-    /// Keeps looking for as long as the process lives, at once when asked to, and tells `publish` what came of it; `false`
-    /// ends it. For a thread with the stack of a fiber.
-    pub fn run(mut self, rescan: &Rescan, publish: impl Fn(Option<Generation>, Report) -> bool) {
-        let (sender, events) = sync_channel(1);
-        rescan.attach(sender.clone());
-        let mut watch = Watch::new(sender);
+    /// Keeps looking for as long as the process lives, at once at file events and when asked to, and tells `publish` what
+    /// came of it; `false` ends it. For a thread with the stack of a fiber.
+    pub fn run(
+        mut self,
+        (ask, asked): (Ask, Asked),
+        publish: impl Fn(Option<Generation>, Report) -> bool,
+    ) {
+        let mut watch = Watch::new(ask);
         watch.follow(self.config(), []);
         let mut wait = Duration::ZERO;
         // Of the last two looks; the lesser counts, because somebody else may have had the processor in the other.
@@ -39,8 +38,9 @@ impl Reconciler {
         let mut askers = Vec::new();
         let mut is_first = true;
         loop {
-            let is_woken = next_event(&events, wait);
-            askers.extend(rescan.askers());
+            // The watch can always wake it.
+            let is_woken = asked.wait(wait).unwrap_or(false);
+            askers.extend(asked.askers());
             let began = Instant::now();
             // Between two looks that follow each other, an event would have told of whatever else happened.
             let is_quiet = !is_woken && !is_first && wait < PERIOD && watch.is_armed();
@@ -75,58 +75,9 @@ impl Reconciler {
     }
 }
 
-/// Waits for an event or the end of `wait`. Whether it was an event.
-fn next_event(events: &Receiver<()>, wait: Duration) -> bool {
-    match events.recv_timeout(wait) {
-        Ok(()) => true,
-        Err(RecvTimeoutError::Timeout) => false,
-        Err(RecvTimeoutError::Disconnected) => {
-            thread::sleep(wait);
-            false
-        }
-    }
-}
-
-/// Asks a running reconciler for a look.
-#[derive(Debug, Clone, Default)]
-pub struct Rescan(Arc<Mutex<Asked>>);
-
-#[derive(Debug, Default)]
-struct Asked {
-    wake: Option<SyncSender<()>>,
-    askers: Vec<oneshot::Sender<()>>,
-}
-
-impl Rescan {
-    /// Ready when the folder has been looked at, and what had changed in it serves.
-    pub async fn done(&self) {
-        let (answer, answered) = oneshot::channel();
-        {
-            let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            asked.askers.push(answer);
-            if let Some(wake) = &asked.wake {
-                // A full channel has a wake-up in it already.
-                let _ = wake.try_send(());
-            }
-        }
-        // The answer is that it is dropped.
-        let _ = answered.await;
-    }
-
-    fn attach(&self, wake: SyncSender<()>) {
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.wake = Some(wake);
-    }
-
-    fn askers(&self) -> Vec<oneshot::Sender<()>> {
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut asked.askers)
-    }
-}
-
 /// The watcher of file events, armed again when the root becomes another folder.
 struct Watch {
-    sender: SyncSender<()>,
+    ask: Ask,
     watcher: Option<RecommendedWatcher>,
     /// Device and inode of the root that is watched.
     root: Option<(u64, u64)>,
@@ -135,9 +86,9 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(sender: SyncSender<()>) -> Self {
+    fn new(ask: Ask) -> Self {
         Self {
-            sender,
+            ask,
             watcher: None,
             root: None,
             outside: BTreeSet::new(),
@@ -185,12 +136,11 @@ impl Watch {
     }
 
     fn arm(&mut self, config: &config::Handlers) -> Option<RecommendedWatcher> {
-        let sender = self.sender.clone();
+        let ask = self.ask.clone();
         let wake = move |event: notify::Result<Event>| {
             // Reading a file is an event too, and must not lead to reading it again.
             if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
-                // A full channel has a wake-up in it already.
-                let _ = sender.try_send(());
+                ask.wake();
             }
         };
         let armed = notify::recommended_watcher(wake).and_then(|mut watcher| {

@@ -3,10 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::admission::{Asked, Rules};
+use super::client::Client;
 use super::head::Head;
 use super::refusals::{self, Kind};
 use super::respond::Refusal;
-use super::{Client, Settings, basic_auth, forwarded};
+use super::site::Settings;
+use super::{basic_auth, forwarded};
 use crate::config::Origin;
 use crate::observe::Flood;
 

@@ -13,7 +13,7 @@ use mime_guess::Mime;
 
 use super::coding::{self, Compressed};
 use super::conditions::{Validators, Verdict};
-use super::head::Head;
+use super::head::{Head, METHODS};
 use super::ranges::Wanted;
 use super::respond::Refusal;
 use super::response::{Body, Part, Response};
@@ -28,9 +28,6 @@ pub struct Files {
     room: Arc<Room>,
     compressed: Compressed,
 }
-
-/// The methods that files know, as `Allow` has them.
-pub const METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// A file that is open, and so stays what it was checked to be.
 struct Document {

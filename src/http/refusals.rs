@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use super::Client;
+use super::client::Client;
 use crate::observe::Flood;
 
 /// What somebody was turned away for. The ids are stable: log searches and counters rest on them.

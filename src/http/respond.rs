@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
+use super::finish::finish;
 use super::response::{self, Headers, Then};
 use super::trace;
-use crate::config::limits::HEAD;
 use crate::observe::one_line;
 
 /// A response that refuses. Its body is for the peer: no file names, nothing of our insides.
@@ -53,6 +54,11 @@ impl Refusal {
             body,
             advice: "",
         }
+    }
+
+    /// The refusal of a server that goes down, and takes no new connections.
+    pub fn draining() -> Self {
+        Self::new(503, "the server is shutting down").named("draining")
     }
 
     /// Names the limit that was met.
@@ -130,37 +136,28 @@ impl Refusal {
         }
     }
 
-    /// Sends it, and waits for more; whether it could be sent.
+    /// Sends it within `time`, and keeps the connection for `keep_alive`; whether it could be sent.
     pub async fn send_and_keep<S: AsyncWrite + Unpin>(
         self,
         stream: &mut S,
-        then: Duration,
+        time: Duration,
+        keep_alive: Duration,
         without_body: bool,
     ) -> bool {
-        let response = self.encode(Then::Keep(then), without_body);
+        let response = self.encode(Then::Keep(keep_alive), without_body);
         let sending = async {
             stream.write_all(response.as_bytes()).await?;
             stream.flush().await
         };
-        matches!(tokio::time::timeout(HEAD.linger, sending).await, Ok(Ok(())))
+        matches!(timeout(time, sending).await, Ok(Ok(())))
     }
 
-    /// Sends it, and reads on for a while, so that a reset does not overtake it.
-    pub async fn send<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S, without_body: bool) {
+    /// Sends it as the last of its connection, within `time`.
+    pub async fn send<S>(self, stream: S, time: Duration, without_body: bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let response = self.encode(Then::Close, without_body);
-        let sending = async {
-            stream.write_all(response.as_bytes()).await?;
-            linger(stream).await
-        };
-        // A peer that is gone, or goes on sending, has been told as well as it can be.
-        let _ = tokio::time::timeout(HEAD.linger, sending).await;
+        finish(stream, response.as_bytes(), time).await;
     }
-}
-
-/// Ends our side, and reads on until the peer ends its own: the caller bounds it.
-pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> std::io::Result<()> {
-    stream.shutdown().await?;
-    let mut rest = [0; 2048];
-    while stream.read(&mut rest).await? > 0 {}
-    Ok(())
 }

@@ -6,10 +6,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,6 +19,7 @@ use x509_cert::der::Decode;
 use super::development;
 use crate::config::{ClientCertificates, Identity, Tls};
 use crate::file::{self, Disk};
+use crate::keeper::Asked;
 use crate::text::without_mark;
 
 /// How often the files are looked at.
@@ -108,15 +108,11 @@ impl Certificates {
         self.files.advice.as_deref()
     }
 
-    /// Looks at the files for as long as the process lives, and at once when asked to; an asker is answered by the drop of
-    /// what it has sent.
-    pub fn run(mut self, askers: &Receiver<oneshot::Sender<()>>) {
-        loop {
-            match askers.recv_timeout(PERIOD) {
-                Ok(_asker) => self.look(true),
-                Err(RecvTimeoutError::Timeout) => self.look(false),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
+    /// Looks at the files for as long as somebody may ask it to, now and then and at once when asked.
+    pub fn run(mut self, asked: &Asked) {
+        while asked.wait(PERIOD).is_some() {
+            let askers: Vec<_> = asked.askers().collect();
+            self.look(!askers.is_empty());
         }
     }
 

@@ -59,6 +59,8 @@ pub struct Admission {
     pub room: Arc<Room>,
     /// The configuration of TLS handshakes, if there are any, and how long each may take.
     pub tls: Option<(watch::Receiver<Arc<ServerConfig>>, Duration)>,
+    /// Time to read on behind a refusal.
+    pub linger: Duration,
 }
 
 /// Accepts for ever, and gives each connection to the worker with the fewest. Dropped, it listens no more.
@@ -74,9 +76,9 @@ pub async fn accept(
     }
     let mut door = Door {
         acceptors,
+        refusals: Refusals::new(admission.linger),
         admission,
         workers,
-        refusals: Refusals::default(),
         reserve: reserve(),
         next: 0,
         _files: files,

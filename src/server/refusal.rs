@@ -1,15 +1,12 @@
 //! Connections that are turned away as they arrive: what they are told, and what is logged, once and then counted.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 
 use super::stream::Stream;
-use super::tls;
-use crate::config::limits::HEAD;
 use crate::http;
 use crate::observe::Flood;
 
@@ -40,22 +37,24 @@ pub enum Refusal {
 #[derive(Debug)]
 pub struct Refusals {
     telling: Arc<Semaphore>,
+    /// Time to read on behind a refusal.
+    linger: Duration,
     flood: Flood<Refusal>,
     /// When those that were not said are summed up, if one was said at all.
     due: Option<Instant>,
 }
 
-impl Default for Refusals {
-    fn default() -> Self {
+impl Refusals {
+    /// `linger`: how long those who are refused have to read why.
+    pub fn new(linger: Duration) -> Self {
         Self {
             telling: Arc::new(Semaphore::new(TELLING)),
+            linger,
             flood: Flood::lines(1),
             due: None,
         }
     }
-}
 
-impl Refusals {
     /// Logs a refusal: the first of a flood at once, then how many there were.
     pub fn log(&mut self, refusal: Refusal) {
         if self.flood.admits(&refusal) {
@@ -84,37 +83,35 @@ impl Refusals {
         let Ok(permit) = Arc::clone(&self.telling).try_acquire_owned() else {
             return;
         };
+        let linger = self.linger;
         tokio::spawn(async move {
-            let _ = match stream {
-                Stream::Tcp(stream) => match tokio::net::TcpStream::from_std(stream) {
-                    Ok(stream) => tell(stream, speaks_tls).await,
-                    Err(error) => Err(error),
-                },
-                Stream::Unix(stream) => match tokio::net::UnixStream::from_std(stream) {
-                    Ok(stream) => tell(stream, speaks_tls).await,
-                    Err(error) => Err(error),
-                },
-            };
+            match stream {
+                Stream::Tcp(stream) => {
+                    if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
+                        tell(stream, speaks_tls, linger).await;
+                    }
+                }
+                Stream::Unix(stream) => {
+                    if let Ok(stream) = tokio::net::UnixStream::from_std(stream) {
+                        tell(stream, speaks_tls, linger).await;
+                    }
+                }
+            }
             drop(permit);
         });
     }
 }
 
 /// Answers one that is refused, in a protocol that it can read.
-pub async fn tell<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
-    speaks_tls: bool,
-) -> io::Result<()> {
+pub async fn tell<S>(stream: S, speaks_tls: bool, linger: Duration)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     if speaks_tls {
-        tokio::time::timeout(HEAD.linger, stream.write_all(&ALERT)).await??;
-        tls::linger(stream).await;
-    } else {
-        http::Refusal::new(503, "the server has no room for another connection")
-            .for_now()
-            .send(stream, false)
-            .await;
+        return http::finish(stream, &ALERT, linger).await;
     }
-    Ok(())
+    let refusal = http::Refusal::new(503, "the server has no room for another connection");
+    refusal.for_now().send(stream, linger, false).await;
 }
 
 impl Refusal {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{self, CertificateError, ServerConfig};
@@ -12,7 +12,7 @@ use tokio_rustls::server::TlsStream;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
-use crate::config::limits::HEAD;
+use crate::config::limits;
 use crate::http::{self, Client, Kind, log_refusal};
 use crate::websocket::Transport;
 
@@ -39,8 +39,14 @@ pub struct Terms {
 /// from task to task.
 pub type Encrypted<S> = (Box<TlsStream<S>>, Option<String>);
 
-/// Does the handshake; `None` if there is none, which is logged. A client that breaks it has its alert then.
-pub async fn shake_hands<S>(stream: S, terms: &Terms, client: &Client) -> Option<Encrypted<S>>
+/// Does the handshake; `None` if there is none, which is logged. A client that breaks it has its alert then, with time
+/// to read it.
+pub async fn shake_hands<S>(
+    stream: S,
+    terms: &Terms,
+    client: &Client,
+    linger: Duration,
+) -> Option<Encrypted<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -58,7 +64,7 @@ where
                     // A script must not take it for a client without a certificate.
                     let why = format_args!("the client's certificate cannot be read: {error}");
                     refused(BROKEN, &why);
-                    Box::pin(linger(stream)).await;
+                    Box::pin(http::finish(stream, &[], linger)).await;
                 }
             }
         }
@@ -68,7 +74,7 @@ where
                 Some(why) => log_refusal(Kind::Certificate, client, None, &why),
                 None => refused(BROKEN, &error),
             }
-            Box::pin(linger(stream)).await;
+            Box::pin(http::finish(stream, &[], linger)).await;
         }
         Err(_) => refused(LATE, &format_args!("it took longer than {:?}", terms.time)),
     }
@@ -79,31 +85,31 @@ where
 const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
 
 /// Tells who speaks plain HTTP to a port of TLS so, in plain HTTP; others that are no TLS get an alert.
-pub async fn refuse_plain<S>(mut stream: S, client: &Client)
+pub async fn refuse_plain<S>(mut stream: S, client: &Client, limits: &limits::Head)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut line = Vec::new();
     let reading = async {
-        while !line.contains(&b'\n') && line.len() < HEAD.line {
+        while !line.contains(&b'\n') && line.len() < limits.line {
             if stream.read_buf(&mut line).await? == 0 {
                 break;
             }
         }
         std::io::Result::Ok(())
     };
-    let _ = tokio::time::timeout(HEAD.linger, reading).await;
+    let _ = tokio::time::timeout(limits.linger, reading).await;
     let line = line.split(|byte| *byte == b'\n').next();
     let line = line.unwrap_or_default().trim_ascii_end();
     if line.ends_with(b"HTTP/1.1") || line.ends_with(b"HTTP/1.0") {
         let said = "plain HTTP is spoken to a port of TLS: open https:// or wss://";
         let refusal = http::Refusal::new(400, said).named("plain-to-tls-port");
         http::note(refusal.id, refusal.status, client, || refusal.why());
-        return refusal.send(stream, line.starts_with(b"HEAD ")).await;
+        let without_body = line.starts_with(b"HEAD ");
+        return refusal.send(stream, limits.linger, without_body).await;
     }
     tracing::debug!(%client, refusal = BROKEN, "no TLS handshake: what came is none");
-    let _ = tokio::time::timeout(HEAD.linger, stream.write_all(&ALERT)).await;
-    linger(stream).await;
+    http::finish(stream, &ALERT, limits.linger).await;
 }
 
 /// What is wrong with a client's certificate, if that is what broke the handshake.
@@ -136,9 +142,4 @@ fn client_certificate(error: &std::io::Error) -> Option<String> {
 fn subject(certificate: &CertificateDer<'_>) -> Result<String, x509_cert::der::Error> {
     let certificate = Certificate::from_der(certificate)?;
     Ok(certificate.tbs_certificate().subject().to_string())
-}
-
-/// Ends our side and reads on for a while, so that a reset does not overtake what has been said.
-pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: S) {
-    let _ = tokio::time::timeout(HEAD.linger, http::linger(stream)).await;
 }

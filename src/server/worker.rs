@@ -18,7 +18,7 @@ use super::proxy_protocol;
 use super::refusal;
 use super::stream::{Peek, Stream};
 use super::tls::{self, Terms};
-use crate::config::limits::FILES;
+use crate::config::limits::{self, FILES};
 use crate::handlers::Generation;
 use crate::http::{self, Client, Kind, Room, Site, log_refusal};
 use crate::script::{self, Hook, Runtime, Services, Settings, Source};
@@ -262,7 +262,7 @@ async fn serve<S>(
 {
     let settings = &site.settings;
     let peer = client.address;
-    let time = settings.limits.head.time;
+    let limits::Head { time, linger, .. } = settings.limits.head;
     let client = tokio::select! {
         client = proxy_protocol::read(&mut stream, client, &settings.proxy, time) => client,
         () = site.shared.drained() => None,
@@ -274,7 +274,7 @@ async fn serve<S>(
             Ok(place) => permit.place = place,
             Err(refusal) => {
                 log_refusal(Kind::Address, &client, None, &refusal.to_string());
-                return drop(Box::pin(refusal::tell(stream, tls.is_some())).await);
+                return Box::pin(refusal::tell(stream, tls.is_some(), linger)).await;
             }
         }
     }
@@ -289,12 +289,12 @@ async fn serve<S>(
     };
     // A handshake begins with 22; a request with a letter.
     if first.is_some_and(|first| first.is_ascii_uppercase()) {
-        return Box::pin(tls::refuse_plain(stream, &client)).await;
+        return Box::pin(tls::refuse_plain(stream, &client, &settings.limits.head)).await;
     }
     terms.time = terms.time.saturating_sub(begun.elapsed());
     // It takes several times the memory of all the rest, for as long as it lasts. In a statement of its own: as a part of
     // the next one it would have its place in this future as well.
-    let handshake = Box::pin(tls::shake_hands(stream, &terms, &client));
+    let handshake = Box::pin(tls::shake_hands(stream, &terms, &client, linger));
     let encrypted = tokio::select! {
         encrypted = handshake => encrypted,
         () = site.shared.drained() => return,

@@ -9,9 +9,10 @@ use std::fmt::Write;
 
 use words::Words;
 
+use super::client::Client;
 use super::head::Head;
 use super::response::{Body, Response};
-use super::{Client, Site};
+use super::site::Site;
 use crate::config::Authority;
 use crate::handlers::{Entry, Generation};
 use crate::observe::one_line;

@@ -1,0 +1,294 @@
+//! A handler's say in an opening handshake: `do_extra_handshake`, and the bytes that it reads and
+//! writes meanwhile.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use super::{Accepted, Reply, Server, Upgrade, has_header};
+use crate::http::finish::finish;
+use crate::http::respond::Refusal;
+use crate::http::site::Site;
+use crate::observe::Flood;
+use crate::script::{
+    self, Answer, Handler, Hook, Peer, Place, Refused, Rejection, Request, ScriptSession, Source,
+    State, Wire,
+};
+use crate::websocket::Transport;
+
+/// The handler that a handshake is for.
+pub struct Target {
+    /// The handler.
+    pub source: Arc<Source>,
+    /// What its parameters matched.
+    pub params: Vec<(String, String)>,
+}
+
+/// A handler's part of the connection that is to be opened.
+pub struct Prepared {
+    handler: Rc<Handler>,
+    /// What `this` begins as.
+    state: State,
+    /// Where the handler keeps it.
+    request: Option<Rc<Request>>,
+}
+
+/// How a handshake ends without a connection.
+#[derive(Debug)]
+pub enum Unopened {
+    /// With this answer, which is still to be sent.
+    Refused(Refusal),
+    /// With what the script has written, if anything.
+    Dropped,
+}
+
+impl From<Refusal> for Unopened {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Upgrade<'_> {
+    /// Loads the handler and asks it, if it wants to be.
+    pub async fn ask<S: Transport>(
+        &self,
+        target: Target,
+        stream: &mut S,
+    ) -> Result<(Reply, Prepared), Unopened> {
+        let site = self.site;
+        let handler = site.runtime.handler(&target.source);
+        script::ensure_loaded(&site.runtime, &handler).await;
+        let mut prepared = Prepared {
+            state: State::default(),
+            request: None,
+            handler,
+        };
+        let handler = &prepared.handler;
+        let mut reply = self.plain_reply();
+        // A handler without a program fails in its hook, as it would later.
+        let asks = handler.has(Hook::DoExtraHandshake) || !handler.is_loaded();
+        if asks || handler.keeps_requests() {
+            let request = Rc::new(self.request(target.params, reply.wire)?);
+            let asked = if asks {
+                tokio::select! {
+                    biased;
+                    asked = self.run(handler, &request, stream) => asked,
+                    () = site.shared.drained() => return Err(Refusal::draining().into()),
+                }
+            } else {
+                Ok(Default::default())
+            };
+            reply.wire = request.wire.take();
+            request.raw_head.take();
+            match asked {
+                Ok((state, answer)) => (prepared.state, reply.answer) = (state, answer),
+                Err(refused) => return Err(self.refuse(refused, &reply.wire, stream).await),
+            }
+            prepared.request = prepared.handler.keeps_requests().then_some(request);
+        }
+        if let Some(rejection) = reply.answer.rejection.take() {
+            self.send_written(&reply.wire, stream).await;
+            return Err(refusal_of(rejection, reply.answer.headers).into());
+        }
+        // The hook may have waited until the server was told to go down.
+        if site.shared.is_draining() {
+            return Err(Refusal::draining().into());
+        }
+        if let Ok(offered) = self.head.protocols()
+            && picks_none(&offered, &reply.answer)
+        {
+            say_none_picked(&prepared.handler.file(), &offered);
+        }
+        Ok((reply, prepared))
+    }
+
+    /// The request as scripts see it.
+    fn request(&self, params: Vec<(String, String)>, wire: Wire) -> Result<Request, Refusal> {
+        let (head, client) = (&self.head, &self.client);
+        Ok(Request {
+            path: self.path.clone(),
+            params,
+            target: head.target(),
+            method: head.method().to_owned(),
+            http_version: "1.1",
+            secure: client.secure,
+            headers: head
+                .fields()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+            requested_protocols: head.protocols()?,
+            remote_addr: client.address,
+            client_subject: client.subject.clone(),
+            user: client.user.clone(),
+            answer: RefCell::default(),
+            wire: RefCell::new(wire),
+            raw_head: RefCell::new(head.raw().to_vec()),
+        })
+    }
+
+    /// Runs `do_extra_handshake`, and carries the bytes of its raw reads and writes meanwhile.
+    async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        handler: &Rc<Handler>,
+        request: &Rc<Request>,
+        stream: &mut S,
+    ) -> Result<(State, Answer), Refused> {
+        let mut handshake = script::Handshake::new(&self.site.runtime, handler, self.id, request);
+        poll_fn(|context| {
+            loop {
+                if let Poll::Ready(asked) = handshake.poll(context) {
+                    return Poll::Ready(asked);
+                }
+                if !carry(&mut request.wire.borrow_mut(), stream, context) {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Ends a handshake that the script has not put an answer to into words.
+    async fn refuse<S: Transport>(
+        &self,
+        refused: Refused,
+        wire: &Wire,
+        stream: &mut S,
+    ) -> Unopened {
+        let Self { client, id, .. } = self;
+        let refusal = match refused {
+            Refused::Thrown => Refusal::new(403, "the handler refuses this connection"),
+            Refused::Failed(reason) => Refusal::new(500, reason),
+            Refused::Busy => Refusal::new(503, "the server is busy: try again later")
+                .for_now()
+                .named("hooks"),
+            Refused::Dropped => {
+                finish(stream, &wire.outgoing, self.linger()).await;
+                tracing::debug!(connection = id, %client, "handshake dropped");
+                return Unopened::Dropped;
+            }
+            Refused::Reset => {
+                tracing::debug!(connection = id, %client, "handshake reset");
+                stream.reset_when_dropped();
+                return Unopened::Dropped;
+            }
+        };
+        self.send_written(wire, stream).await;
+        Unopened::Refused(refusal)
+    }
+
+    /// Sends what the script wrote before it refused the connection.
+    async fn send_written<S: AsyncWrite + Unpin>(&self, wire: &Wire, stream: &mut S) {
+        if !wire.outgoing.is_empty() {
+            // A peer that takes nothing is not waited for.
+            let _ = tokio::time::timeout(self.linger(), stream.write_all(&wire.outgoing)).await;
+        }
+    }
+}
+
+impl Prepared {
+    /// The handler's name and version.
+    pub fn server(&self) -> Server {
+        Server {
+            name: self.handler.file(),
+            version: self.handler.serving(),
+        }
+    }
+
+    /// The session of a connection to the handler. `permit` is dropped when it ends.
+    pub fn session<P>(self, site: &Site, accepted: Accepted, permit: P) -> ScriptSession<P> {
+        let Accepted {
+            outbox,
+            path,
+            protocol,
+        } = accepted;
+        let place = self.handler.place(Place {
+            path,
+            protocol,
+            send_queue: site.shared.limits.send_queue,
+        });
+        let peer = Peer::new(outbox, place, self.state, self.request);
+        ScriptSession::new(
+            Rc::clone(&site.runtime),
+            self.handler,
+            Rc::new(peer),
+            permit,
+        )
+    }
+}
+
+/// The answer of a script that has put it into words.
+fn refusal_of(rejection: Rejection, headers: Vec<(String, String)>) -> Refusal {
+    let Rejection {
+        status,
+        reason,
+        body,
+    } = rejection;
+    let refusal = Refusal::with_reason(status, &reason, body);
+    let headers = headers.into_iter();
+    headers.fold(refusal, |refusal, (name, value)| {
+        refusal.header(name, value)
+    })
+}
+
+/// Whether subprotocols were offered and the answer has none.
+fn picks_none(offered: &[String], answer: &Answer) -> bool {
+    let is_written = answer.is_written || has_header(answer, "Sec-WebSocket-Protocol");
+    !offered.is_empty() && answer.protocol.is_none() && !is_written
+}
+
+/// Says once for each handler what browsers make of that: they fail, and tell nobody why.
+fn say_none_picked(handler: &str, offered: &[String]) {
+    static SAID: Mutex<Flood<String>> = Mutex::new(Flood::lines(1));
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if said.admits(handler) {
+        let offered = offered.join(", ");
+        tracing::warn!(
+            handler,
+            offered = offered.as_str(),
+            "the client offers subprotocols and the handler picks none, so that browsers give up: in do_extra_handshake(request), \
+             `request.protocol = request.requested_protocols[0];` picks the first"
+        );
+    }
+}
+
+/// Moves bytes between a script that decides and the stream; whether any were moved.
+fn carry<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire,
+    stream: &mut S,
+    context: &mut Context<'_>,
+) -> bool {
+    if wire.is_ended {
+        return false;
+    }
+    if !wire.outgoing.is_empty() {
+        match Pin::new(&mut *stream).poll_write(context, &wire.outgoing) {
+            Poll::Ready(Ok(count)) if count > 0 => {
+                wire.outgoing.drain(..count);
+                return true;
+            }
+            Poll::Ready(_) => {
+                wire.is_ended = true;
+                return true;
+            }
+            Poll::Pending => {}
+        }
+    }
+    if !wire.has_room() {
+        return false;
+    }
+    let mut bytes = [0; 2048];
+    let mut read = ReadBuf::new(&mut bytes);
+    match Pin::new(stream).poll_read(context, &mut read) {
+        Poll::Pending => return false,
+        Poll::Ready(Ok(())) if !read.filled().is_empty() => {
+            wire.incoming.extend_from_slice(read.filled());
+        }
+        Poll::Ready(_) => wire.is_ended = true,
+    }
+    true
+}
