@@ -3,6 +3,7 @@
 mod bounds;
 mod bytes;
 mod check;
+mod parts;
 
 use std::ops::Range;
 
