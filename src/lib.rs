@@ -10,23 +10,23 @@
 //!     └──────────────────────────────────┘   replies
 //! ```
 //!
-//! | module | turns | into | imports (besides `config`, `local`, `observe` and `text`) |
+//! | module | turns | into | imports (besides `config` and `observe`) |
 //! |---|---|---|---|
-//! | [`server`] | listening sockets | accepted streams on a worker | `http`, and what a worker's site is made of |
-//! | [`http`] | a request head | an upgrade, a file, a refusal | `websocket`, `handlers`, `script` |
-//! | [`websocket`] | bytes | messages, and back | nothing |
-//! | [`handlers`] | a folder | the current generation: path → script | `script`, to compile |
-//! | [`script`] | a message | hook calls and their effects | `machine`; `websocket`: session, outbox, frames |
-//! | [`machine`] | a script's text | bounded runs on fibers, which may wait | nothing |
-//! | [`config`] | bounds and choices | one immutable `Config` | nothing |
-//! | [`keeper`] | somebody who asks | a look at what a thread keeps up to date | nothing |
-//! | [`file`] | a path | a regular file's bytes, without waiting for anything else | nothing |
-//! | [`local`] | tasks of one thread | whose turn it is | nothing |
-//! | [`observe`] | events | log lines | nothing |
-//! | [`text`] | the bytes of a text file | its text | nothing |
-//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `server`, `handlers`, `script` |
+//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `handlers`, `http`, `keeper`, `machine`, `script`, `server`, `websocket` |
+//! | [`cli`] | flags | a `Config` and a subcommand | `commands`: what they can be told; `text` |
 //! | [`commands`] | a subcommand | what it prints, and the exit code | `app`, `handlers`, `script` |
-//! | [`cli`] | flags | a `Config` and a subcommand | `commands`: what they can be told |
+//! | [`server`] | listening sockets | accepted streams on a worker | `file`, `handlers`, `http`, `keeper`, `machine`, `script`, `text`, `websocket` |
+//! | [`http`] | a request head | an upgrade, a file, a refusal | `handlers`, `machine`, `script`, `websocket` |
+//! | [`handlers`] | a folder | the current generation: path → script | `file`, `keeper`, `machine`, `script` |
+//! | [`script`] | a message | hook calls and their effects | `local`, `machine`, `text`, `websocket` |
+//! | [`websocket`] | bytes | messages, and back | `local` |
+//! | [`machine`] | a script's text | bounded runs on fibers, which may wait | nothing |
+//! | [`keeper`] | somebody who asks | a look at what a thread keeps up to date | nothing |
+//! | [`local`] | tasks of one thread | whose turn it is | nothing |
+//! | [`file`] | a path | a regular file's bytes, without waiting for anything else | `text` |
+//! | [`text`] | the bytes of a text file | its text | nothing |
+//! | [`observe`] | events | log lines | nothing |
+//! | [`config`] | bounds and choices | one immutable `Config` | nothing |
 //!
 //! `main` is [`cli`] → [`commands`] → [`app`], on an allocator that counts for `script` what each hook holds. A worker is one thread; nothing on a connection's path is shared with
 //! another, and what crosses threads is a message on a channel.

@@ -2,6 +2,7 @@
 
 mod credential;
 mod host;
+mod invalid;
 pub mod limits;
 mod nearest;
 mod origin;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use credential::Credential;
 pub use host::{Authority, Host, HostPattern};
+pub use invalid::Invalid;
 pub use nearest::nearest;
 pub use origin::{Origin, OriginPattern, Site};
 pub use trusted::Trusted;
@@ -112,11 +114,6 @@ pub enum ClientCertificates {
     /// A certificate by one of the authorities in this PEM file.
     Required(PathBuf),
 }
-
-/// What is wrong with a value that was written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Invalid(String);
 
 /// Who may connect.
 #[derive(Debug, Clone, Default)]

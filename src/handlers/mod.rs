@@ -10,6 +10,7 @@ mod near;
 mod path;
 mod reconcile;
 mod registry;
+mod report;
 mod scan;
 mod standing;
 mod texts;
@@ -19,8 +20,9 @@ mod watch;
 use std::time::Duration;
 
 pub use path::{LEAVINGS, PathError, Route, SUFFIX, decode_path};
-pub use reconcile::{Reconciler, Report};
+pub use reconcile::Reconciler;
 pub use registry::{Entry, Found, Generation};
+pub use report::Report;
 
 /// How long a file must stand still before it is read: longer than an editor pauses between two writes.
 const STILL: Duration = Duration::from_millis(25);

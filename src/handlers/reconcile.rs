@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::aliases::MapFile;
 use super::registry::Generation;
+use super::report::Report;
 use super::scan::{self, Scan};
 use super::standing::{Standing, Subject};
 use super::texts::{News, Texts};
@@ -26,23 +27,6 @@ use crate::script::{self, Fault};
 const FIT: Duration = Duration::from_millis(500);
 /// How long what does not fit together is waited for in a folder that is never quiet.
 const FIT_LONGEST: Duration = Duration::from_secs(3);
-
-/// What one look found out, for the log.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Files that serve for the first time.
-    pub added: Vec<String>,
-    /// Files whose new version serves, each with the modules whose change is in it.
-    pub reloaded: Vec<(String, Vec<String>)>,
-    /// Files that are gone.
-    pub removed: Vec<String>,
-    /// Why the newest version of some files does not serve: a module's fault keeps back all that import it.
-    pub broken: Vec<(Fault, Vec<String>)>,
-    /// What else should be said.
-    pub problems: Vec<Fault>,
-    /// What should be said of problems that were said before and are none any more, by file.
-    pub over: Vec<(String, String)>,
-}
 
 /// What a look leads to.
 #[derive(Debug, Default)]

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::is_handler;
-use super::reconcile::Report;
 use super::registry::Entry;
+use super::report::Report;
 use super::texts::Texts;
 use crate::script::{self, Checked, Checker, Fault, Library, Unreadable};
 

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use notify::event::{Event, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::reconcile::{Look, Reconciler, Report};
+use super::reconcile::{Look, Reconciler};
 use super::registry::Generation;
+use super::report::Report;
 use crate::config;
 use crate::keeper::{Ask, Asked};
 

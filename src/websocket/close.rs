@@ -1,10 +1,9 @@
 //! The close handshake's payload: which codes may travel, and what a Close says. RFC 6455 sections 5.5.1 and 7.4.
 
-pub mod code;
-
 use std::fmt;
 
 use super::Violation;
+pub use super::code;
 
 /// The longest reason: a control frame's 125 bytes less the code.
 pub const MAX_REASON: usize = 123;

@@ -8,6 +8,7 @@
 mod buffer;
 pub mod clock;
 pub mod close;
+pub mod code;
 pub mod connection;
 mod deadlines;
 pub mod deflate;

@@ -138,7 +138,7 @@ impl Outbox {
             bytes: Cell::new(prologue),
             sent: Cell::new(0),
             state: Cell::new(ReadyState::Open),
-            sent_code: Cell::new(super::close::code::ABNORMAL),
+            sent_code: Cell::new(super::code::ABNORMAL),
             waker: Cell::new(None),
             running: Cell::new(false),
             fragments: Cell::new(None),
@@ -369,7 +369,7 @@ impl Outbox {
         let payload = close.map(Close::encode).unwrap_or_default();
         self.send(OpCode::Control(Control::Close), true, &payload)?;
         self.sent_code
-            .set(close.map_or(super::close::code::NO_STATUS, |close| close.code));
+            .set(close.map_or(super::code::NO_STATUS, |close| close.code));
         self.state.set(ReadyState::Closing);
         Ok(())
     }

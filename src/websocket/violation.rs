@@ -1,6 +1,6 @@
 //! What a peer can do wrong, and the close code that says so.
 
-use super::close::code;
+use super::code;
 
 /// A breach of RFC 6455 or of a limit by the peer. Its text is for the log, for `on_close`, and the reason of the Close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
