@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use wsh_server::config::limits;
 use wsh_server::websocket::handshake::accept_key;
-use wsh_server::websocket::{Connection, Event, Heed, Message, Outbox, Outcome, Session, Shared};
+use wsh_server::websocket::{Connection, Event, Handle, Heed, Outbox, Outcome, Session, Shared};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -20,12 +20,11 @@ impl Session for Echo {
     fn start(
         &mut self,
         event: Event<'_>,
-        outbox: &Rc<Outbox>,
+        handle: &Rc<Handle>,
         _: &mut Context<'_>,
     ) -> Poll<Outcome> {
         let _ = match event {
-            Event::Message(Message::Text(text)) => outbox.send_text(&text),
-            Event::Message(Message::Binary(bytes)) => outbox.send_binary(&bytes),
+            Event::Message(message) => handle.send(&message),
             _ => Ok(()),
         };
         Poll::Ready(Outcome::Done)
@@ -104,6 +103,6 @@ async fn upgrade(mut stream: TcpStream, id: u64, shared: Rc<Shared>) {
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
         accept_key(key.as_bytes())
     );
-    let outbox = Rc::new(Outbox::new(id, answer.into_bytes()));
-    tokio::task::spawn_local(Connection::new(stream, Echo, outbox, shared, Vec::new()));
+    let handle = Handle::new(id, Outbox::new(answer.into_bytes()));
+    tokio::task::spawn_local(Connection::new(stream, Echo, handle, shared, Vec::new()));
 }

@@ -22,7 +22,7 @@
 //! | [`websocket`] | bytes | messages, and back | `local` |
 //! | [`machine`] | a script's text | bounded runs on fibers, which may wait | nothing |
 //! | [`keeper`] | somebody who asks | a look at what a thread keeps up to date | nothing |
-//! | [`local`] | tasks of one thread | whose turn it is | nothing |
+//! | [`local`] | tasks of one thread | whose turn it is, and what they share | nothing |
 //! | [`file`] | a path | a regular file's bytes, without waiting for anything else | `text` |
 //! | [`text`] | the bytes of a text file | its text | nothing |
 //! | [`observe`] | events | log lines | nothing |

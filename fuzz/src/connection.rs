@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsh_server::websocket::frame::Raw;
 use wsh_server::websocket::{
-    Close, Connection, Event, Heed, Message, Outbox, Outcome, Session, Shared, Transport,
+    Close, Connection, Event, Handle, Heed, Message, Outbox, Outcome, Session, Shared, Transport,
 };
 
 use super::frames::BOUNDS;
@@ -47,14 +47,14 @@ pub fn connection(bytes: &[u8]) {
         held: None,
         seen: Rc::clone(&seen),
     };
-    let outbox = Rc::new(Outbox::new(1, Vec::new()));
+    let handle = Handle::new(1, Outbox::default());
     let shared = Rc::new(Shared::new(BOUNDS));
     let early = if manner & 2 == 2 {
         take_early(&seen, input)
     } else {
         Vec::new()
     };
-    let mut connection = Connection::new(stream, session, outbox, Rc::clone(&shared), early);
+    let mut connection = Connection::new(stream, session, handle, Rc::clone(&shared), early);
     run(&mut connection, &shared);
     let seen = seen.take();
     judge(&seen, input, waits);
@@ -256,7 +256,7 @@ impl AsyncWrite for Stream {
 struct Echo {
     waits: bool,
     /// The message that it waits with, and where its answer goes.
-    held: Option<(Message<'static>, Rc<Outbox>)>,
+    held: Option<(Message<'static>, Rc<Handle>)>,
     seen: Rc<RefCell<Seen>>,
 }
 
@@ -264,18 +264,18 @@ impl Session for Echo {
     fn start(
         &mut self,
         event: Event<'_>,
-        outbox: &Rc<Outbox>,
+        handle: &Rc<Handle>,
         context: &mut Context<'_>,
     ) -> Poll<Outcome> {
         match event {
             Event::Opened => self.seen.borrow_mut().opened += 1,
             Event::Message(message) if self.waits => {
                 assert!(self.held.is_none(), "one at a time");
-                self.held = Some((message.into_owned(), Rc::clone(outbox)));
+                self.held = Some((message.into_owned(), Rc::clone(handle)));
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Event::Message(message) => answer(&message, outbox),
+            Event::Message(message) => answer(&message, handle),
             Event::Closed {
                 code, was_clean, ..
             } => self.seen.borrow_mut().ends.push((code, was_clean)),
@@ -285,8 +285,8 @@ impl Session for Echo {
     }
 
     fn resume(&mut self, _: &mut Context<'_>) -> Poll<Outcome> {
-        if let Some((message, outbox)) = self.held.take() {
-            answer(&message, &outbox);
+        if let Some((message, handle)) = self.held.take() {
+            answer(&message, &handle);
         }
         Poll::Ready(Outcome::Done)
     }
@@ -304,16 +304,15 @@ impl Session for Echo {
     }
 }
 
-fn answer(message: &Message<'_>, outbox: &Outbox) {
+fn answer(message: &Message<'_>, handle: &Handle) {
     // A session may say what it likes after a Close: it is not taken.
     let _ = match message {
-        Message::Text(text) if text.as_bytes().first() == Some(&QUIT) => quit(outbox),
-        Message::Binary(data) if data.first() == Some(&QUIT) => quit(outbox),
-        Message::Text(text) => outbox.send_text(text),
-        Message::Binary(data) => outbox.send_binary(data),
+        Message::Text(text) if text.as_bytes().first() == Some(&QUIT) => quit(handle),
+        Message::Binary(data) if data.first() == Some(&QUIT) => quit(handle),
+        message => handle.send(message),
     };
 }
 
-fn quit(outbox: &Outbox) -> Result<(), wsh_server::websocket::SendError> {
-    outbox.close(Some(&Close::new(CODE, "")))
+fn quit(handle: &Handle) -> Result<(), wsh_server::websocket::SendError> {
+    handle.close(Some(&Close::new(CODE, "")))
 }

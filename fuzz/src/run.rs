@@ -17,7 +17,7 @@ use wsh_server::script::{
     Answer, Checker, Handshake, Library, Limits, Peer, Place, Request, Runtime, ScriptSession,
     Services, Settings, Source, Wire, ensure_loaded,
 };
-use wsh_server::websocket::{Connection, Outbox, Shared};
+use wsh_server::websocket::{Connection, Handle, Outbox, Shared};
 
 const FILE: &str = "fuzz_wsh.rhai";
 /// A module that scripts may import.
@@ -142,13 +142,13 @@ async fn connection(runtime: &Rc<Runtime>, source: &Arc<Source>) {
         return;
     };
     let (mut client, stream) = duplex(64 * 1024);
-    let outbox = Rc::new(Outbox::new(1, Vec::new()));
+    let handle = Handle::new(1, Outbox::default());
     let place = handler.place(Place {
         path: "/fuzz".into(),
         protocol: String::new(),
         send_queue: limits::WEBSOCKET.send_queue,
     });
-    let peer = Rc::new(Peer::new(Rc::clone(&outbox), place, state, Some(request)));
+    let peer = Rc::new(Peer::new(Rc::clone(&handle), place, state, Some(request)));
     let session = ScriptSession::new(Rc::clone(runtime), handler, peer, ());
     let shared = Rc::new(Shared::new(limits::WEBSOCKET));
     let alarms = Rc::clone(&shared);
@@ -160,7 +160,7 @@ async fn connection(runtime: &Rc<Runtime>, source: &Arc<Source>) {
             ticking.clock.tick();
         }
     });
-    let served = spawn_local(Connection::new(stream, session, outbox, shared, Vec::new()));
+    let served = spawn_local(Connection::new(stream, session, handle, shared, Vec::new()));
     talk(&mut client).await;
     drop(client);
     let _ = served.await;

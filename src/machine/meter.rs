@@ -53,10 +53,11 @@ fn fresh(base: isize) -> Usage {
 /// of its own, and is given back by others.
 #[inline]
 pub fn exempt<R>(work: impl FnOnce() -> R) -> R {
-    let before = heap::held();
+    // What others take while it lets them go first is not in this.
+    let own = |running: &Running| heap::held() - running.base.get();
+    let before = running::with(own);
     let result = work();
-    let taken = heap::held() - before;
-    running::with(|running| running.base.set(running.base.get() + taken));
+    running::with(|running| running.base.set(running.base.get() + own(running) - before));
     result
 }
 

@@ -105,7 +105,7 @@ impl Failure {
 pub fn run(call: Call) -> Return {
     match call {
         Call::Hook(call) => {
-            let (hook, connection) = (call.caller.hook, call.caller.peer.outbox.id());
+            let (hook, connection) = (call.caller.hook, call.caller.peer.handle.id());
             let failed = Return::Hook {
                 hook,
                 ending: Ending::Failed(Failure::unsaid()),
@@ -178,7 +178,7 @@ fn run_hook(call: HookCall) -> Return {
 /// Runs one of a program's hooks and says how it ended.
 fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Ending {
     let (hook, peer, mut args) = (caller.hook, &caller.peer, caller.args.take());
-    let (connection, limits) = (peer.outbox.id(), &handler.limits);
+    let (connection, limits) = (peer.handle.id(), &handler.limits);
     meter::start(handler.budget(hook));
     let mut this = peer.state.lend(|| handler.spare_state());
     let message = Excerpt::of(&args[1]);

@@ -1,6 +1,5 @@
-//! A connection as its handler has it: its outbox, its `this`, its timers and its request.
+//! A connection as its handler has it: its handle, its `this`, its timers and its request.
 
-use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -8,18 +7,19 @@ use rhai::{EvalAltResult, ImmutableString};
 
 use super::request::Request;
 use super::state::State;
+use crate::local::Slot;
 use crate::machine::error::{duration, throw};
 use crate::machine::timers::Timers;
-use crate::websocket::{Outbox, ReadyState};
+use crate::websocket::{Handle, Outbox, ReadyState};
 
 /// What scripts know of a connection.
 pub struct Peer {
-    pub(super) outbox: Rc<Outbox>,
+    pub(super) handle: Rc<Handle>,
     pub(super) place: Rc<Place>,
     /// Its `this`.
     pub(super) state: State,
     /// What few connections have.
-    extra: Cell<Option<Box<Extra>>>,
+    extra: Slot<Option<Box<Extra>>>,
 }
 
 #[derive(Debug, Default)]
@@ -41,14 +41,15 @@ pub struct Place {
 
 impl fmt::Debug for Peer {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_tuple("Peer").field(&self.outbox.id()).finish()
+        out.debug_tuple("Peer").field(&self.handle.id()).finish()
     }
 }
 
 impl Peer {
-    /// The other end of this outbox with the state that the handshake left, and its request if the handler looks at that later.
+    /// The other end of this connection with the state that the handshake left, and its request if the handler looks at
+    /// that later.
     pub fn new(
-        outbox: Rc<Outbox>,
+        handle: Rc<Handle>,
         place: Rc<Place>,
         state: State,
         request: Option<Rc<Request>>,
@@ -60,10 +61,10 @@ impl Peer {
             })
         });
         Self {
-            outbox,
+            handle,
             place,
             state,
-            extra: Cell::new(extra),
+            extra: Slot::new(extra),
         }
     }
 
@@ -74,7 +75,7 @@ impl Peer {
             ..Place::default()
         };
         Self::new(
-            Rc::new(Outbox::new(id, Vec::new())),
+            Handle::new(id, Outbox::default()),
             Rc::new(place),
             State::default(),
             request,
@@ -82,23 +83,17 @@ impl Peer {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.outbox.state() != ReadyState::Open || self.outbox.buffered() < self.place.send_queue
+        self.handle.state() != ReadyState::Open || self.handle.buffered() < self.place.send_queue
     }
 
     pub(super) fn request(&self) -> Option<Rc<Request>> {
-        self.extra(|extra| extra.as_ref()?.request.clone())
-    }
-
-    fn extra<R>(&self, look: impl FnOnce(&mut Option<Box<Extra>>) -> R) -> R {
-        let mut extra = self.extra.take();
-        let result = look(&mut extra);
-        self.extra.set(extra);
-        result
+        self.extra.look(|extra| extra.as_ref()?.request.clone())
     }
 
     /// Looks at the timers, if there are any.
     pub(super) fn timers<R>(&self, look: impl FnOnce(&mut Timers) -> R) -> Option<R> {
-        self.extra(|extra| extra.as_mut().map(|extra| look(&mut extra.timers)))
+        self.extra
+            .look(|extra| extra.as_mut().map(|extra| look(&mut extra.timers)))
     }
 
     /// Sets a timer. Throws `timer` for one too many and for a name that is too long, and `time` for a time that none may have.
@@ -125,7 +120,7 @@ impl Peer {
                 ),
             );
         }
-        self.extra(|extra| {
+        self.extra.look(|extra| {
             let timers = &mut extra.get_or_insert_default().timers;
             if timers.others(&name) >= TIMERS {
                 return throw(

@@ -29,7 +29,7 @@ use crate::machine::fiber;
 use crate::machine::source::Source;
 use crate::machine::wait::{LocalBoxFuture, Wait, Wake};
 use crate::websocket::{
-    Close, Event, Heed, Message, Outbox, Outcome, ReadyState, Session, close, frame,
+    self, Close, Event, Heed, Message, Outcome, ReadyState, Session, close, frame,
 };
 
 /// Why a handshake was refused without the script's saying so.
@@ -211,12 +211,12 @@ impl<G> ScriptSession<G> {
 
     /// Whether it runs a handler's hooks without a connection, of which there are no more than files.
     fn serves_alone(&self) -> bool {
-        self.peer.outbox.id() == 0
+        self.peer.handle.id() == 0
     }
 
     fn come_back_later(&self) {
         let close = Close::new(close::code::TRY_AGAIN, "");
-        let _ = self.peer.outbox.close(Some(&close));
+        let _ = self.peer.handle.close(Some(&close));
     }
 
     fn resume_fiber(&self, fiber: Fiber) -> Step {
@@ -251,7 +251,7 @@ impl<G> ScriptSession<G> {
         if hook == Hook::TransferLoop && matches!(ending, Ending::Done) {
             // After a Close of the script's own there is nothing to add.
             let close = Close::new(close::code::NORMAL, "");
-            let _ = self.peer.outbox.close(Some(&close));
+            let _ = self.peer.handle.close(Some(&close));
         }
         match ending {
             Ending::Failed(failure) if failure.may_go_on => self.passed_over(hook, failure),
@@ -262,7 +262,7 @@ impl<G> ScriptSession<G> {
     /// Where a fault's author would rather have the connection go on: what was to be done is dropped, and a loop begins anew,
     /// unless it fails before it has heard anything.
     fn passed_over(&self, hook: Hook, failure: Failure) -> Ending {
-        let is_open = self.peer.outbox.state() == ReadyState::Open;
+        let is_open = self.peer.handle.state() == ReadyState::Open;
         if hook.is_passed_over() {
             Ending::Done
         } else if hook == Hook::TransferLoop && is_open && self.has_heard {
@@ -513,7 +513,7 @@ impl<G> Session for ScriptSession<G> {
     fn start(
         &mut self,
         event: Event<'_>,
-        _: &Rc<Outbox>,
+        _: &Rc<websocket::Handle>,
         context: &mut Context<'_>,
     ) -> Poll<Outcome> {
         let polled = match event {
@@ -681,10 +681,10 @@ mod tests {
     }
 
     async fn message(session: &mut ScriptSession<()>) -> Outcome {
-        let outbox = Rc::clone(&session.peer.outbox);
+        let handle = Rc::clone(&session.peer.handle);
         let mut event = Some(Event::Message(Message::Text("hello".into())));
         std::future::poll_fn(|context| match event.take() {
-            Some(event) => session.start(event, &outbox, context),
+            Some(event) => session.start(event, &handle, context),
             None => session.resume(context),
         })
         .await
@@ -704,9 +704,9 @@ mod tests {
         let handler = runtime.handler(&source);
         assert!(ensure_loaded(&runtime, &handler).await);
         let open = async |session: &mut ScriptSession<()>| {
-            let outbox = Rc::clone(&session.peer.outbox);
-            std::future::poll_fn(|context| session.start(Event::Opened, &outbox, context)).await;
-            outbox.state()
+            let handle = Rc::clone(&session.peer.handle);
+            std::future::poll_fn(|context| session.start(Event::Opened, &handle, context)).await;
+            handle.state()
         };
         let mut sessions = [1, 2, 3].map(|_| session(&runtime, &source, 1));
         let [first, second, third] = &mut sessions;
@@ -736,9 +736,9 @@ mod tests {
         let afterwards = async {
             tokio::task::yield_now().await;
             assert_eq!(message(third).await, Outcome::Done);
-            assert_eq!(third.peer.outbox.state(), ReadyState::Closing);
+            assert_eq!(third.peer.handle.state(), ReadyState::Closing);
             assert_eq!(message(&mut other).await, Outcome::Done);
-            assert_eq!(other.peer.outbox.state(), ReadyState::Open);
+            assert_eq!(other.peer.handle.state(), ReadyState::Open);
         };
         let (first, second, ()) = tokio::join!(message(first), message(second), afterwards);
         assert_eq!([first, second], [const { Outcome::Done }; 2]);

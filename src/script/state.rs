@@ -10,6 +10,7 @@ use rhai::{Dynamic, FnPtr, Map};
 
 use super::Limits;
 use super::hooks::Hook;
+use crate::local::Slot;
 
 /// Operations after which it is looked at: fewer cannot nest more than a stack can free many times over.
 const INTERVAL: u16 = 10_000;
@@ -23,7 +24,7 @@ const VALUE: usize = 32;
 #[derive(Default)]
 pub struct State {
     /// Shared, or `()` for an object map without properties.
-    value: Cell<Dynamic>,
+    value: Slot<Dynamic>,
     /// Operations, and bytes as operations: less than `INTERVAL`.
     charge: Cell<u16>,
     /// A hook that waits for a message goes on with it.
@@ -35,15 +36,17 @@ pub struct State {
 impl State {
     /// For a hook's call: the value, which stays here as well. An empty one is taken from `spare`.
     pub fn lend(&self, spare: impl FnOnce() -> Dynamic) -> Dynamic {
-        let value = self.value.take();
-        let value = if value.is_unit() { spare() } else { value };
-        self.value.set(value.clone());
-        value
+        self.value.look(|value| {
+            if value.is_unit() {
+                *value = spare();
+            }
+            value.clone()
+        })
     }
 
     /// No hook uses it for now: an empty one is given back, since most connections need none while they are idle.
     pub fn put_away(&self) -> Option<Dynamic> {
-        let is_spare = !self.is_held() && self.look(is_empty);
+        let is_spare = !self.is_held() && self.value.look(|value| is_empty(value));
         is_spare.then(|| self.value.take())
     }
 
@@ -60,7 +63,7 @@ impl State {
     /// All of it, for the next owner.
     pub fn take(&self) -> Self {
         Self {
-            value: Cell::new(self.value.take()),
+            value: Slot::new(self.value.take()),
             charge: Cell::new(self.charge.take()),
             is_held: Cell::default(),
             served_by: Cell::new(self.served_by.take()),
@@ -83,7 +86,8 @@ impl State {
 
     /// Whether freeing it can recurse.
     pub fn nests(&self) -> bool {
-        self.look(|value| !value.is_unit() && !is_empty(value))
+        self.value
+            .look(|value| !value.is_unit() && !is_empty(value))
     }
 
     /// Counts operations, and bytes that may have been kept: those of a message, and what the hook has come to hold.
@@ -97,7 +101,8 @@ impl State {
             return true;
         }
         self.charge.set(0);
-        self.look(|value| Room(limits.state).fits(value, limits.depth))
+        self.value
+            .look(|value| Room(limits.state).fits(value, limits.depth))
     }
 
     /// Empties it, also of a value that refers to it. On a fiber, since that may recurse deeply.
@@ -107,13 +112,6 @@ impl State {
             *value = Dynamic::from_map(Map::new());
         }
         self.value.set(shared);
-    }
-
-    fn look<R>(&self, at: impl FnOnce(&Dynamic) -> R) -> R {
-        let value = self.value.take();
-        let result = at(&value);
-        self.value.set(value);
-        result
     }
 }
 
@@ -190,7 +188,7 @@ mod tests {
 
     fn state(value: Dynamic) -> State {
         State {
-            value: Cell::new(value),
+            value: Slot::new(value),
             ..State::default()
         }
     }

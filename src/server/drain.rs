@@ -22,7 +22,7 @@ const DROPPED: f32 = 0.85;
 pub async fn close_all(site: Rc<Site>, time: Duration) {
     let begun = Instant::now();
     site.shared.start_drain();
-    let mut open: Vec<_> = site.shared.clock.connections();
+    let mut open: Vec<_> = site.shared.connections.all();
     fastrand::shuffle(&mut open);
     let open: Vec<_> = open.iter().map(Rc::downgrade).collect();
     let batches = time.mul_f32(SENT).as_millis() / PAUSE.as_millis();
@@ -32,13 +32,13 @@ pub async fn close_all(site: Rc<Site>, time: Duration) {
         if number > 0 {
             sleep(PAUSE.mul_f32(0.5 + fastrand::f32())).await;
         }
-        for outbox in batch.iter().filter_map(Weak::upgrade) {
+        for connection in batch.iter().filter_map(Weak::upgrade) {
             // One that is closing already needs no other Close.
-            let _ = outbox.close(Some(&close));
+            let _ = connection.close(Some(&close));
         }
     }
     sleep_until(begun + time.mul_f32(DROPPED)).await;
-    for outbox in site.shared.clock.connections() {
-        outbox.abort(Parting::Now);
+    for connection in site.shared.connections.all() {
+        connection.abort(Parting::Now);
     }
 }

@@ -9,20 +9,20 @@ use std::rc::{Rc, Weak};
 use tokio::sync::Notify;
 
 use super::deadlines::Second;
-use super::outbox::Outbox;
+use super::handle::Handle;
 
 /// Seconds that the wheel spans; an alarm further away is looked at once a round.
 const SLOTS: usize = 64;
 /// Connections that are woken before others have their turn: of a hundred thousand, five thousand send a Ping every second.
 const TOGETHER: usize = 8;
 
-/// A worker's clock, and through its alarms the list of its connections.
+/// A worker's clock, and its connections' alarms.
 #[derive(Debug)]
 pub struct Clock {
     now: Cell<Second>,
-    wheel: RefCell<Vec<Vec<Weak<Outbox>>>>,
+    wheel: RefCell<Vec<Vec<Weak<Handle>>>>,
     /// Whose alarm has come.
-    due: RefCell<VecDeque<Weak<Outbox>>>,
+    due: RefCell<VecDeque<Weak<Handle>>>,
     ticked: Notify,
 }
 
@@ -44,15 +44,18 @@ impl Clock {
     }
 
     /// Wakes this connection at the given second, or up to a second later. An earlier alarm stays.
-    pub fn wake_at(&self, outbox: &Rc<Outbox>, second: Second) {
+    pub fn wake_at(&self, handle: &Rc<Handle>, second: Second) {
         let now = self.now();
         let second = second.clamp(now.plus(1), now.plus(SLOTS as u32 - 1));
-        let alarm = outbox.alarm.get();
-        if alarm.is_some_and(|earlier| earlier > now && earlier <= second) {
+        // Less than a round away, as every alarm is.
+        let wait = |slot: u8| (usize::from(slot) + SLOTS - usize::from(slot_of(now))) % SLOTS;
+        let slot = slot_of(second);
+        let alarm = handle.alarm.get();
+        if alarm.is_some_and(|earlier| wait(earlier) <= wait(slot)) {
             return;
         }
-        outbox.alarm.set(Some(second));
-        self.wheel.borrow_mut()[slot(second)].push(Rc::downgrade(outbox));
+        handle.alarm.set(Some(slot));
+        self.wheel.borrow_mut()[usize::from(slot)].push(Rc::downgrade(handle));
     }
 
     /// One second has passed: every connection whose alarm it is will be [woken](Self::run). They set their next one when
@@ -60,14 +63,15 @@ impl Clock {
     pub fn tick(&self) {
         let now = self.now().plus(1);
         self.now.set(now);
-        let alarms = std::mem::take(&mut self.wheel.borrow_mut()[slot(now)]);
+        let slot = slot_of(now);
+        let alarms = std::mem::take(&mut self.wheel.borrow_mut()[usize::from(slot)]);
         let mut due = self.due.borrow_mut();
         for alarm in alarms {
             // An entry that a nearer alarm has replaced wakes nobody.
-            if let Some(outbox) = alarm.upgrade()
-                && outbox.alarm.get() == Some(now)
+            if let Some(handle) = alarm.upgrade()
+                && handle.alarm.get() == Some(slot)
             {
-                outbox.alarm.set(None);
+                handle.alarm.set(None);
                 due.push_back(alarm);
             }
         }
@@ -81,8 +85,8 @@ impl Clock {
         loop {
             for _ in 0..TOGETHER {
                 let next = self.due.borrow_mut().pop_front();
-                if let Some(outbox) = next.and_then(|next| next.upgrade()) {
-                    outbox.wake();
+                if let Some(handle) = next.and_then(|next| next.upgrade()) {
+                    handle.wake();
                 }
             }
             if self.due.borrow().is_empty() {
@@ -92,25 +96,11 @@ impl Clock {
             }
         }
     }
-
-    /// Every connection that has an alarm, which is every open one.
-    pub fn connections(&self) -> Vec<Rc<Outbox>> {
-        let (wheel, due) = (self.wheel.borrow(), self.due.borrow());
-        let mut all: Vec<_> = wheel
-            .iter()
-            .flatten()
-            .chain(&*due)
-            .filter_map(Weak::upgrade)
-            .collect();
-        all.sort_by_key(|outbox| outbox.id());
-        all.dedup_by_key(|outbox| outbox.id());
-        all
-    }
 }
 
 /// Where in the wheel a second's alarms are.
-fn slot(second: Second) -> usize {
-    second.get() as usize % SLOTS
+fn slot_of(second: Second) -> u8 {
+    (second.get() as usize % SLOTS) as u8
 }
 
 #[cfg(test)]
@@ -121,6 +111,7 @@ mod tests {
     use std::task::{Context, Wake, Waker};
 
     use super::*;
+    use crate::websocket::Outbox;
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -138,11 +129,11 @@ mod tests {
         let waker = Waker::from(Arc::clone(&woken));
         let open: Vec<_> = (0..3 * TOGETHER as u64 + 1)
             .map(|id| {
-                let outbox = Rc::new(Outbox::new(id, Vec::new()));
-                outbox.enter(&Context::from_waker(&waker), &mut Vec::new());
-                outbox.leave(&mut Vec::new());
-                clock.wake_at(&outbox, Second::FIRST.plus(1));
-                outbox
+                let handle = Handle::new(id, Outbox::default());
+                let context = Context::from_waker(&waker);
+                handle.leave(None, &context, &mut Vec::new());
+                clock.wake_at(&handle, Second::FIRST.plus(1));
+                handle
             })
             .collect();
         let mut running = pin!(clock.run());
@@ -153,11 +144,42 @@ mod tests {
         };
         assert_eq!(poll(), 0);
         clock.tick();
-        assert_eq!(clock.connections().len(), open.len());
         for turn in 1..=3 {
             assert_eq!(poll(), turn * TOGETHER);
         }
         assert_eq!(poll(), open.len());
         assert_eq!(poll(), open.len());
+    }
+
+    /// A nearer alarm replaces one that is further away, a further one changes nothing, and each comes once.
+    #[test]
+    fn the_nearest_alarm_holds() {
+        let clock = Clock::default();
+        let handle = Handle::new(1, Outbox::default());
+        let second = |number: u32| Second::FIRST.plus(number - 1);
+        let due = || std::mem::take(&mut *clock.due.borrow_mut()).len();
+        for (at, others) in [(30, [60, 63]), (62, [64, 90]), (100, [110, 120])] {
+            for other in others {
+                clock.wake_at(&handle, second(other));
+            }
+            clock.wake_at(&handle, second(at));
+            for other in others {
+                clock.wake_at(&handle, second(other));
+            }
+            while clock.now() < second(at - 1) {
+                clock.tick();
+                assert_eq!(due(), 0, "{:?}", clock.now());
+            }
+            clock.tick();
+            assert_eq!(due(), 1);
+        }
+        // One that is further away than a round is looked at within it.
+        clock.wake_at(&handle, second(1_000_000));
+        for _ in 1..SLOTS - 1 {
+            clock.tick();
+            assert_eq!(due(), 0);
+        }
+        clock.tick();
+        assert_eq!(due(), 1);
     }
 }

@@ -113,27 +113,36 @@ pub fn header_length(payload: usize) -> usize {
     }
 }
 
+/// The first byte of a frame to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing {
+    /// Continuation, text, binary, close, ping or pong.
+    pub opcode: OpCode,
+    /// Whether this frame ends its message.
+    pub fin: bool,
+    /// Whether it begins a compressed message.
+    pub compressed: bool,
+}
+
+impl Outgoing {
+    /// A frame that stands alone, as it is.
+    pub fn whole(opcode: OpCode) -> Self {
+        Self {
+            opcode,
+            fin: true,
+            compressed: false,
+        }
+    }
+}
+
 /// Appends an unmasked frame, as a server sends it.
-pub fn encode(out: &mut Vec<u8>, opcode: OpCode, is_final: bool, payload: &[u8]) {
+pub fn encode(out: &mut Vec<u8>, frame: Outgoing, payload: &[u8]) {
     let header = FrameHeader {
-        opcode,
-        is_final,
+        opcode: frame.opcode,
+        is_final: frame.fin,
+        rsv1: frame.compressed,
         ..FrameHeader::default()
     };
-    append(out, header, payload);
-}
-
-/// Appends an unmasked frame that is a whole compressed message.
-pub fn encode_compressed(out: &mut Vec<u8>, kind: Data, payload: &[u8]) {
-    let header = FrameHeader {
-        opcode: OpCode::Data(kind),
-        rsv1: true,
-        ..FrameHeader::default()
-    };
-    append(out, header, payload);
-}
-
-fn append(out: &mut Vec<u8>, header: FrameHeader, payload: &[u8]) {
     header
         .format(payload.len() as u64, out)
         .expect("a Vec takes every write");
@@ -351,12 +360,8 @@ mod tests {
             (65_536, vec![0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
         ] {
             let mut out = Vec::new();
-            encode(
-                &mut out,
-                OpCode::Data(Data::Text),
-                true,
-                &vec![b'x'; length],
-            );
+            let frame = Outgoing::whole(OpCode::Data(Data::Text));
+            encode(&mut out, frame, &vec![b'x'; length]);
             assert_eq!(out[..header.len()], header);
             assert_eq!(out.len(), header.len() + length);
         }

@@ -39,6 +39,8 @@ struct Large {
 
 #[derive(Debug)]
 struct Entry {
+    ledger: Arc<Ledger>,
+    number: u64,
     bytes: AtomicUsize,
     /// It is to close.
     is_doomed: AtomicBool,
@@ -47,11 +49,7 @@ struct Entry {
 
 /// What a connection holds, for as long as it is much.
 #[derive(Debug)]
-pub struct Holding {
-    ledger: Arc<Ledger>,
-    number: u64,
-    entry: Arc<Entry>,
-}
+pub struct Holding(Arc<Entry>);
 
 impl Ledger {
     /// An account within a bound.
@@ -68,16 +66,14 @@ impl Ledger {
     pub fn hold(self: &Arc<Self>, waker: &Waker) -> Holding {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let entry = Arc::new(Entry {
+            ledger: Arc::clone(self),
+            number,
             bytes: AtomicUsize::new(0),
             is_doomed: AtomicBool::new(false),
             waker: waker.clone(),
         });
         self.large().entries.insert(number, Arc::clone(&entry));
-        Holding {
-            ledger: Arc::clone(self),
-            number,
-            entry,
-        }
+        Holding(entry)
     }
 
     fn large(&self) -> MutexGuard<'_, Large> {
@@ -131,38 +127,38 @@ impl Holding {
         if self.is_doomed() {
             return;
         }
-        let before = self.entry.bytes.load(Ordering::Relaxed);
+        let before = self.0.bytes.load(Ordering::Relaxed);
         if before.abs_diff(bytes) < STEP {
             return;
         }
         // Under the lock, because who is to go is chosen by these numbers, and taken off the sum by them.
         {
-            let _large = self.ledger.large();
+            let _large = self.0.ledger.large();
             if self.is_doomed() {
                 return;
             }
-            self.entry.bytes.store(bytes, Ordering::Relaxed);
-            self.ledger.total.fetch_add(bytes, Ordering::Relaxed);
-            self.ledger.total.fetch_sub(before, Ordering::Relaxed);
+            self.0.bytes.store(bytes, Ordering::Relaxed);
+            self.0.ledger.total.fetch_add(bytes, Ordering::Relaxed);
+            self.0.ledger.total.fetch_sub(before, Ordering::Relaxed);
         }
-        if self.ledger.total.load(Ordering::Relaxed) > self.ledger.bound {
-            self.ledger.relieve();
+        if self.0.ledger.total.load(Ordering::Relaxed) > self.0.ledger.bound {
+            self.0.ledger.relieve();
         }
     }
 
     /// Whether the connection is to close.
     pub fn is_doomed(&self) -> bool {
-        self.entry.is_doomed.load(Ordering::Relaxed)
+        self.0.is_doomed.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        let mut large = self.ledger.large();
-        large.entries.remove(&self.number);
+        let mut large = self.0.ledger.large();
+        large.entries.remove(&self.0.number);
         if !self.is_doomed() {
-            let bytes = self.entry.bytes.load(Ordering::Relaxed);
-            self.ledger.total.fetch_sub(bytes, Ordering::Relaxed);
+            let bytes = self.0.bytes.load(Ordering::Relaxed);
+            self.0.ledger.total.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 }

@@ -34,6 +34,14 @@ impl Message<'_> {
         }
     }
 
+    /// Its kind and its bytes.
+    pub fn parts(&self) -> (Data, &[u8]) {
+        match self {
+            Self::Text(text) => (Data::Text, text.as_bytes()),
+            Self::Binary(bytes) => (Data::Binary, bytes),
+        }
+    }
+
     /// Whether it carries no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,7 +1,4 @@
 //! What goes to the peer: frames in order, in one buffer, until the stream takes them.
-//!
-//! The rest of the program holds a connection only through this. While the connection's own task runs, frames gather
-//! and go out in one write; from elsewhere a frame wakes that task.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -9,20 +6,22 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 
 use super::close::Close;
-use super::deadlines::Second;
-use super::deflate::{Compressor, Pool};
+use super::code;
+use super::deflate::Pool;
+use super::deflation::Deflation;
 use super::extensions::Agreed;
-use super::frame::{self, Control, Data, OpCode};
+use super::frame::{self, Control, Data, OpCode, Outgoing};
 use super::share::WRITE;
 use super::watch::Watch;
+use crate::local::Slot;
 
-/// What a long payload's address in the buffer is a multiple of: that of a cache line, where the processor copies fastest. AMD's
-/// `rep movsb`, which the C library copies with from 2 KiB on, takes up to three times as long where it is not.
+/// What a long payload's address in the buffer is a multiple of: that of a cache line, where the processor copies fastest.
+/// AMD's `rep movsb`, which the C library copies with from 2 KiB on, takes up to three times as long where it is not.
 const ALIGNMENT: usize = 64;
 /// The payloads that are long in that sense.
 const LONG: usize = 2 * 1024;
@@ -38,19 +37,6 @@ pub enum ReadyState {
     Closed,
 }
 
-/// How the handler or the server has dropped the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Parting {
-    /// It has not.
-    None,
-    /// Without a Close, when what was queued before is sent.
-    Sent,
-    /// With a reset, at once.
-    Reset,
-    /// At once, when the stream has what it takes now.
-    Now,
-}
-
 /// Why a frame was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
@@ -62,28 +48,16 @@ pub enum SendError {
     InFragments,
 }
 
-/// The sending half of a connection, shared within its worker. Every connection has one: without the flags of a `RefCell`
-/// it and its counts are 96 bytes, a size that the allocator has.
+/// The queue of a connection's frames.
 pub struct Outbox {
-    id: u64,
-    bytes: Cell<Vec<u8>>,
+    bytes: Slot<Vec<u8>>,
     /// How many of them the stream has taken; those that only [align](align) the first frame count as taken.
     sent: Cell<usize>,
     state: Cell<ReadyState>,
     /// The code of the Close that was sent; 1005 for one without.
     sent_code: Cell<u16>,
-    waker: Cell<Option<Waker>>,
-    /// Whether the connection's own task is running, which sees new frames without being woken.
-    running: Cell<bool>,
     /// The kind of the fragmented message that is open.
     fragments: Cell<Option<Data>>,
-    /// The handler does not want to hear for now.
-    paused: Cell<bool>,
-    parting: Cell<Parting>,
-    /// Seconds that the stream stays open after the close handshake.
-    keep_open: Cell<u32>,
-    /// The second of the alarm in the worker's wheel.
-    pub(super) alarm: Cell<Option<Second>>,
     /// What few connections have.
     extras: Option<Box<Extras>>,
 }
@@ -97,66 +71,28 @@ struct Extras {
     watch: Option<Box<Watch>>,
 }
 
-/// What messages are compressed with.
-struct Deflation {
-    agreed: Agreed,
-    pool: Rc<Pool>,
-    /// The connection's own, with what it has sent in its memory; there is none before the first message, while one is
-    /// compressed, and without a context.
-    compressor: Cell<Option<Box<Compressor>>>,
-}
-
-impl fmt::Debug for Deflation {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.agreed, out)
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new(Vec::new())
     }
-}
-
-impl Deflation {
-    fn keep(&self, compressor: Box<Compressor>) {
-        if self.agreed.terms.server_context {
-            self.compressor.set(Some(compressor));
-        } else {
-            self.pool.keep_compressor(*compressor);
-        }
-    }
-}
-
-/// A compressed message, to be [sent](Outbox::send_deflated) before any other is compressed. Where the peer keeps a window
-/// and this is not sent, what comes next is compressed without a memory, which every peer understands.
-#[derive(Debug)]
-pub struct Deflated {
-    payload: Vec<u8>,
-    compressor: Box<Compressor>,
 }
 
 impl Outbox {
     /// An open outbox whose first bytes are `prologue`, which is not a frame: the answer to the handshake.
-    pub fn new(id: u64, prologue: Vec<u8>) -> Self {
+    pub fn new(prologue: Vec<u8>) -> Self {
         Self {
-            id,
-            bytes: Cell::new(prologue),
+            bytes: Slot::new(prologue),
             sent: Cell::new(0),
             state: Cell::new(ReadyState::Open),
-            sent_code: Cell::new(super::code::ABNORMAL),
-            waker: Cell::new(None),
-            running: Cell::new(false),
+            sent_code: Cell::new(code::ABNORMAL),
             fragments: Cell::new(None),
-            paused: Cell::new(false),
-            parting: Cell::new(Parting::None),
-            keep_open: Cell::new(0),
-            alarm: Cell::new(None),
             extras: None,
         }
     }
 
     /// The same with compression, as agreed, by what the worker has for it.
     pub fn deflating(mut self, agreed: Agreed, pool: Rc<Pool>) -> Self {
-        self.extras.get_or_insert_default().deflation = Some(Deflation {
-            agreed,
-            pool,
-            compressor: Cell::new(None),
-        });
+        self.extras.get_or_insert_default().deflation = Some(Deflation::new(agreed, pool));
         self
     }
 
@@ -179,12 +115,7 @@ impl Outbox {
 
     /// What was agreed on about compression, if it was.
     pub fn agreed(&self) -> Option<&Agreed> {
-        self.deflation().map(|deflation| &deflation.agreed)
-    }
-
-    /// The connection's number, unique in the process.
-    pub fn id(&self) -> u64 {
-        self.id
+        self.deflation().map(Deflation::agreed)
     }
 
     /// The state as the handler may see it.
@@ -194,135 +125,86 @@ impl Outbox {
 
     /// Bytes that the stream has not taken yet.
     pub fn buffered(&self) -> usize {
-        self.look(|bytes| bytes.len()) - self.sent.get()
+        self.bytes.look(|bytes| bytes.len()) - self.sent.get()
     }
 
-    /// Queues a text message.
-    pub fn send_text(&self, text: &str) -> Result<(), SendError> {
-        self.send_message(Data::Text, text.as_bytes())
-    }
-
-    /// Queues a binary message.
-    pub fn send_binary(&self, bytes: &[u8]) -> Result<(), SendError> {
-        self.send_message(Data::Binary, bytes)
-    }
-
-    fn send_message(&self, kind: Data, payload: &[u8]) -> Result<(), SendError> {
-        if self.deflates(payload.len(), None) {
-            let Ok(deflated) = self.deflate(payload, false, || Ok::<_, Infallible>(()));
-            if let Some(deflated) = deflated {
-                self.send_deflated(kind, &deflated)?;
-                self.put_away(deflated);
-                return Ok(());
-            }
-        }
-        self.send_plain(kind, payload)
-    }
-
-    /// Queues a message as it is.
-    pub fn send_plain(&self, kind: Data, payload: &[u8]) -> Result<(), SendError> {
-        if self.fragments.get().is_some() {
-            return Err(SendError::InFragments);
-        }
-        self.send(OpCode::Data(kind), true, payload)?;
-        self.count(1, 0);
-        Ok(())
-    }
-
-    /// Whether a message of this length is to be compressed: as `wanted`, or else from the agreed length on.
-    #[inline]
-    pub fn deflates(&self, length: usize, wanted: Option<bool>) -> bool {
-        match self.deflation() {
-            None => false,
-            Some(deflation) => {
-                wanted.unwrap_or(length >= deflation.agreed.terms.threshold)
-                    && self.state.get() == ReadyState::Open
-                    && self.fragments.get().is_none()
-            }
-        }
-    }
-
-    /// Compresses a message. `None`: it is better sent as it is, unless `forced`. `pause` is called now and then during a
-    /// long one, and its error ends the work; the connection may be used meanwhile.
-    pub fn deflate<E>(
+    /// Queues a message: the one way for all of them. It is compressed if that was agreed on, and if it is long enough or
+    /// `compress` says so. `pause` is called now and then while a long one is compressed, and its error ends the work;
+    /// the connection may be used meanwhile.
+    pub fn message<E>(
         &self,
+        kind: Data,
         payload: &[u8],
-        forced: bool,
+        compress: Option<bool>,
         pause: impl FnMut() -> Result<(), E>,
-    ) -> Result<Option<Deflated>, E> {
-        let Some(deflation) = self.deflation() else {
-            return Ok(None);
-        };
-        let terms = &deflation.agreed.terms;
-        let own = deflation.compressor.take();
-        let mut compressor = own.unwrap_or_else(|| Box::new(deflation.pool.compressor(terms)));
-        // Into a context it has gone already, when it turns out that it does not get smaller.
-        let most = if forced || terms.server_context {
-            usize::MAX
-        } else {
-            payload.len().saturating_sub(1)
-        };
-        let compressed = deflation
-            .pool
-            .compress(&mut compressor, payload, most, pause)?;
-        Ok(match compressed {
-            Some(payload) => Some(Deflated {
-                payload,
-                compressor,
-            }),
-            None => {
-                deflation.pool.keep_compressor(*compressor);
-                None
-            }
-        })
+    ) -> Result<Result<(), SendError>, E> {
+        if let Some(deflation) = self.deflation()
+            && compress.unwrap_or(payload.len() >= deflation.agreed().terms.threshold)
+            && self.takes_messages().is_ok()
+            && let Some(compressed) = deflation.compress(payload, compress == Some(true), pause)?
+        {
+            let sent = self.whole(kind, true, &compressed.payload);
+            deflation.give_back(compressed, sent.is_ok());
+            return Ok(sent);
+        }
+        Ok(self.whole(kind, false, payload))
     }
 
-    /// Queues a compressed message, which is to be [put away](Self::put_away) then.
-    pub fn send_deflated(&self, kind: Data, deflated: &Deflated) -> Result<(), SendError> {
+    /// The same without a pause: for short ones, and for sessions that keep nobody waiting.
+    pub(super) fn message_at_once(&self, kind: Data, payload: &[u8]) -> Result<(), SendError> {
+        let Ok(sent) = self.message(kind, payload, None, || Ok::<_, Infallible>(()));
+        sent
+    }
+
+    /// Whether a message may be queued now.
+    #[inline]
+    fn takes_messages(&self) -> Result<(), SendError> {
         if self.fragments.get().is_some() {
             return Err(SendError::InFragments);
         }
-        if self.state.get() != ReadyState::Open {
-            return Err(SendError::NotOpen);
+        match self.state.get() {
+            ReadyState::Open => Ok(()),
+            _ => Err(SendError::NotOpen),
         }
-        if let Some(watch) = self.watch() {
-            watch.frame_out(OpCode::Data(kind), true, true, &deflated.payload);
-        }
-        self.look(|bytes| frame::encode_compressed(bytes, kind, &deflated.payload));
-        self.count(1, 0);
-        self.wake();
-        Ok(())
     }
 
-    /// Takes back what a message was compressed with, once it is queued.
-    pub fn put_away(&self, deflated: Deflated) {
-        if let Some(deflation) = self.deflation() {
-            deflation.keep(deflated.compressor);
-            deflation.pool.keep_output(deflated.payload);
-        }
+    /// Queues a message of one frame.
+    #[inline]
+    fn whole(&self, kind: Data, is_compressed: bool, payload: &[u8]) -> Result<(), SendError> {
+        self.takes_messages()?;
+        let frame = Outgoing {
+            compressed: is_compressed,
+            ..Outgoing::whole(OpCode::Data(kind))
+        };
+        self.put(frame, payload)?;
+        self.count(1, 0);
+        Ok(())
     }
 
     /// Queues a fragment of a message; `last` ends it. All are of one kind, and no other message comes between.
-    pub fn send_fragment(&self, kind: Data, payload: &[u8], last: bool) -> Result<(), SendError> {
+    pub fn fragment(&self, kind: Data, payload: &[u8], last: bool) -> Result<(), SendError> {
         let open = self.fragments.get();
         if open.is_some_and(|open| open != kind) {
             return Err(SendError::InFragments);
         }
         let opcode = open.map_or(kind, |_| Data::Continue);
-        self.send(OpCode::Data(opcode), last, payload)?;
+        let frame = Outgoing {
+            fin: last,
+            ..Outgoing::whole(OpCode::Data(opcode))
+        };
+        self.put(frame, payload)?;
         self.fragments.set((!last).then_some(kind));
         self.count(last.into(), 0);
         Ok(())
     }
 
     /// Queues bytes as they are, between two frames, even after a Close.
-    pub fn send_raw(&self, bytes: &[u8]) {
+    pub fn raw(&self, bytes: &[u8]) {
         if self.state.get() != ReadyState::Closed {
             if let Some(watch) = self.watch() {
                 watch.raw_out(bytes);
             }
-            self.look(|queued| queued.extend_from_slice(bytes));
-            self.wake();
+            self.bytes.look(|queued| queued.extend_from_slice(bytes));
         }
     }
 
@@ -334,44 +216,18 @@ impl Outbox {
         }
     }
 
-    /// Drops the connection without a Close.
-    pub fn abort(&self, how: Parting) {
-        self.parting.set(how);
-        self.state.set(ReadyState::Closed);
-        self.wake();
-    }
-
-    pub(super) fn parting(&self) -> Parting {
-        self.parting.get()
-    }
-
-    /// Stops reading the stream, or goes on with it.
-    pub fn pause(&self, paused: bool) {
-        self.paused.set(paused);
-        self.wake();
-    }
-
-    pub(super) fn is_paused(&self) -> bool {
-        self.paused.get()
-    }
-
-    /// Has the stream stay open for this many seconds after the close handshake.
-    pub fn keep_open(&self, seconds: u32) {
-        self.keep_open.set(seconds);
-    }
-
-    pub(super) fn kept_open(&self) -> u32 {
-        self.keep_open.get()
-    }
-
     /// Queues the Close; from then on nothing else is taken. `None` has no code.
     pub fn close(&self, close: Option<&Close>) -> Result<(), SendError> {
         let payload = close.map(Close::encode).unwrap_or_default();
-        self.send(OpCode::Control(Control::Close), true, &payload)?;
-        self.sent_code
-            .set(close.map_or(super::code::NO_STATUS, |close| close.code));
-        self.state.set(ReadyState::Closing);
+        self.put(control(Control::Close), &payload)?;
+        let code = close.map_or(code::NO_STATUS, |close| close.code);
+        self.close_was_sent(code);
         Ok(())
+    }
+
+    /// Nothing is taken any more.
+    pub fn set_closed(&self) {
+        self.state.set(ReadyState::Closed);
     }
 
     /// The code of the Close that was sent, 1006 as long as none was.
@@ -381,28 +237,28 @@ impl Outbox {
 
     /// Queues a Ping; its payload has at most 125 bytes.
     pub fn ping(&self, payload: &[u8]) -> Result<(), SendError> {
-        self.send(OpCode::Control(Control::Ping), true, payload)
+        self.put(control(Control::Ping), payload)
     }
 
     /// Queues a Pong; its payload has at most 125 bytes.
     pub fn pong(&self, payload: &[u8]) -> Result<(), SendError> {
-        self.send(OpCode::Control(Control::Pong), true, payload)
+        self.put(control(Control::Pong), payload)
     }
 
-    fn send(&self, opcode: OpCode, is_final: bool, payload: &[u8]) -> Result<(), SendError> {
+    /// Queues a frame.
+    fn put(&self, frame: Outgoing, payload: &[u8]) -> Result<(), SendError> {
         if self.state.get() != ReadyState::Open {
             return Err(SendError::NotOpen);
         }
         if let Some(watch) = self.watch() {
-            watch.frame_out(opcode, is_final, false, payload);
+            watch.frame_out(frame, payload);
         }
-        self.look(|bytes| {
+        self.bytes.look(|bytes| {
             if bytes.is_empty() && payload.len() >= LONG {
                 self.sent.set(align(bytes, payload.len()));
             }
-            frame::encode(bytes, opcode, is_final, payload);
+            frame::encode(bytes, frame, payload);
         });
-        self.wake();
         Ok(())
     }
 
@@ -413,35 +269,9 @@ impl Outbox {
         }
     }
 
-    /// Has the connection's task run again, unless it is running.
-    pub fn wake(&self) {
-        if !self.running.get()
-            && let Some(waker) = self.waker.take()
-        {
-            waker.wake_by_ref();
-            self.waker.set(Some(waker));
-        }
-    }
-
-    fn look<R>(&self, at: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let mut bytes = self.bytes.take();
-        let result = at(&mut bytes);
-        self.bytes.set(bytes);
-        result
-    }
-
-    pub(super) fn set_closed(&self) {
-        self.state.set(ReadyState::Closed);
-    }
-
-    /// The connection's task begins to run: frames need not wake it, and they gather in the worker's buffer.
-    pub(super) fn enter(&self, context: &Context<'_>, buffer: &mut Vec<u8>) {
-        self.running.set(true);
-        let known = self.waker.take();
-        let known = known.filter(|known| known.will_wake(context.waker()));
-        self.waker
-            .set(known.or_else(|| Some(context.waker().clone())));
-        self.look(|bytes| {
+    /// The connection's task begins to run: frames gather in the worker's buffer.
+    pub(super) fn enter(&self, buffer: &mut Vec<u8>) {
+        self.bytes.look(|bytes| {
             if bytes.is_empty() {
                 std::mem::swap(bytes, buffer);
             }
@@ -451,8 +281,7 @@ impl Outbox {
     /// The task stops running: the worker's buffer goes back, and what the stream has not taken is kept in one of
     /// the connection's own; if it is most of a long one, in that itself.
     pub(super) fn leave(&self, buffer: &mut Vec<u8>) {
-        self.running.set(false);
-        self.look(|bytes| {
+        self.bytes.look(|bytes| {
             let left = bytes.len() - self.sent.get();
             let is_long = left > WRITE && left > bytes.capacity() / 2;
             if buffer.capacity() == 0 && !is_long {
@@ -495,14 +324,14 @@ impl Outbox {
 
     /// What the stream has not taken yet.
     fn with_unsent<R>(&self, write: impl FnOnce(&[u8]) -> R) -> R {
-        self.look(|bytes| write(&bytes[self.sent.get()..]))
+        self.bytes.look(|bytes| write(&bytes[self.sent.get()..]))
     }
 
     /// The stream took this many bytes.
     fn sent(&self, count: usize) {
         self.count(0, count);
         let sent = self.sent.get() + count;
-        self.look(|bytes| {
+        self.bytes.look(|bytes| {
             if sent == bytes.len() {
                 bytes.clear();
                 self.sent.set(0);
@@ -514,6 +343,10 @@ impl Outbox {
             }
         });
     }
+}
+
+fn control(control: Control) -> Outgoing {
+    Outgoing::whole(OpCode::Control(control))
 }
 
 /// Fills the front of an empty buffer so that the payload of the frame that follows is [aligned](ALIGNMENT); how far.
@@ -529,7 +362,6 @@ fn align(bytes: &mut Vec<u8>, payload: usize) -> usize {
 impl fmt::Debug for Outbox {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Outbox")
-            .field("id", &self.id)
             .field("state", &self.state.get())
             .finish_non_exhaustive()
     }
@@ -538,13 +370,6 @@ impl fmt::Debug for Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    #[cfg(target_pointer_width = "64")]
-    fn it_is_small() {
-        // With the two counts of its `Rc` 96 bytes.
-        assert_eq!(size_of::<Outbox>(), 80);
-    }
 
     /// Whatever is sent, and however the stream takes it, its bytes are those of the frames, and so is their count.
     #[test]
@@ -560,22 +385,28 @@ mod tests {
             } else {
                 vec![b'P'; 130]
             };
-            let outbox = Outbox::new(1, prologue.clone());
+            let outbox = Outbox::new(prologue.clone());
             let (mut wanted, mut taken) = (prologue, Vec::new());
             let mut worker = Vec::with_capacity(random.usize(..1000));
             let mut is_running = false;
             for _ in 0..60 {
                 match random.usize(..6) {
-                    0 if is_running => outbox.leave(&mut worker),
-                    0 => outbox.enter(&Context::from_waker(Waker::noop()), &mut worker),
+                    0 => {
+                        match is_running {
+                            true => outbox.leave(&mut worker),
+                            false => outbox.enter(&mut worker),
+                        }
+                        is_running = !is_running;
+                    }
                     1 | 2 => {
                         let was_empty = outbox.buffered() == 0;
                         let payload = vec![
                             random.u8(..);
                             random.usize(..3) + *random.choice(&lengths).unwrap()
                         ];
-                        outbox.send_binary(&payload).unwrap();
-                        frame::encode(&mut wanted, OpCode::Data(Data::Binary), true, &payload);
+                        outbox.message_at_once(Data::Binary, &payload).unwrap();
+                        let frame = Outgoing::whole(OpCode::Data(Data::Binary));
+                        frame::encode(&mut wanted, frame, &payload);
                         if was_empty && payload.len() >= LONG {
                             let header = frame::header_length(payload.len());
                             outbox.with_unsent(|unsent| {
@@ -586,7 +417,7 @@ mod tests {
                     }
                     3 => {
                         let raw = vec![b'R'; random.usize(..20)];
-                        outbox.send_raw(&raw);
+                        outbox.raw(&raw);
                         wanted.extend(raw);
                     }
                     _ => {
@@ -602,7 +433,6 @@ mod tests {
                         }
                     }
                 }
-                is_running = outbox.running.get();
                 assert_eq!(outbox.buffered(), wanted.len() - taken.len());
             }
             outbox.with_unsent(|unsent| taken.extend_from_slice(unsent));
@@ -615,7 +445,8 @@ mod tests {
     fn a_header_is_as_long_as_it_is_said_to_be() {
         for length in [0, 125, 126, 65_535, 65_536, 1 << 20] {
             let mut out = Vec::new();
-            frame::encode(&mut out, OpCode::Data(Data::Text), true, &vec![0; length]);
+            let frame = Outgoing::whole(OpCode::Data(Data::Text));
+            frame::encode(&mut out, frame, &vec![0; length]);
             assert_eq!(out.len() - length, frame::header_length(length));
         }
     }

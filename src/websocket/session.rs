@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::close::Close;
+use super::handle::Handle;
 use super::message::Message;
-use super::outbox::Outbox;
 
 /// What a session is told, one at a time and in this order: opened, then what comes, then at most one request to
 /// close, then closed. What came before the peer's Close is handled before it, and can be answered.
@@ -57,7 +57,7 @@ pub trait Session {
     fn start(
         &mut self,
         event: Event<'_>,
-        outbox: &Rc<Outbox>,
+        handle: &Rc<Handle>,
         context: &mut Context<'_>,
     ) -> Poll<Outcome>;
 

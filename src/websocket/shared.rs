@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::inflation::Exclusive;
 use super::ledger::Ledger;
+use super::registry::Connections;
 use super::share::Share;
 use super::{Clock, Limits, Pool, Violation};
 use crate::observe::Flood;
@@ -22,6 +23,8 @@ const WRITE_BUFFER: usize = 256 * 1024;
 pub struct Shared {
     /// The bounds that hold for each of them.
     pub limits: Limits,
+    /// Those that are open.
+    pub connections: Connections,
     /// Their alarms.
     pub clock: Clock,
     /// What their messages are compressed and inflated with.
@@ -46,6 +49,7 @@ impl Shared {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            connections: Connections::default(),
             clock: Clock::default(),
             pool: Rc::default(),
             inflating: Exclusive::default(),
@@ -129,12 +133,13 @@ impl Shared {
     }
 
     /// Has `work` use the write buffer, which does not stay larger than it should be.
-    pub(super) fn with_write_buffer(&self, work: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn with_write_buffer<R>(&self, work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let mut buffer = self.write.borrow_mut();
-        work(&mut buffer);
+        let result = work(&mut buffer);
         if buffer.capacity() > WRITE_BUFFER {
             buffer.shrink_to(WRITE_BUFFER);
         }
+        result
     }
 
     /// Whether the log has room for another connection that is closed for this.

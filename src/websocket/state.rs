@@ -35,11 +35,12 @@ pub struct End {
     pub was_clean: bool,
 }
 
-/// A connection's phase and stream.
+/// A connection's phase, its stream, and whether its session is at work.
 #[derive(Debug)]
 pub struct State {
     phase: Phase,
     link: Link,
+    is_busy: bool,
     /// From [`Phase::Ending`] on, until the session is told.
     end: Option<Box<End>>,
 }
@@ -49,6 +50,7 @@ impl Default for State {
         Self {
             phase: Phase::Running,
             link: Link::Up,
+            is_busy: false,
             end: None,
         }
     }
@@ -73,6 +75,21 @@ impl State {
     /// Whether all is done but to read on.
     pub fn is_lingering(&self) -> bool {
         self.phase == Phase::Lingering
+    }
+
+    /// Whether the session is handling an event.
+    pub fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
+    /// The session begins to handle an event.
+    pub fn handle(&mut self) {
+        self.is_busy = true;
+    }
+
+    /// It has handled the event; whether there was one.
+    pub fn handled(&mut self) -> bool {
+        std::mem::replace(&mut self.is_busy, false)
     }
 
     /// Whether the stream takes or gives nothing more.

@@ -1,7 +1,7 @@
 //! What is seen of a connection from outside: its frames in the log, and its numbers in the access log.
 
 use super::Tally;
-use super::frame::{self, Header, OpCode};
+use super::frame::{self, Header, Outgoing};
 use super::trace;
 use crate::observe::access::By;
 
@@ -43,13 +43,13 @@ impl Watch {
         frame.log(self.connection, "in");
     }
 
-    /// A frame is queued, which ends a message or does not, and is compressed or not.
-    pub(super) fn frame_out(&self, opcode: OpCode, fin: bool, rsv1: bool, payload: &[u8]) {
+    /// A frame is queued.
+    pub(super) fn frame_out(&self, frame: Outgoing, payload: &[u8]) {
         if self.traces {
             let frame = trace::Frame {
-                opcode,
-                fin,
-                rsv1,
+                opcode: frame.opcode,
+                fin: frame.fin,
+                rsv1: frame.compressed,
                 length: payload.len() as u64,
                 start: payload,
             };

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsh_server::config::limits;
 use wsh_server::websocket::frame::Raw;
 use wsh_server::websocket::{
-    Close, Connection, Event, Heed, Message, Outbox, Outcome, Session, Shared, Transport,
+    Close, Connection, Event, Handle, Heed, Outbox, Outcome, Session, Shared, Transport,
 };
 
 use crate::support::Wire;
@@ -254,18 +254,15 @@ impl Session for Echo {
     fn start(
         &mut self,
         event: Event<'_>,
-        outbox: &Rc<Outbox>,
+        handle: &Rc<Handle>,
         _: &mut Context<'_>,
     ) -> Poll<Outcome> {
         match event {
-            Event::Opened if self.closes => outbox
+            Event::Opened if self.closes => handle
                 .close(Some(&Close::new(OUR_CODE, "")))
                 .expect("it is open"),
             Event::Opened => {}
-            Event::Message(Message::Text(text)) => outbox.send_text(&text).expect("it is open"),
-            Event::Message(Message::Binary(data)) => {
-                outbox.send_binary(&data).expect("it is open");
-            }
+            Event::Message(message) => handle.send(&message).expect("it is open"),
             Event::Ping(_)
             | Event::Pong(_)
             | Event::Frame(_)
@@ -348,8 +345,8 @@ fn run(input: Vec<u8>, closes: bool, shared: &Rc<Shared>) -> (Vec<u8>, Vec<(u16,
         closes,
         ends: Rc::clone(&ends),
     };
-    let outbox = Rc::new(Outbox::new(1, Vec::new()));
-    let connection = Connection::new(peer, session, outbox, Rc::clone(shared), Vec::new());
+    let handle = Handle::new(1, Outbox::default());
+    let connection = Connection::new(peer, session, handle, Rc::clone(shared), Vec::new());
     // Nothing on this stream is ever pending, so that some polls, a turn each, go to the end.
     let mut connection = connection;
     let mut poll = || Pin::new(&mut connection).poll(&mut Context::from_waker(Waker::noop()));

@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 use wsh_server::config::limits;
-use wsh_server::websocket::{Connection, Event, Heed, Message, Outbox, Outcome, Session, Shared};
+use wsh_server::websocket::{
+    Connection, Event, Handle, Heed, Message, Outbox, Outcome, Session, Shared,
+};
 
 use crate::support::{ECHO, Raw, Server, Spawned, Wire, allow_open_files, connect, within};
 
@@ -88,12 +90,12 @@ impl Session for Fragile {
     fn start(
         &mut self,
         event: Event<'_>,
-        outbox: &Rc<Outbox>,
+        handle: &Rc<Handle>,
         _: &mut Context<'_>,
     ) -> Poll<Outcome> {
         match event {
             Event::Message(Message::Text(text)) => panic!("{text}"),
-            Event::Message(Message::Binary(data)) => outbox.send_binary(&data).expect("it is open"),
+            Event::Message(message) => handle.send(&message).expect("it is open"),
             _ => {}
         }
         Poll::Ready(Outcome::Done)
@@ -120,11 +122,11 @@ async fn s06_a_panic_in_a_connections_task() {
     let shared = Rc::new(Shared::new(limits::WEBSOCKET));
     let open = |id| {
         let (client, stream) = duplex(64 * 1024);
-        let outbox = Rc::new(Outbox::new(id, Vec::new()));
+        let handle = Handle::new(id, Outbox::default());
         let task = spawn_local(Connection::new(
             stream,
             Fragile,
-            outbox,
+            handle,
             Rc::clone(&shared),
             Vec::new(),
         ));

@@ -202,7 +202,7 @@ impl Prepared {
     /// The session of a connection to the handler. `permit` is dropped when it ends.
     pub fn session<P>(self, site: &Site, accepted: Accepted, permit: P) -> ScriptSession<P> {
         let Accepted {
-            outbox,
+            handle,
             path,
             protocol,
         } = accepted;
@@ -211,7 +211,7 @@ impl Prepared {
             protocol,
             send_queue: site.shared.limits.send_queue,
         });
-        let peer = Peer::new(outbox, place, self.state, self.request);
+        let peer = Peer::new(handle, place, self.state, self.request);
         ScriptSession::new(
             Rc::clone(&site.runtime),
             self.handler,

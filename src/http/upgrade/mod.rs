@@ -16,7 +16,7 @@ use crate::observe::access;
 use crate::script::{Answer, Wire};
 use crate::websocket::extensions::{self, Agreed, Terms};
 use crate::websocket::handshake::accept_key;
-use crate::websocket::{Connection, Outbox, Session, Tally, Transport, Watch};
+use crate::websocket::{Connection, Handle, Outbox, Session, Tally, Transport, Watch};
 pub use ask::{Target, Unopened};
 
 /// A checked opening handshake that has no answer yet. Its steps are [`ask`](Self::ask), where a
@@ -45,8 +45,8 @@ pub struct Reply {
 
 /// A connection whose session is about to begin.
 pub struct Accepted {
-    /// Its queue.
-    pub outbox: Rc<Outbox>,
+    /// What others hold of it.
+    pub handle: Rc<Handle>,
     /// The path, decoded.
     pub path: String,
     /// The subprotocol, or nothing.
@@ -128,24 +128,24 @@ impl Upgrade<'_> {
             .log();
             Tally::new(&client, prologue.len())
         });
-        let mut outbox = Outbox::new(id, prologue);
+        let mut outbox = Outbox::new(prologue);
         if let Some(watch) = Watch::new(id, tally) {
             outbox = outbox.watched(watch);
         }
         if let Some(agreed) = agreed {
             outbox = outbox.deflating(agreed, Rc::clone(&site.shared.pool));
         }
-        let outbox = Rc::new(outbox);
+        let handle = Handle::new(id, outbox);
         tracing::debug!(connection = id, %client, handler = server.name, "connection opened");
         let session = session(Accepted {
-            outbox: Rc::clone(&outbox),
+            handle: Rc::clone(&handle),
             path: self.path,
             protocol: answer.protocol.unwrap_or_default(),
         });
         let max_message = answer.max_message.unwrap_or(site.shared.limits.message);
         let shared = Rc::clone(&site.shared);
         tokio::task::spawn_local(
-            Connection::new(stream, session, outbox, shared, wire.incoming)
+            Connection::new(stream, session, handle, shared, wire.incoming)
                 .with_max_message(max_message),
         );
     }
@@ -206,6 +206,7 @@ mod tests {
     use crate::config::{Admission, Deflate, Limits, Proxy, Script};
     use crate::http::{Room, Settings, head};
     use crate::script::Runtime;
+    use crate::websocket::Message::Text;
     use crate::websocket::{Event, Heed, Ledger, Outcome, Shared};
 
     /// A session without a script: it tells its path, and sends back what comes.
@@ -215,12 +216,12 @@ mod tests {
         fn start(
             &mut self,
             event: Event<'_>,
-            outbox: &Rc<Outbox>,
+            handle: &Rc<Handle>,
             _: &mut Context<'_>,
         ) -> Poll<Outcome> {
             let sent = match event {
-                Event::Opened => outbox.send_text(&self.0.path),
-                Event::Message(crate::websocket::Message::Text(text)) => outbox.send_text(&text),
+                Event::Opened => handle.send(&Text(self.0.path.as_str().into())),
+                Event::Message(message) => handle.send(&message),
                 _ => Ok(()),
             };
             assert_eq!(sent, Ok(()));

@@ -123,16 +123,14 @@ pub const PACKAGE: Package = Package {
                         "send_fragment",
                         |ws: &mut WebSocket, text: ImmutableString, last: bool| {
                             queue(&ws.0, |outbox| {
-                                outbox.send_fragment(Data::Text, text.as_bytes(), last)
+                                outbox.fragment(Data::Text, text.as_bytes(), last)
                             })
                         },
                     )
                     .register_fn(
                         "send_fragment",
                         |ws: &mut WebSocket, data: Blob, last: bool| {
-                            queue(&ws.0, |outbox| {
-                                outbox.send_fragment(Data::Binary, &data, last)
-                            })
+                            queue(&ws.0, |outbox| outbox.fragment(Data::Binary, &data, last))
                         },
                     );
             },
@@ -178,8 +176,8 @@ pub const PACKAGE: Package = Package {
             example: "ws.pause();\nsleep(0.1);\nws.resume();\nws.send(\"reading again\"); // => reading again",
             register: |engine, _| {
                 engine
-                    .register_fn("pause", |ws: &mut WebSocket| ws.0.outbox.pause(true))
-                    .register_fn("resume", |ws: &mut WebSocket| ws.0.outbox.pause(false));
+                    .register_fn("pause", |ws: &mut WebSocket| ws.0.handle.pause(true))
+                    .register_fn("resume", |ws: &mut WebSocket| ws.0.handle.pause(false));
             },
         },
         Function {
@@ -253,7 +251,7 @@ pub const PACKAGE: Package = Package {
                         },
                     )
                     .register_fn("close", |ws: &mut WebSocket, (): ()| {
-                        let _ = ws.0.outbox.close(None);
+                        let _ = ws.0.handle.close(None);
                     });
             },
         },
@@ -272,14 +270,14 @@ pub const PACKAGE: Package = Package {
             register: |engine, _| {
                 engine
                     .register_fn("abort", |ws: &mut WebSocket| {
-                        ws.0.outbox.abort(Parting::Sent);
+                        ws.0.handle.abort(Parting::Sent);
                     })
                     .register_fn("abort", |ws: &mut WebSocket, options: Map| {
                         let how = match option("reset", &options)? {
                             Some(true) => Parting::Reset,
                             _ => Parting::Sent,
                         };
-                        ws.0.outbox.abort(how);
+                        ws.0.handle.abort(how);
                         Ok::<_, Box<EvalAltResult>>(())
                     });
             },
@@ -354,7 +352,7 @@ pub const PACKAGE: Package = Package {
             example: "ws.send(`${ws.id.len > 0}`); // => true",
             register: |engine, _| {
                 engine.register_get("id", |ws: &mut WebSocket| {
-                    ImmutableString::from(ws.0.outbox.id().to_string())
+                    ImmutableString::from(ws.0.handle.id().to_string())
                 });
             },
         },
@@ -379,7 +377,7 @@ pub const PACKAGE: Package = Package {
             example: "ws.send(`${ws.extensions.len}`); // => 0",
             register: |engine, _| {
                 engine.register_get("extensions", |ws: &mut WebSocket| -> Array {
-                    let agreed = ws.0.outbox.agreed().into_iter();
+                    let agreed = ws.0.handle.agreed().into_iter();
                     agreed
                         .map(|agreed| {
                             let params = agreed.params();
@@ -401,7 +399,7 @@ pub const PACKAGE: Package = Package {
             example: "ws.send(ws.ready_state); // => open\nws.close();",
             register: |engine, _| {
                 engine.register_get("ready_state", |ws: &mut WebSocket| {
-                    ImmutableString::from(match ws.0.outbox.state() {
+                    ImmutableString::from(match ws.0.handle.state() {
                         ReadyState::Open => "open",
                         ReadyState::Closing => "closing",
                         ReadyState::Closed => "closed",
@@ -417,7 +415,7 @@ pub const PACKAGE: Package = Package {
             example: "ws.send(`${ws.buffered_amount >= 0}`); // => true",
             register: |engine, _| {
                 engine.register_get("buffered_amount", |ws: &mut WebSocket| {
-                    ws.0.outbox.buffered() as i64
+                    ws.0.handle.buffered() as i64
                 });
             },
         },
@@ -431,17 +429,9 @@ fn send(
     payload: &[u8],
     wanted: Option<bool>,
 ) -> Result<(), Box<EvalAltResult>> {
-    let outbox = &peer.outbox;
-    if outbox.deflates(payload.len(), wanted)
-        && let Some(deflated) = outbox.deflate(payload, wanted == Some(true), meter::pause)?
-    {
-        let result = meter::exempt(|| outbox.send_deflated(kind, &deflated));
-        if result.is_ok() {
-            outbox.put_away(deflated);
-        }
-        return sent(peer, result);
-    }
-    queue(peer, |outbox| outbox.send_plain(kind, payload))
+    let message = |outbox: &Outbox| outbox.message(kind, payload, wanted, meter::pause);
+    let result = meter::exempt(|| peer.handle.queue(message))?;
+    sent(peer, result)
 }
 
 /// Queues what is to be sent, and waits while there is too much of it.
@@ -449,7 +439,7 @@ pub(super) fn queue(
     peer: &Rc<Peer>,
     frame: impl FnOnce(&Outbox) -> Result<(), SendError>,
 ) -> Result<(), Box<EvalAltResult>> {
-    sent(peer, meter::exempt(|| frame(&peer.outbox)))
+    sent(peer, meter::exempt(|| peer.handle.queue(frame)))
 }
 
 fn sent(peer: &Rc<Peer>, result: Result<(), SendError>) -> Result<(), Box<EvalAltResult>> {
@@ -494,7 +484,7 @@ fn receive(
     let peer = &ws.0;
     let hook = caller::hook();
     let is_last = matches!(hook, Some(Hook::PassiveClosingHandshake | Hook::OnClose));
-    if peer.outbox.state() == ReadyState::Closed || is_last {
+    if peer.handle.state() == ReadyState::Closed || is_last {
         return Ok(Dynamic::UNIT);
     }
     if hook == Some(Hook::OnReload) {
@@ -545,7 +535,7 @@ fn check_control(payload: &[u8]) -> Result<(), Box<EvalAltResult>> {
 fn close(ws: &mut WebSocket, code: i64, reason: &str) -> Result<(), Box<EvalAltResult>> {
     match Close::checked(code, reason) {
         Ok(close) => {
-            let _ = ws.0.outbox.close(Some(&close));
+            let _ = ws.0.handle.close(Some(&close));
             Ok(())
         }
         Err(message) => throw("close", message),

@@ -98,7 +98,7 @@ fn say(level: Level, line: &str) {
     let caller = caller.as_ref();
     let handler = caller.map(|caller| caller.file());
     let hook = caller.map(|caller| caller.hook.name());
-    let connection = caller.map(|caller| caller.peer.outbox.id());
+    let connection = caller.map(|caller| caller.peer.handle.id());
     macro_rules! event {
         ($level:expr) => {
             tracing::event!(target: "wsh_server::print", $level, handler, hook, connection, "{line}")

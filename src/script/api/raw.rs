@@ -234,7 +234,7 @@ pub const PACKAGE: Package = Package {
                             .payload
                             .first_chunk()
                             .map_or(NO_STATUS, |code| u16::from_be_bytes(*code));
-                        ws.0.outbox.close_was_sent(code);
+                        ws.0.handle.queue(|outbox| outbox.close_was_sent(code));
                     }
                     done()
                 });
@@ -272,7 +272,7 @@ pub const PACKAGE: Package = Package {
                 let keep = move |ws: &mut WebSocket, seconds: f64| {
                     allow(raw)?;
                     let time = duration("keep_open", seconds)?;
-                    ws.0.outbox.keep_open(time.as_secs_f64().ceil() as u32);
+                    ws.0.handle.keep_open(time.as_secs_f64().ceil() as u32);
                     done()
                 };
                 engine
@@ -302,7 +302,7 @@ fn done() -> Result<(), Box<EvalAltResult>> {
 
 fn write(ws: &WebSocket, bytes: &[u8]) -> Result<(), Box<EvalAltResult>> {
     queue(&ws.0, |outbox| {
-        outbox.send_raw(bytes);
+        outbox.raw(bytes);
         Ok(())
     })
 }

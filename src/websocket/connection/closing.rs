@@ -5,8 +5,10 @@ use std::task::{Context, Poll};
 
 use super::Connection;
 use crate::observe::{access::By, one_line};
-use crate::websocket::close::{Close, code};
-use crate::websocket::outbox::{Parting, ReadyState};
+use crate::websocket::close::Close;
+use crate::websocket::code;
+use crate::websocket::handle::Parting;
+use crate::websocket::outbox::ReadyState;
 use crate::websocket::session::{Event, Heed, Session};
 use crate::websocket::state::{End, Phase};
 use crate::websocket::transport::Transport;
@@ -15,7 +17,7 @@ use crate::websocket::{Violation, ledger};
 impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     /// The peer's Close: answered in its turn, when what came before it has been.
     pub(super) fn peer_closed(&mut self, close: Option<Close>) {
-        if self.outbox.state() == ReadyState::Open {
+        if self.handle.state() == ReadyState::Open {
             self.ends_by(By::Client);
             self.inbox.push(Event::CloseRequested(close.clone()));
         } else {
@@ -33,20 +35,20 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     /// It is the turn of the peer's Close: the session answers it, or its code goes back.
     pub(super) fn close_requested(&mut self, close: Option<Close>, context: &mut Context<'_>) {
-        if self.outbox.state() == ReadyState::Closing {
+        if self.handle.state() == ReadyState::Closing {
             // The handler of a message before it has closed by itself.
         } else if self.session.heeds(Heed::Close) {
             self.start(Event::CloseRequested(close), context);
         } else {
             let answer = close.map(|close| Close::new(close.code, ""));
-            let _ = self.outbox.close(answer.as_ref());
+            let _ = self.handle.close(answer.as_ref());
         }
     }
 
-    /// Does what the outbox was told about the connection's end.
+    /// Does what the handle was told about the connection's end.
     pub(super) fn part(&mut self, context: &mut Context<'_>) {
         const WHY: &str = "the handler aborted the connection";
-        let parting = self.outbox.parting();
+        let parting = self.handle.parting();
         if parting == Parting::None || self.state.is_lost() {
             return;
         }
@@ -54,7 +56,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         match parting {
             Parting::None => {}
             Parting::Sent => match self.state.phase() {
-                Phase::Running => self.abandon(self.outbox.sent_code(), WHY),
+                Phase::Running => self.abandon(self.handle.outbox().sent_code(), WHY),
                 Phase::Ending => {
                     self.state.end_abruptly();
                     self.drop_messages();
@@ -89,16 +91,16 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     /// Closes unless that is done; the code of the Close that was sent.
     fn close(&self, close: &Close) -> u16 {
-        match self.outbox.close(Some(close)) {
+        match self.handle.close(Some(close)) {
             Ok(()) => close.code,
-            Err(_) => self.outbox.sent_code(),
+            Err(_) => self.handle.outbox().sent_code(),
         }
     }
 
     /// Logs why the connection is closed.
     fn log(&self, violation: Violation, code: u16) {
         let is_lowered = self.max_message as usize != self.shared.limits.message;
-        let agreed = self.outbox.agreed();
+        let agreed = self.handle.agreed();
         let forgets = agreed.is_some_and(|agreed| agreed.terms.history() == 0);
         let advice = match violation.setting(is_lowered) {
             Some(setting) => format!("; {setting} sets the bound"),
@@ -110,7 +112,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             None => String::new(),
         };
         tracing::info!(
-            connection = self.outbox.id(),
+            connection = self.handle.id(),
             path = self.session.path(),
             refusal = violation.id(),
             code,
@@ -121,7 +123,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     /// The peer has let a time pass; the limit is named as its setting.
     pub(super) fn expire(&mut self, limit: &'static str, why: &str) {
         tracing::debug!(
-            connection = self.outbox.id(),
+            connection = self.handle.id(),
             refusal = limit,
             "connection dropped: {why}"
         );
@@ -134,11 +136,11 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         self.holding = None;
         let why = "all connections together held more than --max-buffered";
         // A Close behind bytes that the peer does not take would be no use.
-        if !self.state.is_running() || self.outbox.buffered() >= ledger::STEP {
+        if !self.state.is_running() || self.handle.buffered() >= ledger::STEP {
             return self.expire(ledger::REFUSAL, why);
         }
         tracing::debug!(
-            connection = self.outbox.id(),
+            connection = self.handle.id(),
             refusal = ledger::REFUSAL,
             "connection closed: {why}"
         );
@@ -148,7 +150,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     /// Whom the access log is to name for the end.
     fn ends_by(&self, by: By) {
-        if let Some(watch) = self.outbox.watch() {
+        if let Some(watch) = self.handle.outbox().watch() {
             watch.ends_by(by);
         }
     }
@@ -156,9 +158,9 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     /// The stream is gone or useless.
     pub(super) fn lose(&mut self, why: &str) {
         self.state.lose();
-        self.outbox.set_closed();
+        self.handle.outbox().set_closed();
         match self.state.phase() {
-            Phase::Running => self.abandon(self.outbox.sent_code(), why),
+            Phase::Running => self.abandon(self.handle.outbox().sent_code(), why),
             Phase::Ending => self.cancel(),
             Phase::Told | Phase::Lingering => {}
         }
@@ -208,12 +210,12 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             self.await_answer();
             return false;
         }
-        if self.state.is_ending() && !self.is_busy && self.inbox.is_empty() {
+        if self.state.is_ending() && !self.state.is_busy() && self.inbox.is_empty() {
             self.tell_end(context);
         }
-        if self.state.phase() == Phase::Told && !self.is_busy {
+        if self.state.phase() == Phase::Told && !self.state.is_busy() {
             self.state.linger();
-            self.last(self.shared.limits.linger + self.outbox.kept_open());
+            self.last(self.shared.limits.linger + self.handle.kept_open());
         }
         self.flush(context);
         self.shut_down(context);
@@ -223,7 +225,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     /// The peer's time to answer begins when it can have our Close; until then the bound is that of any data. In a
     /// shutdown the whole of it is what bounds it.
     fn await_answer(&mut self) {
-        let is_sent = self.outbox.state() == ReadyState::Closing && self.outbox.buffered() == 0;
+        let is_sent = self.handle.state() == ReadyState::Closing && self.handle.buffered() == 0;
         if is_sent && self.deadlines.until().is_none() && !self.shared.is_draining() {
             self.last(self.shared.limits.close);
         }
@@ -241,21 +243,21 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         } = end;
         self.last(self.shared.limits.close);
         tracing::debug!(
-            connection = self.outbox.id(),
+            connection = self.handle.id(),
             code,
             reason = one_line(&reason),
             was_clean,
             "connection closed"
         );
-        if let Some(watch) = self.outbox.watch() {
+        if let Some(watch) = self.handle.outbox().watch() {
             // Without a Close from either side nobody has ended it.
-            let by = match self.outbox.sent_code() {
+            let by = match self.handle.outbox().sent_code() {
                 code::ABNORMAL => By::Nobody,
                 _ => By::Server,
             };
             watch.ended(self.session.path(), code, &reason, by);
         }
-        self.outbox.set_closed();
+        self.handle.outbox().set_closed();
         let closed = Event::Closed {
             code,
             reason,
@@ -266,11 +268,11 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     /// Ends our side of the stream once all is sent.
     fn shut_down(&mut self, context: &mut Context<'_>) {
-        let is_done = self.outbox.state() != ReadyState::Open
+        let is_done = self.handle.state() != ReadyState::Open
             && !self.is_kept_open()
             && !self.state.is_shut()
             && !self.state.is_lost()
-            && self.outbox.buffered() == 0;
+            && self.handle.buffered() == 0;
         if is_done && let Some(stream) = &mut self.stream {
             match Pin::new(stream).poll_shutdown(context) {
                 Poll::Ready(Ok(())) => {
@@ -287,7 +289,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     /// Whether the handler wants the stream to stay open for now, its close handshake done.
     pub(super) fn is_kept_open(&self) -> bool {
-        self.outbox.kept_open() > 0
+        self.handle.kept_open() > 0
             && (!self.state.is_lingering() || {
                 let soon = self.shared.clock.now().plus(self.shared.limits.linger);
                 self.deadlines.until().is_some_and(|until| soon < until)

@@ -15,13 +15,15 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::close::{Close, code};
+use super::close::Close;
+use super::code;
 use super::deadlines::{Deadlines, Expiry, View};
+use super::handle::Handle;
 use super::inbox::Inbox;
 use super::inflation::{LITTLE, MUCH};
 use super::ledger::{self, Holding};
 use super::message::Decoder;
-use super::outbox::{Outbox, ReadyState};
+use super::outbox::ReadyState;
 use super::rate::Rate;
 use super::session::{Event, Outcome, Session};
 use super::share::{self, Share};
@@ -37,7 +39,7 @@ pub struct Connection<S, T> {
     /// Until the handler resets it.
     stream: Option<S>,
     session: T,
-    outbox: Rc<Outbox>,
+    handle: Rc<Handle>,
     shared: Rc<Shared>,
     decoder: Decoder,
     /// For a session that heeds frames.
@@ -54,8 +56,6 @@ pub struct Connection<S, T> {
     turn: Turn,
     /// Its part of what all connections hold, while that is much.
     holding: Option<Holding>,
-    /// The session is handling an event.
-    is_busy: bool,
 }
 
 impl<S: Transport, T: Session + Unpin> Connection<S, T> {
@@ -63,21 +63,22 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     pub fn new(
         stream: S,
         session: T,
-        outbox: Rc<Outbox>,
+        handle: Rc<Handle>,
         shared: Rc<Shared>,
         early: Vec<u8>,
     ) -> Self {
-        if let Some(watch) = outbox.watch() {
+        shared.connections.enter(&handle);
+        if let Some(watch) = handle.outbox().watch() {
             watch.received(0, early.len());
         }
-        let decoder = match outbox.agreed() {
+        let decoder = match handle.agreed() {
             Some(agreed) => Decoder::inflating(&agreed.terms, Rc::clone(&shared.pool)),
             None => Decoder::default(),
         };
         Self {
             stream: Some(stream),
             session,
-            outbox,
+            handle,
             decoder,
             tap: None,
             max_message: u32::try_from(shared.limits.message).unwrap_or(u32::MAX),
@@ -87,7 +88,6 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             controls: Rate::default(),
             turn: Turn::default(),
             holding: None,
-            is_busy: false,
             shared,
         }
     }
@@ -132,8 +132,8 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             let read = self.read(context);
             // What was written may be what the session waits for, and what was read before the peer's Close is there
             // still.
-            let freed = wrote && self.is_busy;
-            let is_due = self.state.is_ending() && !self.is_busy && !self.inbox.is_empty();
+            let freed = wrote && self.state.is_busy();
+            let is_due = self.state.is_ending() && !self.state.is_busy() && !self.inbox.is_empty();
             if !read && !freed && !is_due {
                 break;
             }
@@ -147,13 +147,13 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     /// Lets the session go on, then gives it what waits, until it waits itself.
     fn handle(&mut self, context: &mut Context<'_>) {
-        if self.is_busy {
+        if self.state.is_busy() {
             match self.session.resume(context) {
                 Poll::Ready(outcome) => self.handled(outcome, context),
                 Poll::Pending => return,
             }
         }
-        while !self.is_busy && !self.shared.is_share_used() {
+        while !self.state.is_busy() && !self.shared.is_share_used() {
             match self.inbox.pop() {
                 Some(Event::CloseRequested(close)) => self.close_requested(close, context),
                 Some(event) => self.start(event, context),
@@ -166,30 +166,30 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     }
 
     fn is_open(&self) -> bool {
-        self.state.is_running() && self.outbox.state() == ReadyState::Open
+        self.state.is_running() && self.handle.state() == ReadyState::Open
     }
 
     fn start(&mut self, event: Event<'_>, context: &mut Context<'_>) {
-        self.is_busy = true;
+        self.state.handle();
         if let (Event::Frame(frame), Some(tap)) = (&event, &mut self.tap) {
             tap.show(frame);
         }
-        if let Poll::Ready(outcome) = self.session.start(event, &self.outbox, context) {
+        if let Poll::Ready(outcome) = self.session.start(event, &self.handle, context) {
             self.handled(outcome, context);
         }
         self.shared.count(Share::event);
     }
 
     fn handled(&mut self, outcome: Outcome, context: &mut Context<'_>) {
-        self.is_busy = false;
+        self.state.handled();
         let shown = self.tap.as_mut().map(|tap| tap.take_shown());
         // After a Close there is nothing to answer or to fail: it has been said.
         let _ = match &outcome {
             Outcome::Done | Outcome::Hidden => Ok(()),
-            Outcome::Answer(close) => self.outbox.close(close.as_ref()),
+            Outcome::Answer(close) => self.handle.close(close.as_ref()),
             Outcome::Failed(reason) => {
                 let close = Close::new(code::INTERNAL_ERROR, reason);
-                self.outbox.close(Some(&close))
+                self.handle.close(Some(&close))
             }
         };
         if outcome != Outcome::Hidden
@@ -198,8 +198,8 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             self.decode(&mut shown, context);
         }
         let is_closing = match self.state.phase() {
-            Phase::Running => self.outbox.state() != ReadyState::Open,
-            Phase::Ending => self.outbox.state() == ReadyState::Closing,
+            Phase::Running => self.handle.state() != ReadyState::Open,
+            Phase::Ending => self.handle.state() == ReadyState::Closing,
             Phase::Told | Phase::Lingering => false,
         };
         if is_closing || matches!(outcome, Outcome::Failed(_)) {
@@ -212,9 +212,8 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     /// Ends a handling that waits.
     fn cancel(&mut self) {
-        if self.is_busy {
+        if self.state.handled() {
             self.session.cancel();
-            self.is_busy = false;
         }
     }
 
@@ -223,14 +222,14 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         let (false, Some(stream)) = (self.state.is_lost(), &mut self.stream) else {
             return false;
         };
-        if self.outbox.buffered() == 0 {
+        if self.handle.buffered() == 0 {
             // A stream that encrypts may still hold the end of what it took; for any other this is nothing.
             if let Poll::Ready(Err(error)) = Pin::new(stream).poll_flush(context) {
                 self.lose(&error.to_string());
             }
             return false;
         }
-        match self.outbox.flush(stream, context) {
+        match self.handle.outbox().flush(stream, context) {
             Ok(0) => false,
             Ok(count) => {
                 self.deadlines.taken(self.shared.clock.now());
@@ -275,7 +274,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     /// Tells what it holds, if that is much.
     fn account(&mut self, context: &Context<'_>) {
-        let held = self.decoder.buffered() + self.inbox.bytes() + self.outbox.buffered();
+        let held = self.decoder.buffered() + self.inbox.bytes() + self.handle.buffered();
         if held < ledger::STEP {
             self.holding = None;
             return;
@@ -302,7 +301,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             None => {}
             Some(Expiry::Silence) => {
                 self.deadlines.pinged();
-                let _ = self.outbox.ping(&[]);
+                let _ = self.handle.outbox().ping(&[]);
             }
             Some(Expiry::Pong) => self.expire("pong-timeout", "no answer to a Ping"),
             Some(Expiry::Send) => self.expire("send-timeout", "the peer takes no data"),
@@ -320,7 +319,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         // It does not depend on whether the stream is read.
         let view = self.view(true);
         if let Some(second) = self.deadlines.next(&self.shared.limits, &view) {
-            self.shared.clock.wake_at(&self.outbox, second);
+            self.shared.clock.wake_at(&self.handle, second);
         }
     }
 
@@ -328,7 +327,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         View {
             phase: self.state.phase(),
             reads,
-            has_unsent: self.outbox.buffered() > 0,
+            has_unsent: self.handle.buffered() > 0,
             is_kept_open: self.is_kept_open(),
         }
     }
@@ -337,6 +336,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 impl<S, T> Drop for Connection<S, T> {
     fn drop(&mut self) {
         self.shared.inflating.give_back(&mut self.turn);
+        self.shared.connections.leave(&self.handle);
     }
 }
 
@@ -346,9 +346,9 @@ impl<S: Transport, T: Session + Unpin> Future for Connection<S, T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let shared = Rc::clone(&this.shared);
-        shared.with_write_buffer(|buffer| this.outbox.enter(context, buffer));
+        let waker = shared.with_write_buffer(|buffer| this.handle.enter(buffer));
         let polled = this.run(context);
-        shared.with_write_buffer(|buffer| this.outbox.leave(buffer));
+        shared.with_write_buffer(|buffer| this.handle.leave(waker, context, buffer));
         polled
     }
 }

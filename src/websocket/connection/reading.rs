@@ -41,7 +41,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
                     self.consume(filled.filled_mut(), context);
                 }
                 let count = filled.filled().len();
-                if let Some(watch) = self.outbox.watch() {
+                if let Some(watch) = self.handle.outbox().watch() {
                     watch.received(0, count);
                 }
                 shared.count(|share| share.bytes(count));
@@ -57,8 +57,8 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
                 !self.state.is_lost()
                     && !self.inbox.holds()
                     && self.has_room()
-                    && !self.outbox.is_paused()
-                    && self.outbox.buffered() < self.shared.limits.send_queue
+                    && !self.handle.is_paused()
+                    && self.handle.buffered() < self.shared.limits.send_queue
             }
             Phase::Ending | Phase::Told => false,
             Phase::Lingering => self.state.is_shut(),
@@ -67,7 +67,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     /// Whether the session can take more, now or soon.
     pub(super) fn has_room(&self) -> bool {
-        !self.is_busy
+        !self.state.is_busy()
             || self.inbox.bytes() + self.decoder.buffered() < self.shared.limits.read_ahead
     }
 
@@ -121,7 +121,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             if is_full || (is_first_to_see && self.shared.is_share_used()) {
                 break;
             }
-            let watch = self.outbox.watch();
+            let watch = self.handle.outbox().watch();
             let next = self.decoder.next(&mut input, &limits, |header, behind| {
                 if let Some(watch) = watch {
                     watch.frame_in(header, behind);
@@ -139,7 +139,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
                     self.deliver(Event::Ping((*payload).into()), context);
                 }
                 Ok(Some(Incoming::Ping(payload))) => {
-                    let _ = self.outbox.pong(&payload);
+                    let _ = self.handle.outbox().pong(&payload);
                 }
                 Ok(Some(Incoming::Pong(payload))) if self.session.heeds(Heed::Pong) => {
                     self.deliver(Event::Pong((*payload).into()), context);
@@ -170,13 +170,13 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     }
 
     fn message(&mut self, message: Message<'_>, context: &mut Context<'_>) {
-        if self.outbox.state() != ReadyState::Open {
+        if self.handle.state() != ReadyState::Open {
             return;
         }
-        if let Some(watch) = self.outbox.watch() {
+        if let Some(watch) = self.handle.outbox().watch() {
             watch.received(1, 0);
         }
-        if !self.is_busy && self.inbox.is_empty() {
+        if !self.state.is_busy() && self.inbox.is_empty() {
             self.start(Event::Message(message), context);
         } else {
             self.inbox.push(Event::Message(message.into_owned()));
@@ -184,7 +184,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     }
 
     fn deliver(&mut self, event: Event<'static>, context: &mut Context<'_>) {
-        if !self.is_busy && self.inbox.is_empty() {
+        if !self.state.is_busy() && self.inbox.is_empty() {
             self.start(event, context);
         } else {
             self.inbox.push(event);
