@@ -307,3 +307,19 @@ async fn serve<S>(
         http::serve(site, stream, client, permit).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::ScriptSession;
+    use crate::websocket::Connection;
+
+    /// Tasks are aligned to 128 bytes, of which tokio has 104 for itself: with a byte more in a connection each of them
+    /// would take 512 instead of 384.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn a_connections_task_is_small() {
+        type Task = Connection<tokio::net::TcpStream, ScriptSession<Permit>>;
+        assert!(size_of::<Task>() <= 384 - 104);
+    }
+}

@@ -1,4 +1,5 @@
-//! What has arrived and waits for the session: events in order, and bytes that are not decoded yet.
+//! What has arrived and waits for the session: events in order, how the connection ended, and bytes that are not decoded
+//! yet.
 //!
 //! An idle connection has an empty one, which is a pointer.
 
@@ -18,6 +19,18 @@ struct Queue {
     events: VecDeque<Event<'static>>,
     bytes: usize,
     early: Vec<u8>,
+    end: Option<End>,
+}
+
+/// How a connection ended, as [`Event::Closed`] tells it.
+#[derive(Debug)]
+pub struct End {
+    /// The close code.
+    pub code: u16,
+    /// The reason that came with it, or what went wrong.
+    pub reason: Box<str>,
+    /// Whether both sides sent a Close.
+    pub was_clean: bool,
 }
 
 impl Inbox {
@@ -27,6 +40,7 @@ impl Inbox {
             events: VecDeque::from([Event::Opened]),
             bytes: 0,
             early,
+            end: None,
         })))
     }
 
@@ -90,6 +104,26 @@ impl Inbox {
         self.shrink();
     }
 
+    /// Keeps how the connection ended, for after all events.
+    pub fn end(&mut self, end: End) {
+        self.0.get_or_insert_default().end = Some(end);
+    }
+
+    /// Takes that.
+    pub fn take_end(&mut self) -> Option<End> {
+        let end = self.0.as_mut()?.end.take();
+        self.shrink();
+        end
+    }
+
+    /// The handshake of the end is cut short.
+    pub fn end_abruptly(&mut self) {
+        let queue = self.0.as_mut();
+        if let Some(end) = queue.and_then(|queue| queue.end.as_mut()) {
+            end.was_clean = false;
+        }
+    }
+
     /// Whether no event waits.
     pub fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(|queue| queue.events.is_empty())
@@ -101,11 +135,10 @@ impl Inbox {
     }
 
     fn shrink(&mut self) {
-        if self
-            .0
-            .as_ref()
-            .is_some_and(|queue| queue.events.is_empty() && queue.early.is_empty())
-        {
+        let is_empty = |queue: &Queue| {
+            queue.events.is_empty() && queue.early.is_empty() && queue.end.is_none()
+        };
+        if self.0.as_deref().is_some_and(is_empty) {
             self.0 = None;
         }
     }

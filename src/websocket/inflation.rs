@@ -14,11 +14,13 @@ pub const MUCH: usize = 1024 * 1024;
 /// Bytes that are inflated between two looks at that, of a little and of much: a bomb makes a thousand times as many.
 const PIECES: (usize, usize) = (256, 1024);
 
-/// A share of work, counted in about the bytes that come out.
+/// A connection's share of work, counted in about the bytes that come out.
 #[derive(Debug)]
 pub struct Budget {
     spent: usize,
     share: usize,
+    /// Its turn to do much.
+    turn: Turn,
 }
 
 impl Default for Budget {
@@ -26,6 +28,7 @@ impl Default for Budget {
         Self {
             spent: 0,
             share: LITTLE,
+            turn: Turn::default(),
         }
     }
 }
@@ -33,7 +36,39 @@ impl Default for Budget {
 impl Budget {
     /// Begins a new share, [`LITTLE`] or [`MUCH`].
     pub fn refresh(&mut self, share: usize) {
-        *self = Self { spent: 0, share };
+        self.spent = 0;
+        self.share = share;
+    }
+
+    /// The connection begins to run: with a new share, unless it waits for its turn.
+    pub fn begin(&mut self) {
+        if self.turn.has_come() {
+            self.refresh(MUCH);
+        } else if !self.turn.is_asked_for() {
+            self.refresh(LITTLE);
+        }
+    }
+
+    /// Goes on at once with a long share if it is nobody else's turn; otherwise it waits for its own.
+    pub fn extend(&mut self, exclusive: &Exclusive, context: &mut Context<'_>) -> bool {
+        let extends =
+            !self.turn.is_asked_for() && exclusive.poll(&mut self.turn, context).is_ready();
+        if extends {
+            self.refresh(MUCH);
+        }
+        extends
+    }
+
+    /// Whether it waits for its turn.
+    pub fn is_waiting(&self) -> bool {
+        self.turn.is_asked_for() && !self.turn.has_come()
+    }
+
+    /// Ends its turn, if it is its own.
+    pub fn end_turn(&mut self, exclusive: &Exclusive) {
+        if self.turn.has_come() {
+            exclusive.give_back(&mut self.turn);
+        }
     }
 
     /// Counts work that was done.

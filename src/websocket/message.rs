@@ -72,12 +72,9 @@ pub enum Incoming<'b> {
 /// The state between two pieces of input; small, since every idle connection has one.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    /// The first bytes of a header that has not arrived whole.
-    head: [u8; MAX_HEADER],
-    head_len: u8,
     /// The frame whose payload is arriving.
     frame: Option<Frame>,
-    /// The fragmented message that is open, and payloads that came in pieces.
+    /// The fragmented message that is open, and what came in pieces.
     parts: Option<Box<Parts>>,
     /// Where compression was agreed on.
     inflation: Option<Box<Inflation>>,
@@ -107,6 +104,9 @@ struct Frame {
 
 #[derive(Debug, Default)]
 struct Parts {
+    /// The first bytes of a header that has not arrived whole.
+    head: [u8; MAX_HEADER],
+    head_len: u8,
     /// Text or binary, while a fragmented message is open.
     kind: Option<Data>,
     data: Vec<u8>,
@@ -202,10 +202,10 @@ impl Decoder {
 
     /// Whether a frame or a message has begun and not ended.
     pub fn is_unfinished(&self) -> bool {
-        self.head_len > 0 || self.frame.is_some() || self.parts.is_some()
+        self.frame.is_some() || self.parts.is_some()
     }
 
-    /// Whether inflating has taken its share of time: it goes on after [`refresh`](Self::refresh).
+    /// Whether inflating has taken its share of time: it goes on with [another](Self::budget).
     pub fn is_spent(&self) -> bool {
         self.inflation
             .as_ref()
@@ -219,6 +219,12 @@ impl Decoder {
         }
     }
 
+    /// The budget of inflating, where compression was agreed on.
+    pub fn budget(&mut self) -> Option<&mut Budget> {
+        let inflation = self.inflation.as_mut()?;
+        Some(&mut inflation.budget)
+    }
+
     /// Whether a message may be longer than its frames.
     pub fn inflates(&self) -> bool {
         self.inflation.is_some()
@@ -227,6 +233,11 @@ impl Decoder {
     /// Bytes held for what is unfinished.
     pub fn buffered(&self) -> usize {
         self.parts.as_ref().map_or(0, |parts| parts.data.len())
+    }
+
+    /// Keeps no parts that no message is made of.
+    fn tidy(&mut self) {
+        self.parts = self.parts.take().filter(|parts| parts.kind.is_some());
     }
 
     fn in_message(&self) -> bool {
@@ -241,20 +252,20 @@ impl Decoder {
             in_message: self.in_message(),
             deflates: self.inflation.is_some(),
         };
-        if self.head_len == 0
-            && let Some((header, length)) = frame::decode(input, expected)?
-        {
+        let has_begun = self.parts.as_ref().is_some_and(|parts| parts.head_len > 0);
+        if !has_begun && let Some((header, length)) = frame::decode(input, expected)? {
             take(input, length);
             return Ok(Some(header));
         }
         while let [first, ..] = **input {
-            self.head[usize::from(self.head_len)] = first;
-            self.head_len += 1;
+            let parts = self.parts.get_or_insert_default();
+            parts.head[usize::from(parts.head_len)] = first;
+            parts.head_len += 1;
             take(input, 1);
-            if let Some((header, _)) =
-                frame::decode(&self.head[..usize::from(self.head_len)], expected)?
-            {
-                self.head_len = 0;
+            let head = &parts.head[..usize::from(parts.head_len)];
+            if let Some((header, _)) = frame::decode(head, expected)? {
+                parts.head_len = 0;
+                self.tidy();
                 return Ok(Some(header));
             }
         }
@@ -367,9 +378,7 @@ impl Decoder {
         match frame.opcode {
             OpCode::Control(control) => {
                 let payload = std::mem::take(&mut parts.control);
-                if parts.kind.is_none() {
-                    self.parts = None;
-                }
+                self.tidy();
                 incoming_control(control, Cow::Owned(payload)).map(Some)
             }
             OpCode::Data(_) if !frame.fin => {

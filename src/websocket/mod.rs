@@ -32,7 +32,7 @@ mod tally;
 mod tap;
 mod trace;
 pub mod transport;
-pub mod utf8;
+mod utf8;
 mod violation;
 mod watch;
 

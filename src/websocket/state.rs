@@ -24,25 +24,12 @@ enum Link {
     Lost,
 }
 
-/// How a connection ended, as [`Event::Closed`](super::Event::Closed) tells it.
-#[derive(Debug)]
-pub struct End {
-    /// The close code.
-    pub code: u16,
-    /// The reason that came with it, or what went wrong.
-    pub reason: Box<str>,
-    /// Whether both sides sent a Close.
-    pub was_clean: bool,
-}
-
 /// A connection's phase, its stream, and whether its session is at work.
 #[derive(Debug)]
 pub struct State {
     phase: Phase,
     link: Link,
     is_busy: bool,
-    /// From [`Phase::Ending`] on, until the session is told.
-    end: Option<Box<End>>,
 }
 
 impl Default for State {
@@ -51,7 +38,6 @@ impl Default for State {
             phase: Phase::Running,
             link: Link::Up,
             is_busy: false,
-            end: None,
         }
     }
 }
@@ -108,26 +94,13 @@ impl State {
     }
 
     /// It is known how it ends.
-    pub fn end(&mut self, end: End) {
+    pub fn end(&mut self) {
         self.phase = Phase::Ending;
-        self.end = Some(Box::new(end));
-    }
-
-    /// The handshake of its end is cut short.
-    pub fn end_abruptly(&mut self) {
-        if let Some(end) = &mut self.end {
-            end.was_clean = false;
-        }
     }
 
     /// The session is to be told how it ended.
-    pub fn tell(&mut self) -> Option<End> {
+    pub fn tell(&mut self) {
         self.phase = Phase::Told;
-        let end = *self.end.take()?;
-        Some(End {
-            was_clean: end.was_clean && !self.is_lost(),
-            ..end
-        })
     }
 
     /// The session knows.

@@ -39,7 +39,8 @@ impl Utf8 {
     }
 
     /// Whether the text may end here: no code point is open.
-    pub fn is_complete(&self) -> bool {
+    #[cfg(test)]
+    fn is_complete(&self) -> bool {
         self.len == 0
     }
 }

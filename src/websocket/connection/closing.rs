@@ -8,9 +8,10 @@ use crate::observe::{access::By, one_line};
 use crate::websocket::close::Close;
 use crate::websocket::code;
 use crate::websocket::handle::Parting;
+use crate::websocket::inbox::End;
 use crate::websocket::outbox::ReadyState;
 use crate::websocket::session::{Event, Heed, Session};
-use crate::websocket::state::{End, Phase};
+use crate::websocket::state::Phase;
 use crate::websocket::transport::Transport;
 use crate::websocket::{Violation, ledger};
 
@@ -58,7 +59,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             Parting::Sent => match self.state.phase() {
                 Phase::Running => self.abandon(self.handle.outbox().sent_code(), WHY),
                 Phase::Ending => {
-                    self.state.end_abruptly();
+                    self.inbox.end_abruptly();
                     self.drop_messages();
                     self.cancel();
                 }
@@ -178,7 +179,9 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     }
 
     fn end(&mut self, end: End) {
-        self.state.end(end);
+        self.state.end();
+        self.inbox.end(end);
+        self.end_turn();
         // A message that will not be finished need not be kept while the connection lingers.
         self.decoder = Default::default();
         self.inbox.take_early();
@@ -233,15 +236,13 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     /// All that had arrived is handled: the session and the log are told how the connection ended.
     fn tell_end(&mut self, context: &mut Context<'_>) {
-        let Some(end) = self.state.tell() else {
+        self.state.tell();
+        self.last(self.shared.limits.close);
+        let Some(end) = self.inbox.take_end() else {
             return;
         };
-        let End {
-            code,
-            reason,
-            was_clean,
-        } = end;
-        self.last(self.shared.limits.close);
+        let End { code, reason, .. } = end;
+        let was_clean = end.was_clean && !self.state.is_lost();
         tracing::debug!(
             connection = self.handle.id(),
             code,

@@ -20,7 +20,6 @@ use super::code;
 use super::deadlines::{Deadlines, Expiry, View};
 use super::handle::Handle;
 use super::inbox::Inbox;
-use super::inflation::{LITTLE, MUCH};
 use super::ledger::{self, Holding};
 use super::message::Decoder;
 use super::outbox::ReadyState;
@@ -31,7 +30,6 @@ use super::state::{Phase, State};
 use super::tap::Tap;
 use super::transport::Transport;
 use super::{Shared, Violation};
-use crate::local::Turn;
 
 /// The future of one connection, after its handshake. Ready when the stream may be dropped.
 #[derive(Debug)]
@@ -52,8 +50,6 @@ pub struct Connection<S, T> {
     deadlines: Deadlines,
     /// Pings and Pongs from the peer.
     controls: Rate,
-    /// The turn to inflate a long message.
-    turn: Turn,
     /// Its part of what all connections hold, while that is much.
     holding: Option<Holding>,
 }
@@ -86,7 +82,6 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             state: State::default(),
             deadlines: Deadlines::new(shared.clock.now()),
             controls: Rate::default(),
-            turn: Turn::default(),
             holding: None,
             shared,
         }
@@ -104,9 +99,14 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         if self.holding.as_ref().is_some_and(Holding::is_doomed) {
             self.make_room();
         }
-        self.refresh();
+        if let Some(budget) = self.decoder.budget() {
+            budget.begin();
+        }
         let polled = self.converse(context);
-        self.pass_turn();
+        let inflates = self.state.is_running() && self.inbox.holds() && self.has_room();
+        if !inflates {
+            self.end_turn();
+        }
         self.account(context);
         polled
     }
@@ -123,7 +123,8 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             if self.step_towards_end(context) {
                 return Poll::Ready(());
             }
-            let waits = self.turn.is_asked_for() && !self.turn.has_come();
+            let budget = self.decoder.budget();
+            let waits = budget.is_some_and(|budget| budget.is_waiting());
             let goes_on = self.inbox.holds() && self.has_room() && !waits;
             if goes_on || self.shared.is_share_used() {
                 share::yield_now(context);
@@ -243,35 +244,6 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         }
     }
 
-    /// Begins a share of inflating; a long one when it is this connection's turn.
-    fn refresh(&mut self) {
-        if self.turn.has_come() {
-            self.decoder.refresh(MUCH);
-        } else if !self.turn.is_asked_for() {
-            self.decoder.refresh(LITTLE);
-        }
-    }
-
-    /// Goes on inflating at once, beyond a little, if it is nobody else's turn.
-    fn take_turn(&mut self, context: &mut Context<'_>) -> bool {
-        if self.turn.is_asked_for() {
-            return false;
-        }
-        let asked = self.shared.inflating.poll(&mut self.turn, context);
-        if asked.is_ready() {
-            self.decoder.refresh(MUCH);
-        }
-        asked.is_ready()
-    }
-
-    /// Ends the turn, unless there is more to inflate now.
-    fn pass_turn(&mut self) {
-        let goes_on = self.state.is_running() && self.inbox.holds() && self.has_room();
-        if self.turn.has_come() && !goes_on {
-            self.shared.inflating.give_back(&mut self.turn);
-        }
-    }
-
     /// Tells what it holds, if that is much.
     fn account(&mut self, context: &Context<'_>) {
         let held = self.decoder.buffered() + self.inbox.bytes() + self.handle.buffered();
@@ -333,9 +305,18 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     }
 }
 
+impl<S, T> Connection<S, T> {
+    /// Lets others inflate.
+    fn end_turn(&mut self) {
+        if let Some(budget) = self.decoder.budget() {
+            budget.end_turn(&self.shared.inflating);
+        }
+    }
+}
+
 impl<S, T> Drop for Connection<S, T> {
     fn drop(&mut self) {
-        self.shared.inflating.give_back(&mut self.turn);
+        self.end_turn();
         self.shared.connections.leave(&self.handle);
     }
 }

@@ -147,7 +147,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
                 Ok(Some(Incoming::Pong(_))) => {}
                 Ok(Some(Incoming::Close(close))) => self.peer_closed(close),
                 Ok(None) if !may_hold && !input.is_empty() => self.decoder.refresh(MUCH),
-                Ok(None) if !input.is_empty() && self.take_turn(context) => {}
+                Ok(None) if !input.is_empty() && self.inflates_on(context) => {}
                 Ok(None) => break,
                 Err(violation) => self.fail(violation),
             }
@@ -160,6 +160,12 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         } else {
             self.deadlines.finished();
         }
+    }
+
+    /// Goes on inflating at once, if it is nobody else's turn.
+    fn inflates_on(&mut self, context: &mut Context<'_>) -> bool {
+        let budget = self.decoder.budget();
+        budget.is_some_and(|budget| budget.extend(&self.shared.inflating, context))
     }
 
     /// Counts a Ping or Pong; `false` if it is one too many.

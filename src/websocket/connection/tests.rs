@@ -170,5 +170,5 @@ fn a_peer_that_sends_without_a_pause_is_heard_a_share_at_a_time() {
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn it_is_small() {
-    assert_eq!(size_of::<Connection<Box<u8>, ()>>(), 160);
+    assert_eq!(size_of::<Connection<Box<u8>, ()>>(), 128);
 }
