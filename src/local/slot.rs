@@ -3,10 +3,11 @@
 use std::cell::Cell;
 use std::fmt;
 
-/// A value that whoever has a reference to it may change, without the count of borrows that a `RefCell` keeps.
+/// A value that whoever has a reference to it may change, without the count of borrows that a
+/// `RefCell` keeps.
 ///
-/// While it is looked at the slot is empty: a second look from inside of one would see nothing, and what it left there
-/// would be lost. Debug builds refuse that.
+/// While it is looked at the slot is empty: a second look from inside of one would see nothing, and
+/// what it left there would be lost. Debug builds refuse that.
 #[derive(Default)]
 pub struct Slot<T> {
     value: Cell<T>,

@@ -1,8 +1,8 @@
 //! Turns: a fair queue for something of which there is one at a time.
 //!
-//! Computing scripts get one slice between two looks at the sockets, so that the wait of every other connection is
-//! bounded by one slice, however many scripts spin. Hooks that find no fiber get the next one that is free. And
-//! whoever inflates a long message does so alone.
+//! Computing scripts get one slice between two looks at the sockets, so that the wait of every
+//! other connection is bounded by one slice, however many scripts spin. Hooks that find no fiber
+//! get the next one that is free. And whoever inflates a long message does so alone.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -1,8 +1,9 @@
 //! The growth of a buffer that a message is gathered in.
 
-/// Makes room for `more` bytes: twice as much at a time, as a Vec grows, and from 1 MiB on all that may come up to the limit.
-/// What is reserved is only address space until bytes come, while a buffer that was outgrown stays with the allocator for
-/// a while: so a message costs its bytes once.
+/// Makes room for `more` bytes: twice as much at a time, as a Vec grows, and from 1 MiB on all that
+/// may come up to the limit. What is reserved is only address space until bytes come, while a
+/// buffer that was outgrown stays with the allocator for a while: so a message costs its bytes
+/// once.
 pub(super) fn grow(data: &mut Vec<u8>, more: usize, limit: usize) {
     const AT_ONCE: (usize, usize) = (1024 * 1024, 32 * 1024 * 1024);
     let needed = data.len() + more;

@@ -1,6 +1,8 @@
-//! Coarse time for many connections: one tick a second, and a wheel of alarms instead of a timer a connection.
+//! Coarse time for many connections: one tick a second, and a wheel of alarms instead of a timer a
+//! connection.
 //!
-//! An idle connection costs one pointer in the wheel and is woken only when one of its deadlines may have come.
+//! An idle connection costs one pointer in the wheel and is woken only when one of its deadlines
+//! may have come.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,7 +15,8 @@ use super::handle::Handle;
 
 /// Seconds that the wheel spans; an alarm further away is looked at once a round.
 const SLOTS: usize = 64;
-/// Connections that are woken before others have their turn: of a hundred thousand, five thousand send a Ping every second.
+/// Connections that are woken before others have their turn: of a hundred thousand, five thousand
+/// send a Ping every second.
 const TOGETHER: usize = 8;
 
 /// A worker's clock, and its connections' alarms.
@@ -58,8 +61,8 @@ impl Clock {
         self.wheel.borrow_mut()[usize::from(slot)].push(Rc::downgrade(handle));
     }
 
-    /// One second has passed: every connection whose alarm it is will be [woken](Self::run). They set their next one when
-    /// they run.
+    /// One second has passed: every connection whose alarm it is will be [woken](Self::run). They
+    /// set their next one when they run.
     pub fn tick(&self) {
         let now = self.now().plus(1);
         self.now.set(now);
@@ -151,7 +154,8 @@ mod tests {
         assert_eq!(poll(), open.len());
     }
 
-    /// A nearer alarm replaces one that is further away, a further one changes nothing, and each comes once.
+    /// A nearer alarm replaces one that is further away, a further one changes nothing, and each
+    /// comes once.
     #[test]
     fn the_nearest_alarm_holds() {
         let clock = Clock::default();

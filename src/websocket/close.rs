@@ -1,4 +1,5 @@
-//! The close handshake's payload: which codes may travel, and what a Close says. RFC 6455 sections 5.5.1 and 7.4.
+//! The close handshake's payload: which codes may travel, and what a Close says. RFC 6455 sections
+//! 5.5.1 and 7.4.
 
 use std::fmt;
 
@@ -30,7 +31,8 @@ impl Close {
     pub fn checked(code: i64, reason: &str) -> Result<Self, String> {
         let Some(code) = u16::try_from(code).ok().filter(|code| is_sendable(*code)) else {
             return Err(format!(
-                "close code {code} must not be sent: use 1000 to 1003, 1007 to 1014, or 3000 to 4999 for codes of your own"
+                "close code {code} must not be sent: use 1000 to 1003, 1007 to 1014, or 3000 to 4999 for \
+                 codes of your own"
             ));
         };
         if reason.len() > MAX_REASON {
@@ -71,8 +73,9 @@ impl fmt::Display for Close {
     }
 }
 
-/// Whether an endpoint may put this code into a Close frame: the registered codes but 1004, 1005, 1006 and 1015, and
-/// those for libraries (3000 to 3999) and applications (4000 to 4999). Section 7.4.2.
+/// Whether an endpoint may put this code into a Close frame: the registered codes but 1004, 1005,
+/// 1006 and 1015, and those for libraries (3000 to 3999) and applications (4000 to 4999). Section
+/// 7.4.2.
 pub fn is_sendable(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }

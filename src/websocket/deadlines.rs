@@ -1,11 +1,13 @@
-//! The deadlines of a connection: which has passed, and when the next one may. Seconds in, a verdict out.
+//! The deadlines of a connection: which has passed, and when the next one may. Seconds in, a
+//! verdict out.
 
 use std::num::NonZeroU32;
 
 use super::Limits;
 use super::state::Phase;
 
-/// A second of the worker's clock, whose first is 1: so an `Option` of it, whose `None` is never, has four bytes.
+/// A second of the worker's clock, whose first is 1: so an `Option` of it, whose `None` is never,
+/// has four bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Second(NonZeroU32);
 
@@ -117,8 +119,8 @@ impl Deadlines {
         self.begun = None;
     }
 
-    /// The stream is not read for now: what is not read cannot be missed. A Ping will find out whether the peer is there
-    /// at all.
+    /// The stream is not read for now: what is not read cannot be missed. A Ping will find out
+    /// whether the peer is there at all.
     pub fn deaf(&mut self, now: Second, limits: &Limits) {
         self.begun = self.begun.map(|_| now);
         if let Some(earliest) = now.plus(1).minus(limits.ping) {

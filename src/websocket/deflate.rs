@@ -1,8 +1,9 @@
 //! permessage-deflate: a message's bytes to compressed bytes and back. RFC 7692 section 7.2.
 //!
-//! Compressors and inflaters belong to a worker's [`Pool`]: one of each is enough for all of its connections, because a
-//! message lends them and gives them back. What a connection keeps between messages is only what it has agreed to keep:
-//! a compressor for the server's context, and the last 32 KiB of what the client said for the client's.
+//! Compressors and inflaters belong to a worker's [`Pool`]: one of each is enough for all of its
+//! connections, because a message lends them and gives them back. What a connection keeps between
+//! messages is only what it has agreed to keep: a compressor for the server's context, and the last
+//! 32 KiB of what the client said for the client's.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -13,7 +14,8 @@ use super::Violation;
 use super::buffer::grow;
 use super::extensions::{MAX_BITS, Terms};
 
-/// What a sync flush ends with, and what a message leaves out: the empty stored block without its first bits.
+/// What a sync flush ends with, and what a message leaves out: the empty stored block without its
+/// first bits.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 /// [`TAIL`], and an empty last block, whose end shows that the message did not end within a block.
 const END: [u8; 6] = [0x00, 0x00, 0xFF, 0xFF, 0x03, 0x00];
@@ -21,13 +23,16 @@ const END: [u8; 6] = [0x00, 0x00, 0xFF, 0xFF, 0x03, 0x00];
 const EMPTY: [u8; 1] = [0x00];
 /// Bytes that are inflated at once: no bomb gets further beyond a bound than that.
 const STEP: usize = 16 * 1024;
-/// Bytes that are compressed at once: a tenth of a millisecond, or one where it is to be as small as can be.
+/// Bytes that are compressed at once: a tenth of a millisecond, or one where it is to be as small
+/// as can be.
 const PIECE: usize = 16 * 1024;
-/// What a byte to inflate counts, beside those that come out: a dozen of them make the decoder build new tables.
+/// What a byte to inflate counts, beside those that come out: a dozen of them make the decoder
+/// build new tables.
 const INPUT_WORTH: usize = 64;
 /// Bytes of a buffer that is kept for the next message.
 const KEPT: usize = 64 * 1024;
-/// Final blocks of a message that are inflated whatever is in them; beyond that each must have had its worth of bytes.
+/// Final blocks of a message that are inflated whatever is in them; beyond that each must have had
+/// its worth of bytes.
 const FINAL_BLOCKS: usize = 16;
 /// That worth: starting anew behind a final block copies a window of 32 KiB.
 const FINAL_BLOCK_WORTH: usize = 4 * 1024;
@@ -78,8 +83,8 @@ impl Pool {
         inflater
     }
 
-    /// Compresses a message. `None`: it would have more than `most` bytes. `pause` is called now and then, and its error
-    /// ends the work; the compressor is of no use then.
+    /// Compresses a message. `None`: it would have more than `most` bytes. `pause` is called now
+    /// and then, and its error ends the work; the compressor is of no use then.
     pub fn compress<E>(
         &self,
         compressor: &mut Compressor,
@@ -121,8 +126,9 @@ impl Pool {
         self.output.set(out);
     }
 
-    /// Inflates a piece of a message behind what is in `out` already, which gets no longer than `limit`. `is_valid` is
-    /// shown what is added, step by step. Gives the work that it was, about the bytes that were written here and there.
+    /// Inflates a piece of a message behind what is in `out` already, which gets no longer than
+    /// `limit`. `is_valid` is shown what is added, step by step. Gives the work that it was, about
+    /// the bytes that were written here and there.
     pub fn inflate(
         &self,
         inflater: &mut Inflater,
@@ -146,8 +152,8 @@ impl Pool {
         })
     }
 
-    /// Checks that a message may end here, of which `out` is all, and gives the history that the next one begins with:
-    /// `window` bytes at the most.
+    /// Checks that a message may end here, of which `out` is all, and gives the history that the
+    /// next one begins with: `window` bytes at the most.
     pub fn finish(
         &self,
         mut inflater: Box<Inflater>,
@@ -189,8 +195,9 @@ impl Compressor {
         }
     }
 
-    /// zlib has no window of 8 bits, but its window of 9 bits will do: of those 512 bytes it keeps 262 to look ahead, and so
-    /// it never refers to anything further back than 250, which a peer's 256 bytes hold.
+    /// zlib has no window of 8 bits, but its window of 9 bits will do: of those 512 bytes it keeps
+    /// 262 to look ahead, and so it never refers to anything further back than 250, which a peer's
+    /// 256 bytes hold.
     fn bits(terms: &Terms) -> u8 {
         terms.server_bits.max(9)
     }
@@ -205,7 +212,8 @@ impl Compressor {
         self
     }
 
-    /// Compresses onto the end of `out`, to the last byte if this is the last piece; `false` if that cannot be.
+    /// Compresses onto the end of `out`, to the last byte if this is the last piece; `false` if
+    /// that cannot be.
     fn compress(&mut self, piece: &[u8], is_last: bool, out: &mut Vec<u8>) -> bool {
         let flush = if is_last {
             FlushCompress::Sync
@@ -232,7 +240,8 @@ impl Compressor {
     }
 }
 
-/// What one message after another is inflated with. Its window is the largest there is, which holds every smaller one.
+/// What one message after another is inflated with. Its window is the largest there is, which holds
+/// every smaller one.
 #[derive(Debug)]
 pub struct Inflater {
     zlib: Decompress,
@@ -266,7 +275,8 @@ impl Default for Inflater {
 }
 
 impl Inflater {
-    /// Gives what comes out of `input` to `add`, a step's worth at a time; `out` is what has come out before. Gives the work.
+    /// Gives what comes out of `input` to `add`, a step's worth at a time; `out` is what has come
+    /// out before. Gives the work.
     fn inflate(
         &mut self,
         mut input: &[u8],
@@ -300,7 +310,8 @@ impl Inflater {
         Ok(work)
     }
 
-    /// Starts at the beginning of a block, with the bytes before it as window. Gives how many those are.
+    /// Starts at the beginning of a block, with the bytes before it as window. Gives how many those
+    /// are.
     fn start_stream(&mut self, out: &[u8]) -> Result<usize, Violation> {
         const WINDOW: usize = 1 << MAX_BITS;
         if self.final_blocks > FINAL_BLOCKS + out.len() / FINAL_BLOCK_WORTH {
@@ -336,7 +347,8 @@ impl Inflater {
             At::Within => {}
         }
         let blocks = self.final_blocks;
-        // The tail carries nothing: where something comes out of it, the message has ended within a block.
+        // The tail carries nothing: where something comes out of it, the message has ended within a
+        // block.
         let nothing = |piece: &[u8], _: &mut Vec<u8>| {
             if piece.is_empty() {
                 Ok(())
@@ -370,7 +382,8 @@ mod tests {
         compressed.unwrap().expect("no bound was given")
     }
 
-    /// A message in pieces, after this history: its bytes and the history behind it, or what is wrong with it.
+    /// A message in pieces, after this history: its bytes and the history behind it, or what is
+    /// wrong with it.
     fn inflate(
         pool: &Pool,
         pieces: &[&[u8]],
@@ -407,7 +420,8 @@ mod tests {
 
     const HELLO: [u8; 7] = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
 
-    /// RFC 7692 section 7.2.3: every form of `Hello` there is, and the empty message, split at every byte.
+    /// RFC 7692 section 7.2.3: every form of `Hello` there is, and the empty message, split at
+    /// every byte.
     #[test]
     fn the_forms_of_the_rfc() {
         let forms: [(&[u8], &[u8]); 8] = [
@@ -476,7 +490,8 @@ mod tests {
             // A block of the reserved kind, at the front and behind a final block.
             &[0x06],
             &[0xF3, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00, 0x06],
-            // A stored block whose length is not said twice, one that is cut off, and one that would swallow the tail.
+            // A stored block whose length is not said twice, one that is cut off, and one that
+            // would swallow the tail.
             &[0x00, 0x05, 0x00, 0xFA, 0xFE, 0x48],
             &[0x00, 0x05, 0x00, 0xFA, 0xFF, 0x48, 0x65],
             &[0x00, 0x09, 0x00, 0xF6, 0xFF, 0x48, 0x65, 0x6C, 0x6C, 0x6F],
@@ -501,8 +516,8 @@ mod tests {
         assert_eq!(whole(&pool, &HELLO).unwrap(), b"Hello");
     }
 
-    /// Robustness row D06: damaged streams, each whole and in pieces, have one verdict, and what is accepted inflates to the
-    /// same for an inflater that is given all of it at once.
+    /// Robustness row D06: damaged streams, each whole and in pieces, have one verdict, and what is
+    /// accepted inflates to the same for an inflater that is given all of it at once.
     #[test]
     fn damage() {
         let pool = Pool::default();

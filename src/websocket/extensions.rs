@@ -1,9 +1,10 @@
-//! What is agreed on besides the protocol itself: `Sec-WebSocket-Extensions` to an agreement about permessage-deflate.
-//! RFC 6455 section 9.1 and RFC 7692 sections 5 and 7.1.
+//! What is agreed on besides the protocol itself: `Sec-WebSocket-Extensions` to an agreement about
+//! permessage-deflate. RFC 6455 section 9.1 and RFC 7692 sections 5 and 7.1.
 //!
-//! Three things can be wrong with the header. What is no list of extensions at all is the client's fault ([`Malformed`]);
-//! an offer that says what it must not say is declined, and the next one is looked at; and an extension that nobody here
-//! knows is passed over. If nothing is left, the connection goes on without.
+//! Three things can be wrong with the header. What is no list of extensions at all is the client's
+//! fault ([`Malformed`]); an offer that says what it must not say is declined, and the next one is
+//! looked at; and an extension that nobody here knows is passed over. If nothing is left, the
+//! connection goes on without.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -40,7 +41,8 @@ pub struct Offer<'h> {
     pub params: Vec<(&'h str, Option<Cow<'h, str>>)>,
 }
 
-/// The offers of a header's values, in the client's order of preference; a repeated header continues the list.
+/// The offers of a header's values, in the client's order of preference; a repeated header
+/// continues the list.
 pub fn parse<'h>(values: impl Iterator<Item = &'h str>) -> Result<Vec<Offer<'h>>, Malformed> {
     let mut offers = Vec::new();
     for value in values {
@@ -59,7 +61,8 @@ pub fn parse<'h>(values: impl Iterator<Item = &'h str>) -> Result<Vec<Offer<'h>>
     Ok(offers)
 }
 
-/// What of a header's value has not been looked at. Each byte is looked at once or twice, whatever the value is.
+/// What of a header's value has not been looked at. Each byte is looked at once or twice, whatever
+/// the value is.
 struct Rest<'h>(&'h str);
 
 impl<'h> Rest<'h> {
@@ -133,8 +136,8 @@ pub struct Terms {
     pub server_bits: u8,
     /// The client's window at the most, where the client lets itself be told.
     pub client_bits: u8,
-    /// Whether the client is understood even if it keeps its window where it may not, unless its offer names a parameter of
-    /// its own and so shows that it knows them.
+    /// Whether the client is understood even if it keeps its window where it may not, unless its
+    /// offer names a parameter of its own and so shows that it knows them.
     pub is_forgiven: bool,
 }
 
@@ -250,7 +253,8 @@ pub fn negotiate(offers: &[Offer<'_>], terms: &Terms) -> Option<Agreed> {
         .find_map(|offer| agree(offer, *terms))
 }
 
-/// `None` declines the offer: a parameter is unknown, comes twice, or has a value that it must not have (RFC 7692 section 7.1).
+/// `None` declines the offer: a parameter is unknown, comes twice, or has a value that it must not
+/// have (RFC 7692 section 7.1).
 fn agree(offer: &Offer<'_>, mut terms: Terms) -> Option<Agreed> {
     let mut seen: [Option<&str>; 4] = [None; 4];
     let mut offers_client_bits = false;
@@ -281,7 +285,8 @@ fn agree(offer: &Offer<'_>, mut terms: Terms) -> Option<Agreed> {
     terms.is_forgiven &= !names_its_own(CLIENT_NO_CONTEXT) && !names_its_own(CLIENT_BITS);
     let names_client_bits = offers_client_bits && terms.client_bits < MAX_BITS;
     if !offers_client_bits {
-        // A client that does not offer it cannot be told (section 7.1.2.2): it may use all of its window.
+        // A client that does not offer it cannot be told (section 7.1.2.2): it may use all of its
+        // window.
         terms.client_bits = MAX_BITS;
     }
     Some(Agreed {

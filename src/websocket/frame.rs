@@ -1,7 +1,9 @@
-//! One frame: a client's header bytes to a checked [`Header`], and the server's frames to bytes. RFC 6455 section 5.2.
+//! One frame: a client's header bytes to a checked [`Header`], and the server's frames to bytes.
+//! RFC 6455 section 5.2.
 //!
-//! The field layout is tungstenite's codec; the checks are ours, because it accepts unmasked frames, reserved bits
-//! and long forms of short lengths, and reports an over-long control frame only after its payload.
+//! The field layout is tungstenite's codec; the checks are ours, because it accepts unmasked
+//! frames, reserved bits and long forms of short lengths, and reports an over-long control frame
+//! only after its payload.
 
 use std::io::Cursor;
 
@@ -149,7 +151,8 @@ pub fn encode(out: &mut Vec<u8>, frame: Outgoing, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// A frame as bits and bytes, whatever the protocol says of them: to look at one that came, or to send a wrong one.
+/// A frame as bits and bytes, whatever the protocol says of them: to look at one that came, or to
+/// send a wrong one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Raw {
     /// Whether this frame ends its message.
@@ -214,7 +217,8 @@ impl Raw {
         out
     }
 
-    /// Reads the frame at the front of `bytes`; `None` asks for more of them. Nothing is wrong here.
+    /// Reads the frame at the front of `bytes`; `None` asks for more of them. Nothing is wrong
+    /// here.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (header, total) = Self::extent(bytes)?;
         let frame = bytes.get(..usize::try_from(total).ok()?)?;
@@ -236,7 +240,8 @@ impl Raw {
         })
     }
 
-    /// Bytes of the header, and of the whole frame, at the front of `bytes`; `None` asks for more of the header.
+    /// Bytes of the header, and of the whole frame, at the front of `bytes`; `None` asks for more
+    /// of the header.
     pub fn extent(bytes: &[u8]) -> Option<(usize, u64)> {
         let &[_, second, ref rest @ ..] = bytes else {
             return None;
@@ -251,7 +256,8 @@ impl Raw {
     }
 }
 
-/// Takes the mask off `payload` in place, section 5.3, and gives the mask for the bytes that follow.
+/// Takes the mask off `payload` in place, section 5.3, and gives the mask for the bytes that
+/// follow.
 pub fn unmask(payload: &mut [u8], mask: [u8; 4]) -> [u8; 4] {
     let [a, b, c, d] = mask;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);

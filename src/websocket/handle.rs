@@ -24,13 +24,14 @@ pub enum Parting {
     Now,
 }
 
-/// A connection within its worker. While its own task runs, frames gather in the outbox and go out in one write; from
-/// elsewhere they wake that task. Every connection has one: with the counts of its `Rc` it is 96 bytes, a size that the
-/// allocator has.
+/// A connection within its worker. While its own task runs, frames gather in the outbox and go out
+/// in one write; from elsewhere they wake that task. Every connection has one: with the counts of
+/// its `Rc` it is 96 bytes, a size that the allocator has.
 pub struct Handle {
     id: u64,
     outbox: Outbox,
-    /// Wakes the connection's own task; none while that runs, which sees what is new without being woken.
+    /// Wakes the connection's own task; none while that runs, which sees what is new without being
+    /// woken.
     waker: Slot<Option<Waker>>,
     /// Seconds that the stream stays open after the close handshake.
     keep_open: Cell<u32>,
@@ -135,8 +136,8 @@ impl Handle {
         self.keep_open.get()
     }
 
-    /// The connection's task begins to run: frames need not wake it, and they gather in the worker's buffer. What woke it
-    /// is given back when it [leaves](Self::leave).
+    /// The connection's task begins to run: frames need not wake it, and they gather in the
+    /// worker's buffer. What woke it is given back when it [leaves](Self::leave).
     pub(super) fn enter(&self, buffer: &mut Vec<u8>) -> Option<Waker> {
         self.outbox.enter(buffer);
         self.waker.take()

@@ -1,4 +1,5 @@
-//! The opening handshake's rules over header values: RFC 6455 section 4.2. What needs HTTP around it is in `http`.
+//! The opening handshake's rules over header values: RFC 6455 section 4.2. What needs HTTP around
+//! it is in `http`.
 
 pub use tungstenite::handshake::derive_accept_key as accept_key;
 
@@ -46,7 +47,8 @@ pub fn is_field_value(text: &str) -> bool {
 
 /// Whether a `Sec-WebSocket-Key` is 16 bytes in base64: 22 characters and two signs of padding.
 ///
-/// Bits that the padding leaves over are not looked at: the key of RFC 6455 section 4.1 itself has some.
+/// Bits that the padding leaves over are not looked at: the key of RFC 6455 section 4.1 itself has
+/// some.
 pub fn is_key(key: &str) -> bool {
     let Some(digits) = key.strip_suffix("==") else {
         return false;

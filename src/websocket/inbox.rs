@@ -1,5 +1,5 @@
-//! What has arrived and waits for the session: events in order, how the connection ended, and bytes that are not decoded
-//! yet.
+//! What has arrived and waits for the session: events in order, how the connection ended, and bytes
+//! that are not decoded yet.
 //!
 //! An idle connection has an empty one, which is a pointer.
 
@@ -34,7 +34,8 @@ pub struct End {
 }
 
 impl Inbox {
-    /// One with the event that every connection begins with, and the bytes that came with the request head.
+    /// One with the event that every connection begins with, and the bytes that came with the
+    /// request head.
     pub fn opened(early: Vec<u8>) -> Self {
         Self(Some(Box::new(Queue {
             events: VecDeque::from([Event::Opened]),

@@ -1,17 +1,21 @@
-//! The budget of inflating: a little at once for every connection, and much for one of the worker at a time.
+//! The budget of inflating: a little at once for every connection, and much for one of the worker
+//! at a time.
 //!
-//! A thousand bombs take a thousand times a little and once the limit, rather than a thousand times the limit.
+//! A thousand bombs take a thousand times a little and once the limit, rather than a thousand times
+//! the limit.
 
 use std::cell::Cell;
 use std::task::{Context, Poll};
 
 use crate::local::{Turn, Turns};
 
-/// The work of inflating that any number of connections may be in the middle of: most messages are done by then.
+/// The work of inflating that any number of connections may be in the middle of: most messages are
+/// done by then.
 pub const LITTLE: usize = 64 * 1024;
 /// The work after which others go first: a millisecond or two.
 pub const MUCH: usize = 1024 * 1024;
-/// Bytes that are inflated between two looks at that, of a little and of much: a bomb makes a thousand times as many.
+/// Bytes that are inflated between two looks at that, of a little and of much: a bomb makes a
+/// thousand times as many.
 const PIECES: (usize, usize) = (256, 1024);
 
 /// A connection's share of work, counted in about the bytes that come out.
@@ -49,7 +53,8 @@ impl Budget {
         }
     }
 
-    /// Goes on at once with a long share if it is nobody else's turn; otherwise it waits for its own.
+    /// Goes on at once with a long share if it is nobody else's turn; otherwise it waits for its
+    /// own.
     pub fn extend(&mut self, exclusive: &Exclusive, context: &mut Context<'_>) -> bool {
         let extends =
             !self.turn.is_asked_for() && exclusive.poll(&mut self.turn, context).is_ready();

@@ -1,7 +1,9 @@
-//! What all connections hold of messages, with a bound on the sum: beyond it the largest go, and the others notice nothing.
+//! What all connections hold of messages, with a bound on the sum: beyond it the largest go, and
+//! the others notice nothing.
 //!
-//! Each message and each queue has a bound of its own, and enough strangers together are beyond any machine. Only what is
-//! large is counted, and only when it has changed by much, so that most connections never come here.
+//! Each message and each queue has a bound of its own, and enough strangers together are beyond any
+//! machine. Only what is large is counted, and only when it has changed by much, so that most
+//! connections never come here.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -9,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// Bytes from which a connection is counted, and in steps of which: as many as a request's head may have, which is not
-/// counted either.
+/// Bytes from which a connection is counted, and in steps of which: as many as a request's head may
+/// have, which is not counted either.
 pub const STEP: usize = 16 * 1024;
 
 /// The bound's name in the log.
@@ -113,8 +115,8 @@ impl Ledger {
         tracing::warn!(
             refusal = REFUSAL,
             connections = std::mem::take(&mut large.closed),
-            "all connections together held more than {} bytes of messages: those that held most are closed with 1013; \
-             raise --max-buffered if there is memory for more",
+            "all connections together held more than {} bytes of messages: those that held most are \
+             closed with 1013; raise --max-buffered if there is memory for more",
             self.bound
         );
         large.said = Some(Instant::now());
@@ -131,7 +133,8 @@ impl Holding {
         if before.abs_diff(bytes) < STEP {
             return;
         }
-        // Under the lock, because who is to go is chosen by these numbers, and taken off the sum by them.
+        // Under the lock, because who is to go is chosen by these numbers, and taken off the sum by
+        // them.
         {
             let _large = self.0.ledger.large();
             if self.is_doomed() {
@@ -197,7 +200,8 @@ mod tests {
         assert!(ledger.large().entries.is_empty());
     }
 
-    /// Whoever comes, grows, shrinks, is doomed and goes at the same time as others takes off what it had put on.
+    /// Whoever comes, grows, shrinks, is doomed and goes at the same time as others takes off what
+    /// it had put on.
     #[test]
     fn workers_leave_nothing_behind() {
         let ledger = Ledger::new(4 * MIB);

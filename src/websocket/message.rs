@@ -1,8 +1,10 @@
-//! Bytes to messages: a decoder that takes a client's bytes in whatever pieces they come. RFC 6455 sections 5 and 6.
+//! Bytes to messages: a decoder that takes a client's bytes in whatever pieces they come. RFC 6455
+//! sections 5 and 6.
 //!
-//! A frame that lies whole in the input is unmasked in place and lent out; only what arrives in pieces is copied.
-//! Memory grows with the bytes that have arrived, never with a length that was only announced. A compressed message is
-//! inflated while it arrives, and bounded by what it has become.
+//! A frame that lies whole in the input is unmasked in place and lent out; only what arrives in
+//! pieces is copied. Memory grows with the bytes that have arrived, never with a length that was
+//! only announced. A compressed message is inflated while it arrives, and bounded by what it has
+//! become.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -135,11 +137,11 @@ impl Decoder {
         }
     }
 
-    /// Takes bytes off the front of `input` up to the next message or control frame; `None` once all are taken, or the
-    /// share of inflating [is spent](Self::is_spent).
+    /// Takes bytes off the front of `input` up to the next message or control frame; `None` once
+    /// all are taken, or the share of inflating [is spent](Self::is_spent).
     ///
-    /// After an error or a Close the input means nothing more, and the decoder must not be used again. `seen` is shown each
-    /// header as it comes, and the input behind it.
+    /// After an error or a Close the input means nothing more, and the decoder must not be used
+    /// again. `seen` is shown each header as it comes, and the input behind it.
     pub fn next<'b>(
         &mut self,
         input: &mut &'b mut [u8],
@@ -212,7 +214,8 @@ impl Decoder {
             .is_some_and(|inflation| inflation.budget.is_spent())
     }
 
-    /// Begins a new share of inflating, [`LITTLE`](super::inflation::LITTLE) or [`MUCH`](super::inflation::MUCH).
+    /// Begins a new share of inflating, [`LITTLE`](super::inflation::LITTLE) or
+    /// [`MUCH`](super::inflation::MUCH).
     pub fn refresh(&mut self, share: usize) {
         if let Some(inflation) = &mut self.inflation {
             inflation.budget.refresh(share);
@@ -288,7 +291,8 @@ impl Decoder {
                 }
             }
             if compressed {
-                // What does not compress takes an eighth more at the worst, and its bytes count when they are inflated.
+                // What does not compress takes an eighth more at the worst, and its bytes count
+                // when they are inflated.
                 limit = limit.saturating_add(limit / 8 + 1024);
                 arrived = self.parts.as_ref().map_or(0, |parts| parts.compressed);
             }
@@ -315,7 +319,8 @@ impl Decoder {
         })
     }
 
-    /// Moves what has arrived of a frame's payload into `parts`; `self.frame` is `None` once that is all of it.
+    /// Moves what has arrived of a frame's payload into `parts`; `self.frame` is `None` once that
+    /// is all of it.
     fn piece(
         &mut self,
         frame: Frame,
@@ -370,7 +375,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// What a frame that is wholly in `parts` completes: a control frame, a message, or nothing yet.
+    /// What a frame that is wholly in `parts` completes: a control frame, a message, or nothing
+    /// yet.
     fn complete(&mut self, frame: Frame) -> Result<Option<Incoming<'static>>, Violation> {
         let Some(parts) = &mut self.parts else {
             return Ok(None);

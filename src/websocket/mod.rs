@@ -1,9 +1,12 @@
-//! Bytes to messages and back: RFC 6455 as pure functions, and the one task that puts them on a stream.
+//! Bytes to messages and back: RFC 6455 as pure functions, and the one task that puts them on a
+//! stream.
 //!
-//! `frame` → `message` turn a client's bytes into messages, `close` checks the end, [`Outbox`] gathers what goes
-//! back, and [`Connection`] drives a [`Session`] with it. Others hold a [`Handle`] of it; [`Connections`] has all of a worker's. `extensions` says whether messages are compressed, `deflate`
-//! does it, `share` and `inflation` say how much of its worker a connection may use before others have theirs, `ledger` what all of
-//! them may hold together. Nothing here knows scripts, HTTP or configuration files.
+//! `frame` → `message` turn a client's bytes into messages, `close` checks the end, [`Outbox`]
+//! gathers what goes back, and [`Connection`] drives a [`Session`] with it. Others hold a
+//! [`Handle`] of it; [`Connections`] has all of a worker's. `extensions` says whether messages are
+//! compressed, `deflate` does it, `share` and `inflation` say how much of its worker a connection
+//! may use before others have theirs, `ledger` what all of them may hold together. Nothing here
+//! knows scripts, HTTP or configuration files.
 
 mod buffer;
 pub mod clock;

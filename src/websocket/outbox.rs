@@ -20,8 +20,9 @@ use super::share::WRITE;
 use super::watch::Watch;
 use crate::local::Slot;
 
-/// What a long payload's address in the buffer is a multiple of: that of a cache line, where the processor copies fastest.
-/// AMD's `rep movsb`, which the C library copies with from 2 KiB on, takes up to three times as long where it is not.
+/// What a long payload's address in the buffer is a multiple of: that of a cache line, where the
+/// processor copies fastest. AMD's `rep movsb`, which the C library copies with from 2 KiB on,
+/// takes up to three times as long where it is not.
 const ALIGNMENT: usize = 64;
 /// The payloads that are long in that sense.
 const LONG: usize = 2 * 1024;
@@ -51,7 +52,8 @@ pub enum SendError {
 /// The queue of a connection's frames.
 pub struct Outbox {
     bytes: Slot<Vec<u8>>,
-    /// How many of them the stream has taken; those that only [align](align) the first frame count as taken.
+    /// How many of them the stream has taken; those that only [align](align) the first frame count
+    /// as taken.
     sent: Cell<usize>,
     state: Cell<ReadyState>,
     /// The code of the Close that was sent; 1005 for one without.
@@ -78,7 +80,8 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// An open outbox whose first bytes are `prologue`, which is not a frame: the answer to the handshake.
+    /// An open outbox whose first bytes are `prologue`, which is not a frame: the answer to the
+    /// handshake.
     pub fn new(prologue: Vec<u8>) -> Self {
         Self {
             bytes: Slot::new(prologue),
@@ -128,9 +131,9 @@ impl Outbox {
         self.bytes.look(|bytes| bytes.len()) - self.sent.get()
     }
 
-    /// Queues a message: the one way for all of them. It is compressed if that was agreed on, and if it is long enough or
-    /// `compress` says so. `pause` is called now and then while a long one is compressed, and its error ends the work;
-    /// the connection may be used meanwhile.
+    /// Queues a message: the one way for all of them. It is compressed if that was agreed on, and
+    /// if it is long enough or `compress` says so. `pause` is called now and then while a long one
+    /// is compressed, and its error ends the work; the connection may be used meanwhile.
     pub fn message<E>(
         &self,
         kind: Data,
@@ -181,7 +184,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Queues a fragment of a message; `last` ends it. All are of one kind, and no other message comes between.
+    /// Queues a fragment of a message; `last` ends it. All are of one kind, and no other message
+    /// comes between.
     pub fn fragment(&self, kind: Data, payload: &[u8], last: bool) -> Result<(), SendError> {
         let open = self.fragments.get();
         if open.is_some_and(|open| open != kind) {
@@ -278,8 +282,8 @@ impl Outbox {
         });
     }
 
-    /// The task stops running: the worker's buffer goes back, and what the stream has not taken is kept in one of
-    /// the connection's own; if it is most of a long one, in that itself.
+    /// The task stops running: the worker's buffer goes back, and what the stream has not taken is
+    /// kept in one of the connection's own; if it is most of a long one, in that itself.
     pub(super) fn leave(&self, buffer: &mut Vec<u8>) {
         self.bytes.look(|bytes| {
             let left = bytes.len() - self.sent.get();
@@ -294,7 +298,8 @@ impl Outbox {
         });
     }
 
-    /// Gives queued bytes to the stream until it takes no more, or a [share's](WRITE) worth; how many it took.
+    /// Gives queued bytes to the stream until it takes no more, or a [share's](WRITE) worth; how
+    /// many it took.
     pub(super) fn flush(
         &self,
         stream: &mut (impl AsyncWrite + Unpin),
@@ -349,7 +354,8 @@ fn control(control: Control) -> Outgoing {
     Outgoing::whole(OpCode::Control(control))
 }
 
-/// Fills the front of an empty buffer so that the payload of the frame that follows is [aligned](ALIGNMENT); how far.
+/// Fills the front of an empty buffer so that the payload of the frame that follows is
+/// [aligned](ALIGNMENT); how far.
 fn align(bytes: &mut Vec<u8>, payload: usize) -> usize {
     bytes.reserve(payload + 2 * ALIGNMENT);
     // What was reserved does not move any more.
@@ -371,7 +377,8 @@ impl fmt::Debug for Outbox {
 mod tests {
     use super::*;
 
-    /// Whatever is sent, and however the stream takes it, its bytes are those of the frames, and so is their count.
+    /// Whatever is sent, and however the stream takes it, its bytes are those of the frames, and so
+    /// is their count.
     #[test]
     fn the_bytes_are_the_same_wherever_they_lie() {
         let lengths = [

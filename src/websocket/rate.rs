@@ -9,8 +9,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Takes one of `rate` a second and of `burst` beyond that, in this second; `false` if there is none. A rate of 0 is no
-    /// bound.
+    /// Takes one of `rate` a second and of `burst` beyond that, in this second; `false` if there is
+    /// none. A rate of 0 is no bound.
     pub fn take(&mut self, now: u32, rate: u32, burst: u32) -> bool {
         if rate == 0 {
             return true;

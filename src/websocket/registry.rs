@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use super::handle::Handle;
 
-/// A worker's connections by their numbers, each of which is given once in the life of the process: a number means one
-/// connection, or none any more. A tree, because a table that has to grow holds up all of its worker's connections.
+/// A worker's connections by their numbers, each of which is given once in the life of the process:
+/// a number means one connection, or none any more. A tree, because a table that has to grow holds
+/// up all of its worker's connections.
 #[derive(Debug, Default)]
 pub struct Connections(RefCell<BTreeMap<u64, Rc<Handle>>>);
 

@@ -1,4 +1,5 @@
-//! What a connection does with its messages: the door between the protocol and whoever handles them.
+//! What a connection does with its messages: the door between the protocol and whoever handles
+//! them.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -8,8 +9,9 @@ use super::close::Close;
 use super::handle::Handle;
 use super::message::Message;
 
-/// What a session is told, one at a time and in this order: opened, then what comes, then at most one request to
-/// close, then closed. What came before the peer's Close is handled before it, and can be answered.
+/// What a session is told, one at a time and in this order: opened, then what comes, then at most
+/// one request to close, then closed. What came before the peer's Close is handled before it, and
+/// can be answered.
 #[derive(Debug)]
 pub enum Event<'b> {
     /// The handshake is done.
@@ -20,7 +22,8 @@ pub enum Event<'b> {
     Ping(Box<[u8]>),
     /// A Pong's payload, for a session that heeds it.
     Pong(Box<[u8]>),
-    /// A frame's bytes before anything else looks at them, for a session that heeds it; see [`frame::Raw`](super::frame::Raw).
+    /// A frame's bytes before anything else looks at them, for a session that heeds it; see
+    /// [`frame::Raw`](super::frame::Raw).
     Frame(Box<[u8]>),
     /// What [`Session::poll_due`] announced.
     Due,
@@ -28,7 +31,8 @@ pub enum Event<'b> {
     CloseRequested(Option<Close>),
     /// The end, once after `Opened`, whatever it was. What is sent now is dropped.
     Closed {
-        /// The peer's code, 1005 if its Close had none; without a Close from the peer ours; without any 1006.
+        /// The peer's code, 1005 if its Close had none; without a Close from the peer ours; without
+        /// any 1006.
         code: u16,
         /// The reason that came with the code, or what went wrong.
         reason: Box<str>,
@@ -50,10 +54,11 @@ pub enum Outcome {
     Failed(Cow<'static, str>),
 }
 
-/// A handler of one connection. It may wait: while it does, the connection goes on answering pings and notices its end.
+/// A handler of one connection. It may wait: while it does, the connection goes on answering pings
+/// and notices its end.
 pub trait Session {
-    /// Begins to handle an event. After `Pending` the connection calls [`resume`](Self::resume) when woken, and starts
-    /// nothing else before that is `Ready`.
+    /// Begins to handle an event. After `Pending` the connection calls [`resume`](Self::resume)
+    /// when woken, and starts nothing else before that is `Ready`.
     fn start(
         &mut self,
         event: Event<'_>,
@@ -67,7 +72,8 @@ pub trait Session {
     /// Ends a handling that waits, at once: the peer is gone or time is up.
     fn cancel(&mut self);
 
-    /// Ready when the session has something to do of its own accord: it is then started with [`Event::Due`].
+    /// Ready when the session has something to do of its own accord: it is then started with
+    /// [`Event::Due`].
     fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()>;
 
     /// The path that it serves, for the log.

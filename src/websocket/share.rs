@@ -1,6 +1,7 @@
 //! A connection's share of its worker: what it may do before the others have theirs.
 //!
-//! Without it, a peer that sends without a pause, or takes whatever is sent to it, would be served for as long as it likes.
+//! Without it, a peer that sends without a pause, or takes whatever is sent to it, would be served
+//! for as long as it likes.
 
 use std::task::Context;
 use std::time::{Duration, Instant};
@@ -46,8 +47,8 @@ impl Share {
     }
 }
 
-/// Wakes the task when every other that is ready has run and the sockets have been looked at. A plain wake would put it
-/// into the queue that the worker empties first, up to 61 turns of it.
+/// Wakes the task when every other that is ready has run and the sockets have been looked at. A
+/// plain wake would put it into the queue that the worker empties first, up to 61 turns of it.
 pub fn yield_now(context: &mut Context<'_>) {
     let later = std::pin::pin!(tokio::task::yield_now());
     let _ = Future::poll(later, context);

@@ -1,4 +1,5 @@
-//! What all connections of one worker share: bounds, clock, buffers, and what they may use of each other's time.
+//! What all connections of one worker share: bounds, clock, buffers, and what they may use of each
+//! other's time.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -63,8 +64,8 @@ impl Shared {
         }
     }
 
-    /// Once a second: time passes for the connections, unless the worker stood still, and what was too often to be logged
-    /// is counted.
+    /// Once a second: time passes for the connections, unless the worker stood still, and what was
+    /// too often to be logged is counted.
     pub fn tick(&self, passes: bool) {
         self.ledger.tick();
         if passes {
@@ -80,8 +81,8 @@ impl Shared {
         Self { ledger, ..self }
     }
 
-    /// The server goes down: whoever waits in [`drained`](Self::drained) is told. Closing the connections is up to the
-    /// caller, and so is when one is dropped that does not answer.
+    /// The server goes down: whoever waits in [`drained`](Self::drained) is told. Closing the
+    /// connections is up to the caller, and so is when one is dropped that does not answer.
     pub fn start_drain(&self) {
         self.draining.set(true);
         self.drain.notify_waiters();

@@ -1,4 +1,5 @@
-//! Where a connection is in its life, and what its stream is good for: small enums with named transitions.
+//! Where a connection is in its life, and what its stream is good for: small enums with named
+//! transitions.
 
 /// The stations of a connection's life, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

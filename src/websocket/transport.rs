@@ -1,11 +1,13 @@
-//! What a connection runs on: a stream of bytes in both directions, which ends in order or with a reset.
+//! What a connection runs on: a stream of bytes in both directions, which ends in order or with a
+//! reset.
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A stream that a connection can run on.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin {
-    /// Has the peer see a reset when the stream is dropped, and not the end of it. A stream that knows no resets just ends.
+    /// Has the peer see a reset when the stream is dropped, and not the end of it. A stream that
+    /// knows no resets just ends.
     fn reset_when_dropped(&self) {}
 }
 

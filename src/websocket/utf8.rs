@@ -1,8 +1,10 @@
 //! UTF-8 that arrives in pieces: an error is reported at the byte that makes it certain.
 //!
-//! RFC 6455 section 8.1; failing before the message is complete is what Autobahn's cases 6.4.* ask for.
+//! RFC 6455 section 8.1; failing before the message is complete is what Autobahn's cases 6.4.* ask
+//! for.
 
-/// The state between two pieces of one text message: at most three bytes of an unfinished code point.
+/// The state between two pieces of one text message: at most three bytes of an unfinished code
+/// point.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Utf8 {
     pending: [u8; 4],
@@ -63,7 +65,8 @@ mod tests {
         }
     }
 
-    /// A surrogate, an overlong form and a code point over U+10FFFF fail at their second byte, not at their last.
+    /// A surrogate, an overlong form and a code point over U+10FFFF fail at their second byte, not
+    /// at their last.
     #[test]
     fn fails_at_the_first_impossible_byte() {
         for (good, bad) in [(0xED, 0xA0), (0xE0, 0x80), (0xF4, 0x90)] {

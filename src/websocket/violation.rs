@@ -2,14 +2,15 @@
 
 use super::code;
 
-/// A breach of RFC 6455 or of a limit by the peer. Its text is for the log, for `on_close`, and the reason of the Close.
+/// A breach of RFC 6455 or of a limit by the peer. Its text is for the log, for `on_close`, and the
+/// reason of the Close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// RFC 6455 section 5.1: a client masks every frame.
     #[error("a frame without a mask")]
     Unmasked,
-    /// Section 5.2: reserved bits are zero unless an extension was negotiated. RFC 7692 section 6: the first one may be
-    /// set on a message's first frame only.
+    /// Section 5.2: reserved bits are zero unless an extension was negotiated. RFC 7692 section 6:
+    /// the first one may be set on a message's first frame only.
     #[error("a reserved bit is set")]
     ReservedBit,
     /// Section 5.2: opcodes 3 to 7 and 11 to 15.
@@ -57,7 +58,8 @@ pub enum Violation {
     /// RFC 7692 section 7.2.2: compressed data that is none.
     #[error("a compressed message that cannot be inflated")]
     BrokenDeflate,
-    /// RFC 6455 section 10.4: each final block starts inflating anew, which costs more than it carries.
+    /// RFC 6455 section 10.4: each final block starts inflating anew, which costs more than it
+    /// carries.
     #[error("too many final blocks in a compressed message")]
     FinalBlocks,
     /// Section 10.4: each is an answer to write.
@@ -99,7 +101,8 @@ impl Violation {
         })
     }
 
-    /// The name by which logs and counters know it; it never changes. A limit's is that of its setting.
+    /// The name by which logs and counters know it; it never changes. A limit's is that of its
+    /// setting.
     pub fn id(self) -> &'static str {
         match self {
             Self::TooBig { .. } => "max-message",

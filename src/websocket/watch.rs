@@ -1,4 +1,5 @@
-//! What is seen of a connection from outside: its frames in the log, and its numbers in the access log.
+//! What is seen of a connection from outside: its frames in the log, and its numbers in the access
+//! log.
 
 use super::Tally;
 use super::frame::{self, Header, Outgoing};

@@ -1,4 +1,5 @@
-//! The rules of the end: who closes, with which code, what is still handled, and when the stream is dropped.
+//! The rules of the end: who closes, with which code, what is still handled, and when the stream is
+//! dropped.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -80,7 +81,8 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         }
     }
 
-    /// Fails the connection, RFC 6455 section 7.1.7: a Close with the code, and nothing more is read.
+    /// Fails the connection, RFC 6455 section 7.1.7: a Close with the code, and nothing more is
+    /// read.
     pub(super) fn fail(&mut self, violation: Violation) {
         let reason = violation.to_string();
         let code = self.close(&Close::new(violation.code(), &reason));
@@ -194,8 +196,8 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         self.deadlines.last_until(until);
     }
 
-    /// The hooks of what had arrived before the end have had their time: the answer to the peer's Close has some of its
-    /// own.
+    /// The hooks of what had arrived before the end have had their time: the answer to the peer's
+    /// Close has some of its own.
     pub(super) fn cut_short(&mut self) {
         self.inbox
             .retain(|event| matches!(event, Event::Opened | Event::CloseRequested(_)));
@@ -225,8 +227,8 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         self.state.is_over()
     }
 
-    /// The peer's time to answer begins when it can have our Close; until then the bound is that of any data. In a
-    /// shutdown the whole of it is what bounds it.
+    /// The peer's time to answer begins when it can have our Close; until then the bound is that of
+    /// any data. In a shutdown the whole of it is what bounds it.
     fn await_answer(&mut self) {
         let is_sent = self.handle.state() == ReadyState::Closing && self.handle.buffered() == 0;
         if is_sent && self.deadlines.until().is_none() && !self.shared.is_draining() {

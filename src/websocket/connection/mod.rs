@@ -1,9 +1,9 @@
 //! One connection as one task: reads, decodes, hands events to the session, writes what it said.
 //!
-//! All messages that have arrived are handled before anything is written, so their replies leave in one write. The
-//! buffers for both belong to the worker and are borrowed only while the task runs: an idle connection owns none.
-//! `reading` turns what the stream gives into events, `closing` has the rules of the end; the times that either may
-//! take are in [`Deadlines`].
+//! All messages that have arrived are handled before anything is written, so their replies leave in
+//! one write. The buffers for both belong to the worker and are borrowed only while the task runs:
+//! an idle connection owns none. `reading` turns what the stream gives into events, `closing` has
+//! the rules of the end; the times that either may take are in [`Deadlines`].
 
 mod closing;
 mod reading;
@@ -55,7 +55,8 @@ pub struct Connection<S, T> {
 }
 
 impl<S: Transport, T: Session + Unpin> Connection<S, T> {
-    /// A connection that begins by telling the session that it is open. `early` are bytes behind the request head.
+    /// A connection that begins by telling the session that it is open. `early` are bytes behind
+    /// the request head.
     pub fn new(
         stream: S,
         session: T,
@@ -131,8 +132,8 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
                 break;
             }
             let read = self.read(context);
-            // What was written may be what the session waits for, and what was read before the peer's Close is there
-            // still.
+            // What was written may be what the session waits for, and what was read before the
+            // peer's Close is there still.
             let freed = wrote && self.state.is_busy();
             let is_due = self.state.is_ending() && !self.state.is_busy() && !self.inbox.is_empty();
             if !read && !freed && !is_due {
@@ -204,7 +205,8 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             Phase::Told | Phase::Lingering => false,
         };
         if is_closing || matches!(outcome, Outcome::Failed(_)) {
-            // What waits behind a message whose handler has closed is not wanted any more, except for the peer's Close.
+            // What waits behind a message whose handler has closed is not wanted any more, except
+            // for the peer's Close.
             let mut frames = self.inbox.take_frames();
             self.drop_messages();
             self.decode(&mut frames, context);
@@ -224,7 +226,8 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             return false;
         };
         if self.handle.buffered() == 0 {
-            // A stream that encrypts may still hold the end of what it took; for any other this is nothing.
+            // A stream that encrypts may still hold the end of what it took; for any other this is
+            // nothing.
             if let Poll::Ready(Err(error)) = Pin::new(stream).poll_flush(context) {
                 self.lose(&error.to_string());
             }

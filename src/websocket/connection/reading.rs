@@ -112,8 +112,8 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             message: self.max_message as usize,
             ..self.shared.limits
         };
-        // A few bytes may become many long messages: no more of them than the session has room for, nor than its share.
-        // Frames that the session has looked at have been bounded before.
+        // A few bytes may become many long messages: no more of them than the session has room for,
+        // nor than its share. Frames that the session has looked at have been bounded before.
         let is_first_to_see = self.tap.is_none();
         let may_hold = self.decoder.inflates() && is_first_to_see;
         while self.state.is_running() {

@@ -53,7 +53,8 @@ impl AsyncWrite for Greedy {
 
 impl Transport for Greedy {}
 
-/// Sends a long message at once and another whenever that is gone, or works a while at each message.
+/// Sends a long message at once and another whenever that is gone, or works a while at each
+/// message.
 #[derive(Default)]
 struct Tireless {
     handle: Option<Rc<Handle>>,
