@@ -31,6 +31,30 @@
 //! `main` is [`cli`] → [`commands`] → [`app`], on an allocator that counts for `script` what each hook holds. A worker is one thread; nothing on a connection's path is shared with
 //! another, and what crosses threads is a message on a channel.
 
+// Of the library alone: tests, benches and examples may.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::panic,
+        clippy::unwrap_used,
+        reason = "whatever peers, scripts and operators write has an answer"
+    )
+)]
+#![warn(
+    clippy::exit,
+    reason = "main owns the exit code, and what is open is closed before"
+)]
+#![warn(
+    clippy::large_futures,
+    clippy::large_stack_arrays,
+    reason = "16 KiB are some connections' worth, and a good part of a fiber's stack"
+)]
+#![warn(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "println! panics when nobody reads any more"
+)]
+
 pub mod app;
 pub mod cli;
 pub mod commands;

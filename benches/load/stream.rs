@@ -32,7 +32,7 @@ impl<S: Read + Write> Stream<S> {
         let tls = match config {
             None => None,
             Some(config) => Some(Box::new(ClientConnection::new(
-                config.clone(),
+                Arc::clone(config),
                 peer.into(),
             )?)),
         };

@@ -4,7 +4,7 @@
 //! must not happen is a panic, an abort, or a script that goes on and on.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, Once};
@@ -107,7 +107,7 @@ async fn serve(runtime: Rc<Runtime>, source: Arc<Source>, began: Instant) {
     let mut services = Services::default();
     services.update(
         &runtime,
-        &HashMap::from([(FILE.to_owned(), Arc::clone(&source))]),
+        &BTreeMap::from([(FILE.to_owned(), Arc::clone(&source))]),
     );
     tokio::select! {
         () = connection(&runtime, &source) => {}

@@ -32,6 +32,7 @@ const BRIEF: [&str; 12] = [
 ];
 
 /// Reads the command line; prints help or an error, and ends the process, when there is nothing else to do.
+#[allow(clippy::exit, reason = "as clap does, before anything is open")]
 pub fn matches(command: &Command) -> ArgMatches {
     // Else clap takes the name of the file that runs, and the short help below is not known by its text any more.
     let command = &command.clone().bin_name(NAME);

@@ -1,5 +1,6 @@
 //! `routes`: a table of what is served.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -13,7 +14,8 @@ pub fn routes(handlers: Handlers, script: Script) -> Result<ExitCode> {
     print(&generation.table());
     if generation.entries.is_empty() {
         for problem in &report.problems {
-            eprintln!("{}", problem.message);
+            // Whoever has closed it does not want to know.
+            let _ = writeln!(std::io::stderr(), "{}", problem.message);
         }
     }
     Ok(ExitCode::SUCCESS)

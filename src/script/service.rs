@@ -1,6 +1,6 @@
 //! A handler's own hooks, `on_load` and `on_interval`: once in the process, without a connection.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub struct Services(HashMap<String, watch::Sender<Arc<Source>>>);
 
 impl Services {
     /// A new generation serves: services of new files begin, those of new versions begin anew, those of files that are gone
-    /// end.
-    pub fn update(&mut self, runtime: &Rc<Runtime>, sources: &HashMap<String, Arc<Source>>) {
+    /// end. In the order of their files.
+    pub fn update(&mut self, runtime: &Rc<Runtime>, sources: &BTreeMap<String, Arc<Source>>) {
         self.0.retain(|file, _| sources.contains_key(file));
         for (file, source) in sources {
             match self.0.get(file) {

@@ -1,7 +1,7 @@
 //! A worker: one thread with its own runtime, engine, buffers and connections. What crosses to it is an order.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -188,7 +188,7 @@ async fn run(
 }
 
 /// The handlers with hooks of their own.
-fn services_of(generation: &Generation) -> HashMap<String, Arc<Source>> {
+fn services_of(generation: &Generation) -> BTreeMap<String, Arc<Source>> {
     let own = [Hook::OnLoad, Hook::OnInterval];
     let entries = generation.entries.iter();
     entries

@@ -44,7 +44,7 @@ async fn hostile_scripts_end_their_connection_and_nothing_else() {
         .arg("--allow-raw")
         .start()
         .await;
-    let witnesses = Witnesses::start(&server).await;
+    let witnesses = Witnesses::start(&server);
     let scripts = scripts::all();
 
     // They come while others are served, and compiling them must not hold up these either.
@@ -92,7 +92,7 @@ struct Witnesses {
 }
 
 impl Witnesses {
-    async fn start(server: &Server) -> Witnesses {
+    fn start(server: &Server) -> Witnesses {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for path in ["/echo", "/echo", "/loop", "/loop"] {
