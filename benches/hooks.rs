@@ -15,7 +15,7 @@ use std::time::Instant;
 use rhai::grain;
 use rhai::{AST, CallFnOptions, Dynamic, Engine, ImmutableString, Map, Scope};
 use wsh_server::script::api::connection::WebSocket;
-use wsh_server::script::{Compiler, Heap, Hook, Peer, Program, Settings, Source};
+use wsh_server::script::{Compiler, Heap, Hook, Host, Peer, Program, Source};
 
 #[global_allocator]
 static ALLOCATOR: Heap = Heap;
@@ -131,7 +131,7 @@ impl Hooks {
             version: 1,
             modules: Vec::new(),
         });
-        let compiler = Compiler::new(&Settings::default());
+        let compiler = Compiler::new(&Host::default());
         let ast = compiler.parse(&source.file, text).expect("it parses");
         Self {
             engine: Rc::clone(&compiler.engine),

@@ -4,6 +4,7 @@ mod checks;
 mod ready;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::handlers::{Generation, Reconciler, Report};
 use crate::http;
 use crate::keeper::{Ask, asking};
 use crate::observe::terminal;
-use crate::script::{self, loops};
+use crate::script::{self, Host, loops};
 use crate::server::{
     self, Admission, Certificates, Gate, Listener, Order, Socket, State, Worker, notify,
 };
@@ -32,6 +33,12 @@ pub struct App {
     reconciler: Reconciler,
     generation: Arc<Generation>,
     config: Config,
+    host: Host,
+}
+
+/// What scripts may reach besides values of their own. A service of the process is added here, in a line: `.with(service)`.
+pub fn host(settings: script::Settings) -> Host {
+    Host::new(settings)
 }
 
 /// What a run is told from outside.
@@ -44,10 +51,10 @@ pub enum Signal {
 }
 
 impl App {
-    /// Checks, reads and binds everything that can fail.
-    pub fn new(config: Config) -> Result<Self> {
+    /// Checks, reads and binds everything that can fail. `host` is what scripts reach, see [`host`].
+    pub fn new(config: Config, host: Host) -> Result<Self> {
         checks::folders(&config)?;
-        let mut reconciler = Reconciler::new(config.handlers.clone(), config.script.clone());
+        let mut reconciler = Reconciler::new(config.handlers.clone(), host.clone());
         let (generation, report) = reconciler.first().with_context(|| {
             format!(
                 "the handler folder {} cannot be read",
@@ -87,7 +94,20 @@ impl App {
             reconciler,
             generation: Arc::new(generation),
             config,
+            host,
         })
+    }
+
+    /// Where it listens, ports that were left to the system among them.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let tcp = self
+            .listeners
+            .iter()
+            .filter_map(|listener| match &listener.socket {
+                Socket::Tcp(socket) => socket.local_addr().ok(),
+                Socket::Unix(_) => None,
+            });
+        tcp.collect()
     }
 
     /// Serves until the first [`Signal::Stop`], then drains: every connection is closed with 1001, within the bound. A
@@ -99,6 +119,7 @@ impl App {
             reconciler,
             generation,
             config,
+            host,
         } = self;
         let site = site(&config)?;
         let workers = (0..config.workers)
@@ -106,7 +127,7 @@ impl App {
                 Worker::start(
                     Arc::clone(&generation),
                     &site,
-                    &config.script,
+                    &host,
                     (number, config.workers),
                 )
             })

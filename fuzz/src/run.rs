@@ -14,8 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::{LocalSet, spawn_local};
 use wsh_server::config::limits;
 use wsh_server::script::{
-    Answer, Checker, Handshake, Library, Limits, Peer, Place, Request, Runtime, ScriptSession,
-    Services, Settings, Source, Wire, ensure_loaded,
+    Answer, Checker, Handshake, Host, Library, Limits, Peer, Place, Request, Runtime,
+    ScriptSession, Services, Settings, Source, Wire, ensure_loaded,
 };
 use wsh_server::websocket::{Connection, Handle, Outbox, Shared};
 
@@ -44,7 +44,7 @@ pub fn run(text: &str) {
     static WATCH: Once = Once::new();
     WATCH.call_once(watch_panics);
     thread_local! {
-        static RUNTIME: Rc<Runtime> = Rc::new(Runtime::new(&settings()));
+        static RUNTIME: Rc<Runtime> = Rc::new(Runtime::new(&host()));
         static VERSION: Cell<u64> = const { Cell::new(0) };
     }
     let version = VERSION.get() + 1;
@@ -82,20 +82,20 @@ fn watch_panics() {
     }));
 }
 
-fn settings() -> Settings {
-    Settings {
+fn host() -> Host {
+    Host::new(Settings {
         limits: BOUNDS,
         allow_raw: true,
         env: Arc::from(["HOME".to_owned()]),
         ..Settings::default()
-    }
+    })
 }
 
 /// As the reconciler does it.
 fn tried(text: &str, version: u64) -> Option<Arc<Source>> {
     let mut library = Library::default();
     library.set("lib/m", Some(Ok(MODULE.to_owned())));
-    let mut checker = Checker::new(&settings(), &mut library);
+    let mut checker = Checker::new(&host(), &mut library);
     let checked = checker.check(FILE, &Ok(text.to_owned()), version);
     checked.result.ok().map(|tried| tried.source)
 }

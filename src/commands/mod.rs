@@ -22,13 +22,14 @@ pub use new::{TEMPLATES, Template, new, templates};
 pub use routes::routes;
 pub use serve::serve;
 
+use crate::app;
 use crate::config::{Handlers, Script};
 use crate::handlers::{Generation, Reconciler, Report};
 
 /// What is in a handler folder now.
 fn look(handlers: Handlers, script: Script) -> Result<(Generation, Report)> {
     let root = handlers.root.clone();
-    Reconciler::new(handlers, script)
+    Reconciler::new(handlers, app::host(script))
         .first()
         .with_context(|| format!("the handler folder {} cannot be read", root.display()))
 }

@@ -21,7 +21,10 @@ pub fn serve(config: Config, log: &Log) -> Result<ExitCode> {
     let code = runtime.block_on(async {
         // Before anybody is told that the server is ready: who waits for that may send a signal at once.
         let mut signals = Signals::new(log).context("signals cannot be caught")?;
-        App::new(config)?.run(async || signals.next().await).await
+        let host = app::host(config.script.clone());
+        App::new(config, host)?
+            .run(async || signals.next().await)
+            .await
     })?;
     tracing::info!("stopped");
     Ok(code)

@@ -73,7 +73,7 @@ pub struct Script {
     pub budget: Duration,
     /// Operations of a hook between two waits. Over it: a script fault.
     pub operations: u32,
-    /// Bytes that a hook may come to hold, from its call on, and 256 for each block of them. Over it: a script fault.
+    /// Bytes that a hook may come to hold, from its call on, and 1,024 for each block of them. Over it: a script fault.
     pub memory: usize,
     /// Containers inside each other in a connection's `this`, over it: a script fault; and in what is made JSON of, read
     /// from JSON, printed or compared.
@@ -114,8 +114,7 @@ pub const SCRIPT: Script = Script {
     budget: Duration::from_secs(1),
     // About a second's worth on a fast machine, so that a budget holds where the clock stands still, too.
     operations: 10_000_000,
-    // 64 MiB: some copies of the largest message. Every level of nested data takes a block, so that there are a quarter of
-    // a million levels at most, and at most 700 bytes of a fiber's stack each when it is copied, shown or freed.
+    // 64 MiB: some copies of the largest message. It bounds how deep data can be nested, too: see `machine::stack`.
     memory: 64 * 1024 * 1024,
     // As deep as Rhai lets expressions be: state is data, and data that deep is a mistake that grows.
     depth: 64,

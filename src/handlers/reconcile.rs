@@ -20,7 +20,7 @@ use super::trial::Handlers;
 use super::{LONGEST, is_handler};
 use crate::config;
 use crate::file::Disk;
-use crate::script::{self, Fault};
+use crate::script::{self, Fault, Host};
 
 /// How long the folder must be quiet before what does not fit together is said to be broken: programs that save several
 /// files, and copies over a network, pause less, and whoever waits for the report of a mistake hardly longer.
@@ -92,14 +92,14 @@ impl Changes {
 
 impl Reconciler {
     /// A keeper that has seen nothing.
-    pub fn new(config: config::Handlers, settings: script::Settings) -> Self {
+    pub fn new(config: config::Handlers, host: Host) -> Self {
         Self {
             disk: Disk::default(),
             map_file: MapFile::new(config.map_file.clone()),
             config,
             scan: Scan::default(),
-            texts: Texts::new(settings.limits.source),
-            handlers: Handlers::new(settings),
+            texts: Texts::new(host.settings.limits.source),
+            handlers: Handlers::new(host),
             changes: Changes::default(),
             standing: Standing::default(),
             number: 0,

@@ -9,12 +9,12 @@ use super::is_handler;
 use super::registry::Entry;
 use super::report::Report;
 use super::texts::Texts;
-use crate::script::{self, Checked, Checker, Fault, Library, Unreadable};
+use crate::script::{self, Checked, Checker, Fault, Host, Library, Unreadable};
 
 /// The handlers as they were tried last.
 #[derive(Debug)]
 pub struct Handlers {
-    settings: script::Settings,
+    host: Host,
     handlers: BTreeMap<String, Handler>,
     library: Library,
     /// Modules that may not be read, with the reason.
@@ -44,9 +44,9 @@ pub struct Trial {
 
 impl Handlers {
     /// No handlers.
-    pub fn new(settings: script::Settings) -> Self {
+    pub fn new(host: Host) -> Self {
         Self {
-            settings,
+            host,
             handlers: BTreeMap::new(),
             library: Library::default(),
             refused: BTreeMap::new(),
@@ -86,7 +86,7 @@ impl Handlers {
             let asking = asking.filter(|(_, handler)| !handler.asked.is_disjoint(&modules));
             affected.extend(asking.map(|(file, _)| file));
         }
-        let mut checker = Checker::new(&self.settings, &mut self.library);
+        let mut checker = Checker::new(&self.host, &mut self.library);
         let mut checked = Vec::new();
         for file in affected {
             // One that is gone, and asked for a module, is in nobody's way.

@@ -3,18 +3,19 @@
 use rhai::packages::{Package as _, StandardPackage};
 use rhai::{Engine, OptimizationLevel};
 
-use super::package::Package;
+use super::host::{Host, Package};
+use super::meter;
 use super::packages::bounded;
-use super::{Settings, meter};
 
-/// An engine with the functions of these packages.
-pub fn engine(settings: &Settings, packages: &[&Package]) -> Engine {
-    let limits = &settings.limits;
+/// An engine with the functions of these packages, and of the services that the host has.
+pub fn engine(host: &Host, packages: &[&Package]) -> Engine {
+    let limits = &host.settings.limits;
     let mut engine = Engine::new_raw();
     engine.register_global_module(StandardPackage::new().as_shared_module());
     bounded::register(&mut engine, limits);
-    for function in packages.iter().flat_map(|package| package.functions) {
-        (function.register)(&mut engine, settings);
+    let packages = packages.iter().chain(host.packages());
+    for function in packages.flat_map(|package| package.functions) {
+        (function.register)(&mut engine, host);
     }
     engine
         .disable_symbol("eval")

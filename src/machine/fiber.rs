@@ -1,8 +1,7 @@
 //! Fibers: calls on a stack of their own, where they may wait without blocking their thread.
 //!
-//! In: a call. Out: what it returns, or what it [waits](Wait) for; then it is resumed with the answer. Stacks are large,
-//! because a script's recursion must end at Rhai's limit and never at the stack's: they are address space, of which only
-//! touched pages cost memory. A fiber is kept for the next call, so that a call costs a switch.
+//! In: a call. Out: what it returns, or what it [waits](Wait) for; then it is resumed with the answer. Stacks are large
+//! (`stack` says why that is enough): they are address space, of which only touched pages cost memory. A fiber is kept for the next call, so that a call costs a switch.
 
 #![allow(unsafe_code, reason = "stacks; each use says what it relies on")]
 
@@ -15,11 +14,9 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use rhai::Dynamic;
 
 use super::running;
+use super::stack::STACK;
 use super::wait::{Suspend, Wait, Wake};
 
-/// Bytes of address space of one stack. Nested data is freed by recursion, about 220 bytes a level (measured with a
-/// chain of closures, which takes at least 3 operations a level): this is enough for the operations of one run.
-pub const STACK: usize = 256 * 1024 * 1024;
 /// Bytes at a stack's top that an idle fiber keeps; what a deeper call has touched is given back.
 const KEPT: usize = 64 * 1024;
 /// Idle fibers that are kept.

@@ -18,7 +18,7 @@ use crate::config::limits::WEBSOCKET;
 
 /// What a block counts beside its bytes: freeing a quarter of a million small ones, which closures in closures can be, takes
 /// 25 ms in which nobody else's turn comes. So a budget of 64 MiB is at most 65,536 blocks.
-const BLOCK: usize = 1024;
+pub const BLOCK: usize = 1024;
 
 /// A long array counts eightfold. Rhai copies one in a single operation that nothing interrupts: a million elements take 30 ms.
 /// So a budget of 64 MiB is at most half a million of them, and 2 ms for the others.

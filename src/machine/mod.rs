@@ -3,24 +3,28 @@
 //! | file | is about |
 //! |---|---|
 //! | `source`, `modules` | files as read, and what a compiled file offers to those that import it |
-//! | `engine`, `package`, `packages` | Rhai with its bounds, what a table of functions is, and those that need no connection |
+//! | `engine`, `host`, `packages` | Rhai with its bounds, what a host gives its scripts, and the functions that need no connection |
+//! | `clock`, `random` | time and chance, which a test can hold still |
 //! | `types`, `data`, `error` | values: their names, which of them are plain data, what a failed function throws |
-//! | `fiber`, `wait` | a call on a stack of its own, where it may wait |
+//! | `fiber`, `wait`, `stack` | a call on a stack of its own, where it may wait, and why that stack is large enough |
 //! | `running`, `meter`, `budget`, `heap` | the call that runs, what it may use and has used of time and memory |
 //! | `timers` | timers with names |
 
 pub mod budget;
+pub mod clock;
 pub mod data;
 pub mod engine;
 pub mod error;
 pub mod fiber;
 pub mod heap;
+pub mod host;
 pub mod meter;
 pub mod modules;
-pub mod package;
 pub mod packages;
+pub mod random;
 pub mod running;
 pub mod source;
+pub mod stack;
 pub mod timers;
 pub mod types;
 pub mod wait;

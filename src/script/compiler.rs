@@ -9,8 +9,9 @@ use rhai::{AST, Engine, EvalAltResult, Position};
 
 use super::engine::engine;
 use super::fault::{Fault, hint};
-use super::{Limits, Settings, lost};
+use super::{Limits, lost};
 use crate::machine::budget::Budget;
+use crate::machine::host::Host;
 use crate::machine::modules::{self, Imports, Resolver, SharedModule, World};
 use crate::machine::source::{ModuleText, Source};
 
@@ -28,14 +29,14 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// A compiler with an engine of these settings.
-    pub fn new(settings: &Settings) -> Self {
-        let mut engine = engine(settings);
+    /// A compiler with an engine of this host.
+    pub fn new(host: &Host) -> Self {
+        let mut engine = engine(host);
         engine.set_module_resolver(Resolver);
         Self {
             engine: Rc::new(engine),
-            limits: settings.limits,
-            allow_raw: settings.allow_raw,
+            limits: host.settings.limits,
+            allow_raw: host.settings.allow_raw,
             modules: RefCell::default(),
         }
     }

@@ -3,14 +3,14 @@
 use rhai::Engine;
 use tracing::Level;
 
-use super::Settings;
 use super::api::PACKAGES;
 use super::api::log::log;
 use crate::machine::engine;
+use crate::machine::host::Host;
 
 /// An engine with everything a script may call.
-pub fn engine(settings: &Settings) -> Engine {
-    let mut engine = engine::engine(settings, PACKAGES);
+pub fn engine(host: &Host) -> Engine {
+    let mut engine = engine::engine(host, PACKAGES);
     engine
         .on_print(|text| log(Level::INFO, text))
         .on_debug(|text, _, _| log(Level::DEBUG, text));

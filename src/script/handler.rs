@@ -20,7 +20,7 @@ use crate::machine::source::Source;
 #[derive(Debug)]
 pub struct Handler {
     pub(super) limits: Rc<Limits>,
-    /// Whether its author watches: see [`Settings::dev`].
+    /// Whether its author watches: see [`Settings::dev`](super::Settings::dev).
     pub(super) dev: bool,
     compiler: Rc<Compiler>,
     newest: RefCell<Arc<Source>>,

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use rhai::{AST, ASTNode, Expr, Position, Stmt};
 
-use super::Settings;
 use super::compiler::Compiler;
 use super::doubts;
 use super::fault::{Fault, Location, hint};
 use super::hooks::{HOOKS, Hook};
 use super::program::Program;
 use super::resolve::{self, Dangling, Natives, References};
+use crate::machine::host::Host;
 use crate::machine::meter;
 use crate::machine::source::{ModuleText, SUFFIX, Source};
 use crate::text::NotUtf8;
@@ -183,8 +183,8 @@ impl Importer<'_> {
 
 impl<'l> Checker<'l> {
     /// A checker for as long as the library does not change.
-    pub fn new(settings: &Settings, library: &'l mut Library) -> Self {
-        let compiler = Compiler::new(settings);
+    pub fn new(host: &Host, library: &'l mut Library) -> Self {
+        let compiler = Compiler::new(host);
         Self {
             natives: Natives::of(&compiler.engine),
             compiler,

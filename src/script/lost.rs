@@ -11,7 +11,7 @@ use rhai::{AST, ASTFlags, ASTNode, Expr, Position, ScriptFuncDef, Stmt};
 use super::api::PACKAGES;
 use super::api::form::OBJECTS;
 use super::hooks::HOOKS;
-use crate::machine::package::Function;
+use crate::machine::host::Function;
 
 /// A write whose effect would be lost.
 #[derive(Debug)]
@@ -368,11 +368,11 @@ impl<'a> Chain<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::script::Settings;
+    use crate::machine::host::Host;
     use crate::script::engine::engine;
 
     fn lost(script: &str) -> Option<(String, Option<usize>)> {
-        let ast = engine(&Settings::default()).compile(script).expect(script);
+        let ast = engine(&Host::default()).compile(script).expect(script);
         find(&ast).map(|lost| (lost.message, lost.position.position()))
     }
 

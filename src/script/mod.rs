@@ -38,9 +38,10 @@ mod service;
 mod session;
 mod state;
 
-pub use crate::machine::fiber::STACK;
 pub use crate::machine::heap::Heap;
+pub use crate::machine::host::Host;
 pub use crate::machine::source::{SUFFIX, Source};
+pub use crate::machine::stack::STACK;
 pub use crate::machine::{Limits, Settings};
 pub use compiler::Compiler;
 pub use fault::report::last_incident;

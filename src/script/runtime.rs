@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::Limits;
 use super::api::log;
 use super::call::{self, Call, Return};
 use super::compiler::Compiler;
 use super::fault::report;
 use super::handler::Handler;
-use super::{Limits, Settings};
 use crate::local::Turns;
 use crate::machine::fiber::Fibers;
 use crate::machine::heap;
+use crate::machine::host::Host;
 use crate::machine::source::Source;
 use crate::observe::Flood;
 
@@ -45,15 +46,15 @@ struct Known {
 }
 
 impl Runtime {
-    /// A machine with these settings.
-    pub fn new(settings: &Settings) -> Self {
+    /// A machine for scripts of this host.
+    pub fn new(host: &Host) -> Self {
         Self {
-            fibers: Fibers::new(settings.limits.fibers, call::run),
+            fibers: Fibers::new(host.settings.limits.fibers, call::run),
             turns: Turns::default(),
             freed: Turns::default(),
-            compiler: Rc::new(Compiler::new(settings)),
-            limits: Rc::new(settings.limits),
-            dev: settings.dev,
+            compiler: Rc::new(Compiler::new(host)),
+            limits: Rc::new(host.settings.limits),
+            dev: host.settings.dev,
             receiving: Cell::new(0),
             too_many: RefCell::new(Flood::lines(1)),
             handlers: RefCell::default(),

@@ -658,7 +658,7 @@ impl<G> Drop for ScriptSession<G> {
 mod tests {
     use super::*;
     use crate::config::limits;
-    use crate::script::{Limits, Settings};
+    use crate::script::{Host, Limits, Settings};
 
     const NAP: &str = "fn transfer_data(ws, message) { sleep(1.0); ws.send(message); }";
 
@@ -693,13 +693,13 @@ mod tests {
     /// Loops leave fibers for others: one too many is told to come back later, and ends as at any other end.
     #[tokio::test]
     async fn a_loop_too_many_is_closed() {
-        let runtime = Rc::new(Runtime::new(&Settings {
+        let runtime = Rc::new(Runtime::new(&Host::new(Settings {
             limits: Limits {
                 receiving: 1,
                 ..limits::SCRIPT
             },
             ..Settings::default()
-        }));
+        })));
         let source = source("fn transfer_data(ws) { while ws.receive() != () {} }");
         let handler = runtime.handler(&source);
         assert!(ensure_loaded(&runtime, &handler).await);
@@ -719,14 +719,14 @@ mod tests {
     /// Hooks that wait leave fibers for those that do not: one too many is ended, and its client told to come back later.
     #[tokio::test(start_paused = true)]
     async fn a_hook_too_many_does_not_wait() {
-        let runtime = Rc::new(Runtime::new(&Settings {
+        let runtime = Rc::new(Runtime::new(&Host::new(Settings {
             limits: Limits {
                 fibers: 3,
                 waiting: 2,
                 ..limits::SCRIPT
             },
             ..Settings::default()
-        }));
+        })));
         let nap = source(NAP);
         let echo = "fn transfer_data(ws, message) { ws.send(message); }";
         let echo = source_of("echo_wsh.rhai", echo);
@@ -747,13 +747,13 @@ mod tests {
     /// More hooks than fibers: each waits for one that is free, and one that is cancelled holds up nobody.
     #[tokio::test(start_paused = true)]
     async fn hooks_without_a_fiber_wait_for_one() {
-        let runtime = Rc::new(Runtime::new(&Settings {
+        let runtime = Rc::new(Runtime::new(&Host::new(Settings {
             limits: Limits {
                 fibers: 1,
                 ..limits::SCRIPT
             },
             ..Settings::default()
-        }));
+        })));
         let source = source(NAP);
         let mut sessions: Vec<_> = (0..4)
             .map(|number| session(&runtime, &source, number))

@@ -21,7 +21,7 @@ use super::tls::{self, Terms};
 use crate::config::limits::{self, FILES};
 use crate::handlers::Generation;
 use crate::http::{self, Client, Kind, Room, Site, log_refusal};
-use crate::script::{self, Hook, Runtime, Services, Settings, Source};
+use crate::script::{self, Hook, Host, Runtime, Services, Source};
 use crate::websocket::{Shared, Transport};
 
 /// The unit of the connections' clock.
@@ -87,12 +87,12 @@ impl Worker {
     pub fn start(
         generation: Arc<Generation>,
         site: &http::Settings,
-        settings: &Settings,
+        host: &Host,
         (number, workers): (usize, usize),
     ) -> std::io::Result<Self> {
-        let (site, mut settings) = (site.clone(), settings.clone());
+        let (site, mut host) = (site.clone(), host.clone());
         let room = Arc::clone(&site.room);
-        let limits = &mut settings.limits;
+        let limits = &mut host.settings.limits;
         limits.fibers = limits.fibers.div_ceil(workers);
         limits.waiting = limits.waiting.div_ceil(workers);
         limits.receiving = limits.receiving.div_ceil(workers);
@@ -105,10 +105,7 @@ impl Worker {
         std::thread::Builder::new()
             .name(format!("worker {number}"))
             .spawn(move || {
-                LocalSet::new().block_on(
-                    &runtime,
-                    run(inbox, generation, site, settings, number == 0),
-                );
+                LocalSet::new().block_on(&runtime, run(inbox, generation, site, host, number == 0));
             })?;
         Ok(Self {
             orders,
@@ -146,10 +143,10 @@ async fn run(
     mut orders: UnboundedReceiver<Order>,
     generation: Arc<Generation>,
     site: http::Settings,
-    settings: Settings,
+    host: Host,
     is_first: bool,
 ) {
-    let runtime = Rc::new(Runtime::new(&settings));
+    let runtime = Rc::new(Runtime::new(&host));
     let shared = Rc::new(Shared::new(site.limits.websocket).within(Arc::clone(&site.ledger)));
     let site = Rc::new(Site {
         generation: RefCell::new(generation),

@@ -203,9 +203,9 @@ mod tests {
     use tokio_tungstenite::tungstenite::Message;
 
     use super::*;
-    use crate::config::{Admission, Deflate, Limits, Proxy, Script};
+    use crate::config::{Admission, Deflate, Limits, Proxy};
     use crate::http::{Room, Settings, head};
-    use crate::script::Runtime;
+    use crate::script::{Host, Runtime};
     use crate::websocket::Message::Text;
     use crate::websocket::{Event, Heed, Ledger, Outcome, Shared};
 
@@ -247,7 +247,7 @@ mod tests {
         let limits = Limits::default();
         Rc::new(Site {
             generation: RefCell::default(),
-            runtime: Rc::new(Runtime::new(&Script::default())),
+            runtime: Rc::new(Runtime::new(&Host::default())),
             shared: Rc::new(Shared::new(limits.websocket)),
             turns: Semaphore::new(1),
             settings: Settings {

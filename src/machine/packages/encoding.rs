@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use super::bounded::bounds::over;
 use super::{deflate, pack};
 use crate::machine::error::throw;
+use crate::machine::host::{Allowed, Function, Package};
 use crate::machine::meter::{self, PIECE};
-use crate::machine::package::{Allowed, Function, Package};
 use crate::machine::types;
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -30,8 +30,8 @@ pub const PACKAGE: Package = Package {
             throws: &[("limit", "for a result of more than 16 MiB")],
             allowed: Allowed::Everywhere,
             example: "ws.send(base64(message)); // => aGVsbG8=",
-            register: |engine, settings| {
-                let most = settings.limits.string;
+            register: |engine, host| {
+                let most = host.settings.limits.string;
                 engine.register_fn("base64", move |data: &mut Dynamic| {
                     bytes(data, |data| encode("base64", &BASE64, data, most))
                 });
@@ -58,8 +58,8 @@ pub const PACKAGE: Package = Package {
             throws: &[("limit", "for a result of more than 16 MiB")],
             allowed: Allowed::Everywhere,
             example: "ws.send(base64_url(\"hello?>\")); // => aGVsbG8_Pg",
-            register: |engine, settings| {
-                let most = settings.limits.string;
+            register: |engine, host| {
+                let most = host.settings.limits.string;
                 engine.register_fn("base64_url", move |data: &mut Dynamic| {
                     bytes(data, |data| {
                         encode("base64_url", &BASE64URL_NOPAD, data, most)
@@ -85,8 +85,8 @@ pub const PACKAGE: Package = Package {
             throws: &[("limit", "for a result of more than 16 MiB")],
             allowed: Allowed::Everywhere,
             example: "ws.send(hex(message)); // => 68656c6c6f",
-            register: |engine, settings| {
-                let most = settings.limits.string;
+            register: |engine, host| {
+                let most = host.settings.limits.string;
                 engine.register_fn("hex", move |data: &mut Dynamic| {
                     bytes(data, |data| encode("hex", &HEXLOWER, data, most))
                 });
@@ -110,8 +110,8 @@ pub const PACKAGE: Package = Package {
             throws: &[("limit", "for a result of more than 16 MiB")],
             allowed: Allowed::Everywhere,
             example: "ws.send(url_encode(\"a b/ü\")); // => a%20b%2F%C3%BC",
-            register: |engine, settings| {
-                let most = settings.limits.string;
+            register: |engine, host| {
+                let most = host.settings.limits.string;
                 engine.register_fn("url_encode", move |text: &str| url_encode(text, most));
             },
         },
@@ -237,8 +237,8 @@ pub const PACKAGE: Package = Package {
             ],
             allowed: Allowed::Everywhere,
             example: "ws.send(hex(pack(\">BH3s\", [1, 1000, \"ab\"]))); // => 0103e8616200",
-            register: |engine, settings| {
-                let most = settings.limits.string;
+            register: |engine, host| {
+                let most = host.settings.limits.string;
                 engine.register_fn("pack", move |format: &str, values: Array| {
                     pack::pack(format, &values, most)
                 });
@@ -256,8 +256,8 @@ pub const PACKAGE: Package = Package {
             ],
             allowed: Allowed::Everywhere,
             example: "ws.send(`${unpack(\"<hH\", hex_decode(\"feff0001\"))}`); // => [-2, 256]",
-            register: |engine, settings| {
-                let most = settings.limits.list;
+            register: |engine, host| {
+                let most = host.settings.limits.list;
                 engine.register_fn("unpack", move |format: &str, data: Blob| {
                     pack::unpack(format, &data, most)
                 });
@@ -275,8 +275,8 @@ pub const PACKAGE: Package = Package {
             ],
             allowed: Allowed::Everywhere,
             example: "ws.send(inflate(deflate(message)).as_string()); // => hello",
-            register: |engine, settings| {
-                let most = settings.limits.string;
+            register: |engine, host| {
+                let most = host.settings.limits.string;
                 engine
                     .register_fn("deflate", move |data: &mut Dynamic| {
                         bytes(data, |data| deflate::deflate(data, deflate::LEVEL, most))
@@ -300,8 +300,8 @@ pub const PACKAGE: Package = Package {
             allowed: Allowed::Everywhere,
             example: "let bomb = deflate(blob(100_000));\n\
                       try { inflate(bomb, 1_000) } catch (e) { ws.send(e.kind); } // => inflate",
-            register: |engine, settings| {
-                let most = settings.limits.string;
+            register: |engine, host| {
+                let most = host.settings.limits.string;
                 engine
                     .register_fn("inflate", move |data: &mut Blob| {
                         deflate::inflate(data, most)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rhai::{Dynamic, EvalAltResult};
 
 use crate::machine::error::throw;
-use crate::machine::package::{Allowed, Function, Package};
+use crate::machine::host::{Allowed, Function, Package};
 
 /// The functions of the environment.
 pub const PACKAGE: Package = Package {
@@ -19,8 +19,8 @@ pub const PACKAGE: Package = Package {
         allowed: Allowed::Everywhere,
         example: "let mode = env(\"EXAMPLE\") ?? \"production\";\n\
                   try { env(\"PATH\") } catch (e) { ws.send(e.kind); } // => env",
-        register: |engine, settings| {
-            let allowed = Arc::clone(&settings.env);
+        register: |engine, host| {
+            let allowed = Arc::clone(&host.settings.env);
             engine.register_fn("env", move |name: &str| env(&allowed, name));
         },
     }],

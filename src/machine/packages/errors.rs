@@ -3,7 +3,7 @@
 use rhai::ImmutableString;
 
 use crate::machine::error::HostError;
-use crate::machine::package::{Allowed, Function, Package};
+use crate::machine::host::{Allowed, Function, Package};
 
 /// `error`.
 pub const PACKAGE: Package = Package {

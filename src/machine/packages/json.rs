@@ -12,8 +12,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use super::bounded::bounds::{VALUE, over};
 use crate::machine::budget::Stop;
 use crate::machine::error::throw;
+use crate::machine::host::{Allowed, Function, Package};
 use crate::machine::meter::{PIECE, Pace};
-use crate::machine::package::{Allowed, Function, Package};
 use crate::machine::{Limits, types};
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -37,8 +37,8 @@ pub const PACKAGE: Package = Package {
             example: "let order = parse_json(`{\"item\": \"tea\", \"cups\": 2}`);\n\
                       ws.send(`${order.cups} ${order.item}`); // => 2 tea\n\
                       try { parse_json(\"{cups: 2}\") } catch (e) { ws.send(e.kind); } // => json",
-            register: |engine, settings| {
-                let limits = settings.limits;
+            register: |engine, host| {
+                let limits = host.settings.limits;
                 engine
                     .register_fn("parse_json", move |text: &str| {
                         parse(text.as_bytes(), &limits)
@@ -58,8 +58,8 @@ pub const PACKAGE: Package = Package {
             ],
             allowed: Allowed::Everywhere,
             example: "ws.send(to_json(#{ text: message, list: [1, 2.5, ()] })); // => {\"list\":[1,2.5,null],\"text\":\"hello\"}",
-            register: |engine, settings| {
-                let limits = settings.limits;
+            register: |engine, host| {
+                let limits = host.settings.limits;
                 engine
                     .register_fn("to_json", move |value: &mut Dynamic| {
                         to_json(value, &limits)

@@ -22,5 +22,5 @@ fn test_engine() -> rhai::Engine {
         &env::PACKAGE,
         &errors::PACKAGE,
     ];
-    super::engine::engine(&super::Settings::default(), &packages)
+    super::engine::engine(&super::host::Host::default(), &packages)
 }

@@ -7,8 +7,8 @@ use super::bounded::equal::offset;
 use super::bounded::order::natural;
 use super::bounded::strings::part;
 use crate::machine::error::throw;
+use crate::machine::host::{Allowed, Function, Package};
 use crate::machine::meter::Pace;
-use crate::machine::package::{Allowed, Function, Package};
 use crate::machine::types;
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -28,8 +28,8 @@ pub const PACKAGE: Package = Package {
             throws: &[("limit", "for a result of more than 16 MiB")],
             allowed: Allowed::Everywhere,
             example: "ws.send([message, 1, true].join(\", \")); // => hello, 1, true",
-            register: |engine, settings| {
-                let most = settings.limits.string;
+            register: |engine, host| {
+                let most = host.settings.limits.string;
                 engine
                     .register_fn(
                         "join",
@@ -92,7 +92,7 @@ pub const PACKAGE: Package = Package {
             throws: &[("limit", "for a result of more than 16 MiB")],
             allowed: Allowed::Everywhere,
             example: "ws.send(\"7\".pad_start(3, '0') + \"7\".pad_end(3, \".\")); // => 0077..",
-            register: |engine, settings| register_pad(engine, settings.limits.string),
+            register: |engine, host| register_pad(engine, host.settings.limits.string),
         },
         Function {
             signatures: &["repeat(text: string, times: int) -> string"],
@@ -100,8 +100,8 @@ pub const PACKAGE: Package = Package {
             throws: &[("limit", "for a result of more than 16 MiB")],
             allowed: Allowed::Everywhere,
             example: "ws.send(\"ab\".repeat(3)); // => ababab",
-            register: |engine, settings| {
-                let most = settings.limits.string;
+            register: |engine, host| {
+                let most = host.settings.limits.string;
                 engine.register_fn("repeat", move |text: &str, times: i64| {
                     let times = usize::try_from(times).unwrap_or(0);
                     repeated("repeat", text, times, most)

@@ -10,8 +10,8 @@ use super::extensions::extension;
 use super::options::option;
 use crate::machine::budget::Stop;
 use crate::machine::error::{duration, throw};
+use crate::machine::host::{Allowed, Function, Package};
 use crate::machine::meter;
-use crate::machine::package::{Allowed, Function, Package};
 use crate::machine::packages::json;
 use crate::machine::types;
 use crate::machine::wait::Wait;
@@ -97,8 +97,8 @@ pub const PACKAGE: Package = Package {
             throws: &[("json", "for what JSON cannot say, see `to_json`")],
             allowed: Allowed::Open,
             example: "ws.send_json(#{answer: 42, to: [message, true, ()]}); // => {\"answer\":42,\"to\":[\"hello\",true,null]}",
-            register: |engine, settings| {
-                let limits = settings.limits;
+            register: |engine, host| {
+                let limits = host.settings.limits;
                 engine.register_fn("send_json", move |ws: &mut WebSocket, value: Dynamic| {
                     let text = json::to_json(&value, &limits)?;
                     send(&ws.0, Data::Text, text.as_bytes(), None)
@@ -153,8 +153,8 @@ pub const PACKAGE: Package = Package {
             allowed: Allowed::Open,
             example: "fn transfer_data(ws) {\n    let message = ws.receive();\n    while message != () {\n        ws.send(`got ${message}`); // => got hello\n        \
                       message = ws.receive();\n    }\n}",
-            register: |engine, settings| {
-                let limits = settings.limits;
+            register: |engine, host| {
+                let limits = host.settings.limits;
                 engine
                     .register_fn("receive", move |ws: &mut WebSocket| {
                         receive(ws, None, &limits)

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::connection::WebSocket;
 use super::request;
-use crate::machine::package::{Allowed, Function};
+use crate::machine::host::{Allowed, Function};
 use crate::machine::types;
 use crate::script::request::Request;
 

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use tracing::Level;
 
 use crate::config::limits::{LOG_LINE, LOG_RATE};
+use crate::machine::host::{Allowed, Function, Package};
 use crate::machine::meter;
-use crate::machine::package::{Allowed, Function, Package};
 use crate::observe::{Flood, one_line};
 use crate::script::caller;
 

@@ -9,7 +9,7 @@ pub mod raw;
 pub mod request;
 mod time;
 
-use crate::machine::package::Package;
+use crate::machine::host::Package;
 use crate::machine::packages::{encoding, env, errors, json, random, values};
 
 /// Every package, in the order of the reference.

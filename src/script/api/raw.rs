@@ -9,8 +9,9 @@ use rhai::{Blob, Dynamic, EvalAltResult, ImmutableString, Map};
 use super::connection::{WebSocket, queue};
 use crate::config::limits::RAW_READ;
 use crate::machine::error::{duration, throw};
+use crate::machine::host::{Allowed, Function, Package};
 use crate::machine::meter;
-use crate::machine::package::{Allowed, Function, Package};
+use crate::machine::random::Stream;
 use crate::machine::wait::Wait;
 use crate::script::request::Request;
 use crate::websocket::close::code::NO_STATUS;
@@ -45,8 +46,8 @@ pub const PACKAGE: Package = Package {
             allowed: HANDSHAKE,
             example: "fn do_extra_handshake(request) {\n    request.raw_write(\"HTTP/1.1 103 Early Hints\\r\\n\\r\\n\");\n    request.abort();\n}\n\n\
                       fn transfer_data(ws, message) {}\n// no upgrade",
-            register: |engine, settings| {
-                let raw = settings.allow_raw;
+            register: |engine, host| {
+                let raw = host.settings.allow_raw;
                 engine
                     .register_fn("raw_write", move |request: &mut Rc<Request>, data: Blob| {
                         allow(raw)?;
@@ -77,8 +78,8 @@ pub const PACKAGE: Package = Package {
             allowed: HANDSHAKE,
             example: "fn do_extra_handshake(request) {\n    let early = request.raw_read(8, 0.05);\n    this.early = early.len;\n}\n\n\
                       fn transfer_data(ws, message) {\n    ws.send(`${this.early}`); // => 0\n}",
-            register: |engine, settings| {
-                let raw = settings.allow_raw;
+            register: |engine, host| {
+                let raw = host.settings.allow_raw;
                 engine
                     .register_fn("raw_read", move |request: &mut Rc<Request>, count: i64| {
                         allow(raw)?;
@@ -107,8 +108,8 @@ pub const PACKAGE: Package = Package {
             allowed: HANDSHAKE,
             example: "fn do_extra_handshake(request) {\n    this.head = request.raw_head;\n}\n\nfn transfer_data(ws, message) {\n    \
                       ws.send(this.head.as_string().sub_string(0, 4)); // => GET \n}",
-            register: |engine, settings| {
-                let raw = settings.allow_raw;
+            register: |engine, host| {
+                let raw = host.settings.allow_raw;
                 engine.register_get("raw_head", move |request: &mut Rc<Request>| {
                     allow(raw)?;
                     Ok::<_, Box<EvalAltResult>>(request.raw_head.borrow().clone())
@@ -122,8 +123,8 @@ pub const PACKAGE: Package = Package {
             allowed: HANDSHAKE,
             example: "fn do_extra_handshake(request) {\n    this.key = request.accept_key;\n}\n\nfn transfer_data(ws, message) {\n    \
                       ws.send(`${this.key.len}`); // => 28\n}",
-            register: |engine, settings| {
-                let raw = settings.allow_raw;
+            register: |engine, host| {
+                let raw = host.settings.allow_raw;
                 engine.register_get("accept_key", move |request: &mut Rc<Request>| {
                     allow(raw)?;
                     let key = request.header("sec-websocket-key").unwrap_or_default();
@@ -139,8 +140,8 @@ pub const PACKAGE: Package = Package {
             example: "fn do_extra_handshake(request) {\n    let answer = \"HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\n\";\n    \
                       answer += \"Connection: Upgrade\\r\\nSec-WebSocket-Accept: \" + request.accept_key + \"\\r\\n\\r\\n\";\n    \
                       request.raw_write(answer);\n    request.answered();\n}\n\nfn transfer_data(ws, message) {\n    ws.send(message); // => hello\n}",
-            register: |engine, settings| {
-                let raw = settings.allow_raw;
+            register: |engine, host| {
+                let raw = host.settings.allow_raw;
                 engine.register_fn("answered", move |request: &mut Rc<Request>| {
                     allow(raw)?;
                     request.answer.borrow_mut().is_written = true;
@@ -155,8 +156,8 @@ pub const PACKAGE: Package = Package {
             allowed: HANDSHAKE,
             example: "fn do_extra_handshake(request) {\n    request.raw_protocol(\"superchat\");\n}\n\nfn transfer_data(ws, message) {\n    \
                       ws.send(ws.protocol); // => superchat\n}",
-            register: |engine, settings| {
-                let raw = settings.allow_raw;
+            register: |engine, host| {
+                let raw = host.settings.allow_raw;
                 engine.register_fn(
                     "raw_protocol",
                     move |request: &mut Rc<Request>, text: ImmutableString| {
@@ -174,8 +175,8 @@ pub const PACKAGE: Package = Package {
             allowed: HANDSHAKE,
             example: "fn do_extra_handshake(request) {\n    request.raw_header(\"X-Empty\", \"\");\n}\n\nfn transfer_data(ws, message) {\n    \
                       ws.send(message); // => hello\n}",
-            register: |engine, settings| {
-                let raw = settings.allow_raw;
+            register: |engine, host| {
+                let raw = host.settings.allow_raw;
                 engine.register_fn(
                     "raw_header",
                     move |request: &mut Rc<Request>,
@@ -195,8 +196,8 @@ pub const PACKAGE: Package = Package {
             throws: &[NEEDS_FLAG],
             allowed: Allowed::Open,
             example: "ws.raw_write(hex_decode(\"8105\") + to_blob(message)); // => hello",
-            register: |engine, settings| {
-                let raw = settings.allow_raw;
+            register: |engine, host| {
+                let raw = host.settings.allow_raw;
                 engine
                     .register_fn("raw_write", move |ws: &mut WebSocket, data: Blob| {
                         allow(raw)?;
@@ -223,11 +224,12 @@ pub const PACKAGE: Package = Package {
             ],
             allowed: Allowed::Open,
             example: "ws.frame(#{opcode: 1, fin: false, payload: \"hel\"});\nws.frame(#{opcode: 0, payload: \"lo\", length_form: 64}); // => hello",
-            register: |engine, settings| {
-                let raw = settings.allow_raw;
+            register: |engine, host| {
+                let raw = host.settings.allow_raw;
+                let masks = Masks(host.random.stream("frame"));
                 engine.register_fn("frame", move |ws: &mut WebSocket, frame: Map| {
                     allow(raw)?;
-                    let frame = frame_of(&frame)?;
+                    let frame = frame_of(&frame, &masks)?;
                     write(ws, &frame.encode())?;
                     if frame.opcode == 8 {
                         let code = frame
@@ -249,11 +251,12 @@ pub const PACKAGE: Package = Package {
             ],
             allowed: Allowed::Everywhere,
             example: "ws.send(hex(encode_frame(#{opcode: 9, payload: \"hi\", rsv1: true}))); // => c9026869",
-            register: |engine, settings| {
-                let raw = settings.allow_raw;
+            register: |engine, host| {
+                let raw = host.settings.allow_raw;
+                let masks = Masks(host.random.stream("encode_frame"));
                 engine.register_fn("encode_frame", move |frame: Map| {
                     allow(raw)?;
-                    Ok::<Blob, Box<EvalAltResult>>(frame_of(&frame)?.encode())
+                    Ok::<Blob, Box<EvalAltResult>>(frame_of(&frame, &masks)?.encode())
                 });
             },
         },
@@ -267,8 +270,8 @@ pub const PACKAGE: Package = Package {
             ],
             allowed: Allowed::Open,
             example: "ws.keep_open(1);\nws.close(); // closes 1000",
-            register: |engine, settings| {
-                let raw = settings.allow_raw;
+            register: |engine, host| {
+                let raw = host.settings.allow_raw;
                 let keep = move |ws: &mut WebSocket, seconds: f64| {
                     allow(raw)?;
                     let time = duration("keep_open", seconds)?;
@@ -340,8 +343,21 @@ fn read(
     Ok(request.take(count))
 }
 
+/// Random keys that a frame is masked with.
+struct Masks(Stream);
+
+impl Masks {
+    fn key(&self) -> Result<[u8; 4], Box<EvalAltResult>> {
+        let mut key = [0; 4];
+        match self.0.fill(&mut key) {
+            Ok(()) => Ok(key),
+            Err(error) => throw("raw", format!("the system has no random bytes: {error}")),
+        }
+    }
+}
+
 /// A frame from its description.
-fn frame_of(frame: &Map) -> Result<Raw, Box<EvalAltResult>> {
+fn frame_of(frame: &Map, masks: &Masks) -> Result<Raw, Box<EvalAltResult>> {
     let mut raw = Raw {
         fin: true,
         rsv: [false; 3],
@@ -379,7 +395,7 @@ fn frame_of(frame: &Map) -> Result<Raw, Box<EvalAltResult>> {
                     .and_then(|key| key[..].try_into().ok());
                 raw.mask = match (key, value.as_bool()) {
                     (Some(key), _) => Some(key),
-                    (None, Ok(true)) => Some(fastrand::u32(..).to_be_bytes()),
+                    (None, Ok(true)) => Some(masks.key()?),
                     (None, Ok(false)) => None,
                     _ => return wrong(name, value, "true, false or a blob of 4 bytes"),
                 };

@@ -9,7 +9,7 @@ use super::extensions::{extension, map, wishes};
 use super::options::option;
 use crate::machine::budget::Stop;
 use crate::machine::error::throw;
-use crate::machine::package::{Allowed, Function, Package};
+use crate::machine::host::{Allowed, Function, Package};
 use crate::script::request::{Rejection, Request};
 use crate::websocket::extensions::{self, Wishes};
 use crate::websocket::handshake::{is_field_value, is_token};
@@ -382,8 +382,8 @@ pub const PACKAGE: Package = Package {
             )],
             allowed: HANDSHAKE,
             example: "fn do_extra_handshake(request) {\n    request.max_message(4);\n}\n\nfn transfer_data(ws, message) {}\n// closes 1009",
-            register: |engine, settings| {
-                let most = settings.max_message;
+            register: |engine, host| {
+                let most = host.settings.max_message;
                 engine.register_fn(
                     "max_message",
                     move |request: &mut Rc<Request>, bytes: i64| {

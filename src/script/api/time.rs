@@ -1,13 +1,10 @@
 //! Time: waiting, two clocks, and dates.
 
-use std::sync::LazyLock;
-use std::time::{Instant, SystemTime};
-
 use rhai::{Engine, EvalAltResult, ImmutableString};
 
 use crate::machine::error::{duration, throw};
+use crate::machine::host::{Allowed, Function, Package};
 use crate::machine::meter;
-use crate::machine::package::{Allowed, Function, Package};
 use crate::machine::packages::dates;
 use crate::machine::wait::Wait;
 use crate::script::caller;
@@ -35,12 +32,9 @@ pub const PACKAGE: Package = Package {
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "ws.send(`${now() > 1_700_000_000.0}`); // => true",
-            register: |engine, _| {
-                engine.register_fn("now", || {
-                    SystemTime::UNIX_EPOCH
-                        .elapsed()
-                        .map_or(0.0, |since| since.as_secs_f64())
-                });
+            register: |engine, host| {
+                let clock = host.clock.clone();
+                engine.register_fn("now", move || clock.now());
             },
         },
         Function {
@@ -111,10 +105,9 @@ pub const PACKAGE: Package = Package {
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "let began = monotonic();\nsleep(0.01);\nws.send(`${monotonic() - began >= 0.01}`); // => true",
-            register: |engine, _| {
-                static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-                LazyLock::force(&START);
-                engine.register_fn("monotonic", || START.elapsed().as_secs_f64());
+            register: |engine, host| {
+                let clock = host.clock.clone();
+                engine.register_fn("monotonic", move || clock.monotonic());
             },
         },
         Function {
@@ -172,12 +165,12 @@ fn register_intervals(engine: &mut Engine) {
 
 #[cfg(test)]
 mod tests {
-    use crate::script::Settings;
+    use crate::machine::host::Host;
     use crate::script::engine::engine;
 
     #[test]
     fn sleep_takes_no_negative_time_however_it_is_called() {
-        let engine = engine(&Settings::default());
+        let engine = engine(&Host::default());
         for call in [
             "Fn(\"sleep\").call(-1)",
             "Fn(\"sleep\").call(-1.0)",

@@ -8,8 +8,8 @@ use super::{Location, characters};
 use crate::config::limits::SCRIPT;
 use crate::machine::budget::Stop;
 use crate::machine::error::HostError;
+use crate::machine::host::Function;
 use crate::machine::modules::BOUND;
-use crate::machine::package::Function;
 use crate::script::api::PACKAGES;
 
 /// Characters that a report shows of what scripts and peers make: the rest would only fill the log.

@@ -6,7 +6,7 @@
 use rhai::Engine;
 
 use super::outline::Function;
-use crate::machine::package;
+use crate::machine::host;
 use crate::script::api::PACKAGES;
 use crate::script::api::form::{Form, OBJECTS, types};
 
@@ -32,7 +32,7 @@ pub struct Signature {
 /// Everything that a script with functions of its own can call on this engine.
 pub fn all(engine: &Engine, own: &[Function]) -> Vec<Signature> {
     let functions = PACKAGES.iter().flat_map(|package| package.functions);
-    let forms = functions.flat_map(package::Function::forms);
+    let forms = functions.flat_map(host::Function::forms);
     let mut all: Vec<_> = forms.map(|form| Signature::of_row(&form)).collect();
     let documented = all.len();
     let mut native: Vec<_> =

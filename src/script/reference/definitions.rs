@@ -5,7 +5,7 @@ use std::fmt::Write;
 use rhai::Engine;
 use rhai::packages::{Package as _, StandardPackage};
 
-use crate::machine::package::{Function, Package};
+use crate::machine::host::{Function, Package};
 use crate::script::api::PACKAGES;
 
 /// Functions of Rhai that fail here whatever they are given.
@@ -69,7 +69,7 @@ fn name_of(definition: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::script::Settings;
+    use crate::machine::host::Host;
     use crate::script::engine::engine;
 
     #[test]
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn what_is_off_or_replaced_is_not_rhais() {
-        let engine = engine(&Settings::default());
+        let engine = engine(&Host::default());
         let files = definitions();
         let defined = |name: &str| {
             let all = files.iter().flat_map(|(_, text)| text.split("\n\n"));

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::section;
 use crate::config::nearest;
-use crate::machine::package::Function;
+use crate::machine::host::Function;
 use crate::script::api::PACKAGES;
 use crate::script::hooks::HOOKS;
 

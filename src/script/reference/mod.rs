@@ -15,7 +15,7 @@ pub use entry::entry;
 use super::api::PACKAGES;
 use super::hooks::HOOKS;
 use crate::config::limits::{SCRIPT, WEBSOCKET};
-use crate::machine::package::{Allowed, Function, Package};
+use crate::machine::host::{Allowed, Function, Package};
 
 /// What a person reads; `{{hooks}}`, `{{limits}}` and `{{reference}}` stand for what is made from tables.
 const GUIDE: &str = include_str!("guide.md");
@@ -257,7 +257,7 @@ mod tests {
     use rhai::packages::{Package as _, StandardPackage};
 
     use super::*;
-    use crate::script::Settings;
+    use crate::machine::host::Host;
     use crate::script::api::form::{Form, OBJECTS, types};
     use crate::script::engine::engine;
 
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn every_row_is_registered_and_every_registration_has_a_row() {
-        let ours = registered(&engine(&Settings::default()), false);
+        let ours = registered(&engine(&Host::default()), false);
         let mut rhai = Engine::new_raw();
         rhai.register_global_module(StandardPackage::new().as_shared_module());
         let rhais = registered(&rhai, true);

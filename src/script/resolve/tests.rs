@@ -1,6 +1,7 @@
+use crate::machine::host::Host;
+use crate::script::Tried;
 use crate::script::fault::Fault;
 use crate::script::library::{Checked, Checker, Library};
-use crate::script::{Settings, Tried};
 
 const MODULE: &str = r#"
     import "lib/inner" as inner;
@@ -20,7 +21,7 @@ fn check(code: &str) -> Checked {
     let mut library = Library::default();
     library.set("lib/texts", Some(Ok(MODULE.into())));
     library.set("lib/inner", Some(Ok(INNER.into())));
-    let mut checker = Checker::new(&Settings::default(), &mut library);
+    let mut checker = Checker::new(&Host::default(), &mut library);
     checker.check("it_wsh.rhai", &Ok(code.into()), 1)
 }
 
@@ -244,7 +245,7 @@ fn a_module_is_held_against_what_it_is_called_with() {
         "lib/out",
         Some(Ok("fn out(to) {\n    to.sned(1);\n}\n".into())),
     );
-    let mut checker = Checker::new(&Settings::default(), &mut library);
+    let mut checker = Checker::new(&Host::default(), &mut library);
     let mut check = |code: &str| checker.check("it_wsh.rhai", &Ok(code.into()), 1).result;
     let with_ws = "import \"lib/out\" as o;\nfn transfer_data(ws, message) { o::out(ws); }\n";
     let fault = check(with_ws).expect_err("a fault");
