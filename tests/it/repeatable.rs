@@ -2,7 +2,7 @@
 //! follows from what its client sends.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ async fn conversation(seed: u64) -> (String, Conversation) {
     let turns = Rc::clone(&runtime);
     spawn_local(async move { turns.run_turns().await });
     let mut services = Services::default();
-    let sources = HashMap::from([(source.file.clone(), Arc::clone(&source))]);
+    let sources = BTreeMap::from([(source.file.clone(), Arc::clone(&source))]);
     services.update(&runtime, &sources);
     let handler = runtime.handler(&source);
     assert!(ensure_loaded(&runtime, &handler).await);
