@@ -50,6 +50,10 @@
     reason = "16 KiB are some connections' worth, and a good part of a fiber's stack"
 )]
 #![warn(
+    clippy::missing_docs_in_private_items,
+    reason = "most of the library is its own; clippy.toml says which items are meant"
+)]
+#![warn(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "println! panics when nobody reads any more"
@@ -59,14 +63,14 @@ pub mod app;
 pub mod cli;
 pub mod commands;
 pub mod config;
-pub mod file;
+mod file;
 pub mod handlers;
 pub mod http;
-pub mod keeper;
-pub mod local;
+mod keeper;
+mod local;
 pub mod machine;
 pub mod observe;
 pub mod script;
 pub mod server;
-pub mod text;
+mod text;
 pub mod websocket;

@@ -10,7 +10,7 @@ mod help;
 mod predecessor;
 mod serve;
 mod vain;
-pub mod value;
+mod value;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -13,7 +13,9 @@ const MOST: usize = 1024 * 1024;
 /// A line of a map file: a path, and the path whose handler it shares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alias {
+    /// The path that is another's.
     pub path: String,
+    /// A path of a handler.
     pub existing: String,
     file: String,
     location: Location,

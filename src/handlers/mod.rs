@@ -19,10 +19,11 @@ mod watch;
 
 use std::time::Duration;
 
-pub use path::{LEAVINGS, PathError, Route, SUFFIX, decode_path};
-pub use reconcile::Reconciler;
-pub use registry::{Entry, Found, Generation};
-pub use report::Report;
+pub(crate) use path::LEAVINGS;
+pub use path::{PathError, Route, SUFFIX, decode_path};
+pub(crate) use reconcile::Reconciler;
+pub(crate) use registry::{Entry, Found, Generation};
+pub(crate) use report::Report;
 
 /// How long a file must stand still before it is read: longer than an editor pauses between two writes.
 const STILL: Duration = Duration::from_millis(25);

@@ -52,7 +52,6 @@ pub struct Reconciler {
     handlers: Handlers,
     changes: Changes,
     standing: Standing,
-    number: u64,
 }
 
 /// Files that have changed since handlers were made of them last.
@@ -102,7 +101,6 @@ impl Reconciler {
             handlers: Handlers::new(host),
             changes: Changes::default(),
             standing: Standing::default(),
-            number: 0,
         }
     }
 
@@ -198,9 +196,8 @@ impl Reconciler {
     }
 
     fn publish(&mut self, report: &mut Report) -> Generation {
-        self.number += 1;
         let (generation, conflicts) =
-            Generation::new(self.number, self.handlers.entries(), &self.map_file.aliases);
+            Generation::new(self.handlers.entries(), &self.map_file.aliases);
         let Report { problems, over, .. } = report;
         self.standing
             .set(Subject::Routes, conflicts, problems, over);

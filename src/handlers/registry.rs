@@ -25,8 +25,6 @@ const PAGES: &str = "_wsh/";
 /// The handlers at one moment.
 #[derive(Debug, Default)]
 pub struct Generation {
-    /// Counts from 1; 0 is the empty one before the first scan.
-    pub number: u64,
     /// By file name below the root.
     pub entries: BTreeMap<String, Entry>,
     literal: HashMap<String, String>,
@@ -47,13 +45,8 @@ pub struct Found<'g> {
 
 impl Generation {
     /// A table of these entries and aliases, and what could not be put into it.
-    pub fn new(
-        number: u64,
-        entries: BTreeMap<String, Entry>,
-        aliases: &[Alias],
-    ) -> (Self, Vec<Fault>) {
+    pub fn new(entries: BTreeMap<String, Entry>, aliases: &[Alias]) -> (Self, Vec<Fault>) {
         let mut generation = Self {
-            number,
             entries,
             ..Self::default()
         };

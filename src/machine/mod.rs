@@ -10,24 +10,24 @@
 //! | `running`, `meter`, `budget`, `heap` | the call that runs, what it may use and has used of time and memory |
 //! | `timers` | timers with names |
 
-pub mod budget;
+pub(crate) mod budget;
 pub mod clock;
-pub mod data;
-pub mod engine;
+pub(crate) mod data;
+pub(crate) mod engine;
 pub mod error;
-pub mod fiber;
-pub mod heap;
+pub(crate) mod fiber;
+pub(crate) mod heap;
 pub mod host;
 pub mod meter;
-pub mod modules;
-pub mod packages;
+pub(crate) mod modules;
+pub(crate) mod packages;
 pub mod random;
-pub mod running;
-pub mod source;
-pub mod stack;
-pub mod timers;
-pub mod types;
-pub mod wait;
+pub(crate) mod running;
+pub(crate) mod source;
+pub(crate) mod stack;
+pub(crate) mod timers;
+pub(crate) mod types;
+pub(crate) mod wait;
 
 pub use crate::config::Script as Settings;
 pub use crate::config::limits::Script as Limits;

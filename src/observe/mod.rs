@@ -1,11 +1,11 @@
 //! What happens, for whoever runs the server: log lines on standard error, or in a file.
 
-pub mod access;
+pub(crate) mod access;
 mod file;
 mod filter;
 mod flood;
 mod queue;
-pub mod terminal;
+pub(crate) mod terminal;
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use file::{LogFile, StandardError};
 pub use filter::Filter;
-pub use flood::Flood;
+pub(crate) use flood::Flood;
 pub use queue::Log;
 use terminal::Terminal;
 

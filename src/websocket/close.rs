@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::Violation;
-pub use super::code;
+pub(crate) use super::code;
 
 /// The longest reason: a control frame's 125 bytes less the code.
 pub const MAX_REASON: usize = 123;

@@ -18,7 +18,6 @@ use rhai::{Engine, EvalAltResult};
 
 use crate::machine::Limits;
 use crate::machine::error::throw;
-pub use text::text;
 
 /// Registers all of it.
 pub fn register(engine: &mut Engine, limits: &Limits) {

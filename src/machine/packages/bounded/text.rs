@@ -33,11 +33,6 @@ pub fn register(engine: &mut Engine, limits: &Limits) {
     }
 }
 
-/// A value as `to_debug` shows it, of not many more than `most` bytes.
-pub fn text(value: &Dynamic, most: usize, depth: usize) -> ImmutableString {
-    Text::new(None, most).of(|text| text.value(value, depth))
-}
-
 struct Text<'a> {
     /// For the text of types that are not Rhai's own.
     context: Option<&'a NativeCallContext<'a>>,
