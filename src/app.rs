@@ -4,7 +4,7 @@ mod checks;
 mod ready;
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Interface, Limits, Listen, limits};
+use crate::config::{Config, Interface, Limits, Listen, Metrics, limits};
 use crate::handlers::{Generation, Reconciler, Report};
-use crate::http;
+use crate::http::{self, Health};
 use crate::keeper::{Ask, asking};
-use crate::observe::terminal;
+use crate::observe::event::{Event, text};
+use crate::observe::{metrics, terminal};
 use crate::script::{self, Host, loops};
 use crate::server::{
     self, Admission, Certificates, Gate, Listener, Order, Socket, State, Worker, notify,
@@ -29,6 +30,8 @@ pub use checks::check;
 #[derive(Debug)]
 pub struct App {
     listeners: Vec<Listener>,
+    /// Of the metrics.
+    monitors: Vec<TcpListener>,
     certificates: Option<Certificates>,
     reconciler: Reconciler,
     generation: Arc<Generation>,
@@ -63,6 +66,15 @@ impl App {
         })?;
         let certificates = config.tls.clone().map(Certificates::new).transpose()?;
         let listeners = listen(&config.listen)?;
+        let monitors = match &config.metrics {
+            Some(Metrics { host, port }) => {
+                // Else nobody looks at the clock.
+                metrics::measure_times();
+                server::bind(host, *port, config.listen.backlog)
+                    .map_err(|error| unbound(error, host, *port, "--metrics-port"))?
+            }
+            None => Vec::new(),
+        };
         let is_encrypted = listeners.iter().any(|listener| listener.is_encrypted);
         if is_encrypted && certificates.is_none() {
             bail!(
@@ -76,20 +88,25 @@ impl App {
         }
         // Before everything else that the log says of this run; a terminal shows the same on standard output.
         if !config.at_terminal {
-            tracing::info!(
-                version = env!("CARGO_PKG_VERSION"),
-                addresses = ready::addresses(&listeners),
-                handlers = generation.entries.len(),
-                "wsh-server starts"
-            );
+            Event::Start {
+                version: env!("CARGO_PKG_VERSION"),
+                addresses: &ready::addresses(&listeners),
+                handlers: generation.entries.len(),
+            }
+            .tell();
+        }
+        if !monitors.is_empty() {
+            let addresses = &ready::monitors(&monitors);
+            Event::Metrics { addresses }.tell();
         }
         for warning in config.warnings.iter().chain(&warnings_of_memory(&config)) {
-            tracing::warn!("{warning}");
+            Event::Configuration { warning }.tell();
         }
         terminal::reports_are_about(&config.handlers.root);
         announce(Some(&generation), &report, true);
         Ok(Self {
             listeners,
+            monitors,
             certificates,
             reconciler,
             generation: Arc::new(generation),
@@ -115,6 +132,7 @@ impl App {
     pub async fn run(self, mut signals: impl AsyncFnMut() -> Signal) -> Result<ExitCode> {
         let Self {
             listeners,
+            monitors,
             certificates,
             reconciler,
             generation,
@@ -133,30 +151,37 @@ impl App {
             })
             .collect::<std::io::Result<Vec<_>>>()
             .context("a worker thread cannot be started")?;
+        let said = ready::text(&listeners, &monitors, &generation, &config);
+        if !monitors.is_empty() {
+            let (health, room) = (Arc::clone(&site.health), Arc::clone(&site.room));
+            server::monitor(monitors, workers.clone(), health, room)?;
+        }
         let mut keepers = vec![keep_handlers(reconciler, workers.clone())?];
-        say_ready(&listeners, &generation, &config, certificates.as_ref());
+        say_ready(said, &config, certificates.as_ref());
         let admission = admission(&config, &site, certificates.as_ref());
         if let Some(certificates) = certificates {
             keepers.push(keep_certificates(certificates)?);
         }
         notify(State::Ready);
-        tokio::select! {
+        site.health.accepts();
+        let serving = async {
+            stopped(&mut signals, &keepers).await;
+            notify(State::Stopping);
+            site.health.drains();
+            wait_before_drain(config.drain_delay, &mut signals).await
+        };
+        let cut_short = tokio::select! {
             result = server::accept(listeners, admission, &workers) => {
                 match result.context("accepting connections failed")? {}
             }
-            () = stopped(&mut signals, &keepers) => {}
-        }
-        notify(State::Stopping);
-        let stopped_again = async {
-            loop {
-                if let Signal::Stop(code) = signals().await {
-                    return code;
-                }
-            }
+            code = serving => code,
         };
+        if let Some(code) = cut_short {
+            return Ok(code);
+        }
         tokio::select! {
             () = drain(&workers, config.drain) => Ok(ExitCode::SUCCESS),
-            code = stopped_again => Ok(code),
+            code = stopped_again(&mut signals) => Ok(code),
         }
     }
 }
@@ -170,6 +195,8 @@ fn site(config: &Config) -> Result<http::Settings> {
     Ok(http::Settings {
         files,
         room,
+        health: Arc::new(Health::new(config.workers)),
+        probes: config.probes.clone(),
         dev: config.dev,
         access_log: config
             .access_log
@@ -183,20 +210,15 @@ fn site(config: &Config) -> Result<http::Settings> {
 }
 
 /// Says on standard output, and in the log unless that is shown there as well, that the server serves.
-fn say_ready(
-    listeners: &[Listener],
-    generation: &Generation,
-    config: &Config,
-    certificates: Option<&Certificates>,
-) {
+fn say_ready(said: String, config: &Config, certificates: Option<&Certificates>) {
     let advice = certificates.and_then(Certificates::advice);
-    let said = ready::text(listeners, generation, config) + advice.unwrap_or_default();
+    let said = said + advice.unwrap_or_default();
     let mut out = std::io::stdout().lock();
     // A closed standard output is nobody's loss.
     let _ = out.write_all(said.as_bytes()).and_then(|()| out.flush());
     drop(out);
     if !config.at_terminal {
-        tracing::info!("ready");
+        Event::Ready {}.tell();
     }
 }
 
@@ -234,6 +256,31 @@ async fn stopped(signals: &mut impl AsyncFnMut() -> Signal, keepers: &[Ask]) {
             Some(_) = reloads.join_next() => {}
         }
     }
+}
+
+/// Ready at another signal to stop, with its exit code.
+async fn stopped_again(signals: &mut impl AsyncFnMut() -> Signal) -> ExitCode {
+    loop {
+        if let Signal::Stop(code) = signals().await {
+            return code;
+        }
+    }
+}
+
+/// Load balancers are told to send nobody any more, and have this time to hear of it. A second signal cuts it short with
+/// its exit code.
+async fn wait_before_drain(
+    time: Duration,
+    signals: &mut impl AsyncFnMut() -> Signal,
+) -> Option<ExitCode> {
+    if time.is_zero() {
+        return None;
+    }
+    let seconds = time.as_secs();
+    Event::Unready { seconds }.tell();
+    tokio::time::timeout(time, stopped_again(signals))
+        .await
+        .ok()
 }
 
 /// Binds everything that the configuration names. Sockets that were handed over take the place of ports.
@@ -383,9 +430,7 @@ fn keep_certificates(certificates: Certificates) -> Result<Ask> {
 
 /// Has handlers and certificates looked at now, and tells the service manager when that is done.
 async fn reload(keepers: Vec<Ask>) {
-    tracing::info!(
-        "looking at handlers and certificates, and the log file is opened anew, as SIGHUP asks"
-    );
+    Event::ReloadAsked {}.tell();
     notify(State::Reloading);
     for keeper in &keepers {
         keeper.done().await;
@@ -396,11 +441,12 @@ async fn reload(keepers: Vec<Ask>) {
 /// Logs what a look at the folder found. At the start the table says what is served.
 fn announce(generation: Option<&Generation>, report: &Report, first: bool) {
     for file in report.added.iter().filter(|_| !first) {
-        tracing::info!(file, "handler added");
+        Event::HandlerAdded { file }.tell();
     }
     for (file, modules) in &report.reloaded {
         let modules = (!modules.is_empty()).then(|| modules.join(", "));
-        tracing::info!(file, modules, "handler reloaded");
+        let modules = modules.as_deref();
+        Event::HandlerReloaded { file, modules }.tell();
         let entry = generation.and_then(|generation| generation.entries.get(file));
         let serving = entry.and_then(|entry| entry.source.as_ref());
         let version = serving.map_or(0, |source| source.version);
@@ -409,14 +455,17 @@ fn announce(generation: Option<&Generation>, report: &Report, first: bool) {
                 1 => "1 connection is".to_owned(),
                 _ => format!("{count} connections are"),
             };
-            tracing::info!(
+            let connections = connections.as_str();
+            Event::LoopsStay {
                 file,
-                "{connections} in a loop of version {version}, and stay on it until it ends"
-            );
+                connections,
+                version,
+            }
+            .tell();
         }
     }
     for file in &report.removed {
-        tracing::info!(file, "handler removed; its open connections go on");
+        Event::HandlerRemoved { file }.tell();
     }
     for (fault, files) in &report.broken {
         let others: Vec<_> = files
@@ -427,29 +476,34 @@ fn announce(generation: Option<&Generation>, report: &Report, first: bool) {
         let kept_back =
             (!others.is_empty()).then(|| format!("it keeps back {}", others.join(", ")));
         let notes: Vec<_> = kept_back.into_iter().collect();
-        let (file, report) = (files.join(", "), fault.in_log(&notes));
-        tracing::error!(file, %report, "handler broken");
+        let report = fault.in_log(&notes);
+        Event::HandlerBroken {
+            file: &files.join(", "),
+            report: text(&report),
+            files,
+        }
+        .tell();
     }
     for problem in &report.problems {
         let file = &problem.file;
         if problem.location.is_some() {
             let report = problem.in_log(&[]);
-            tracing::warn!(file, %report, "probably a mistake");
+            let report = text(&report);
+            Event::HandlerDoubt { file, report }.tell();
         } else {
-            tracing::warn!(file, "{}", problem.message);
+            let problem = problem.message.as_str();
+            Event::HandlerProblem { file, problem }.tell();
         }
     }
     for (file, what) in &report.over {
-        tracing::info!(file, "{what}");
+        Event::ProblemOver { file, what }.tell();
     }
 }
 
 async fn drain(workers: &[Worker], time: Duration) {
     let open = || workers.iter().map(Worker::connections).sum::<usize>();
-    tracing::info!(
-        connections = open(),
-        "draining: closing every connection with 1001"
-    );
+    let connections = open();
+    Event::Drain { connections }.tell();
     for worker in workers {
         worker.tell(Order::Drain(time));
     }
@@ -459,9 +513,7 @@ async fn drain(workers: &[Worker], time: Duration) {
         }
     };
     if tokio::time::timeout(time, all_closed).await.is_err() {
-        tracing::warn!(
-            connections = open(),
-            "the time for draining is up; the rest are dropped"
-        );
+        let connections = open();
+        Event::DrainOver { connections }.tell();
     }
 }

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::CommandFactory;
-use wsh_server::cli::{Cli, Task};
+use wsh_server::cli::{Cli, Given, Task};
+use wsh_server::observe::Log;
 use wsh_server::{commands, observe, script};
 
 #[global_allocator]
@@ -13,15 +14,31 @@ static ALLOCATOR: script::Heap = script::Heap;
 fn main() -> ExitCode {
     run().unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        ExitCode::from(2)
+        ExitCode::from(FAILURE)
     })
 }
 
+/// The exit code of a program that could not do what it was asked for.
+const FAILURE: u8 = 2;
+
 fn run() -> Result<ExitCode> {
     let (cli, given) = Cli::read()?;
-    let log = observe::init(&cli.log.log_level, cli.log.log_file.as_deref())?;
+    let written = &cli.log;
+    let log = observe::init(
+        &written.log_level,
+        written.log_file.as_deref(),
+        written.log_format,
+    )?;
+    // What it fails for is the last that the log says.
+    task(cli, given, &log).or_else(|error| {
+        observe::fail(&error);
+        Ok(ExitCode::from(FAILURE))
+    })
+}
+
+fn task(cli: Cli, given: Given, log: &Log) -> Result<ExitCode> {
     match cli.task(given)? {
-        Task::Serve(config) => commands::serve(*config, &log),
+        Task::Serve(config) => commands::serve(*config, log),
         Task::Check(config, format, strict) => commands::check(*config, format, strict),
         Task::Routes(handlers, script) => commands::routes(handlers, *script),
         Task::New(root, name, template) => commands::new(&root, &name, template),

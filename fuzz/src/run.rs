@@ -147,6 +147,7 @@ async fn connection(runtime: &Rc<Runtime>, source: &Arc<Source>) {
         path: "/fuzz".into(),
         protocol: String::new(),
         send_queue: limits::WEBSOCKET.send_queue,
+        ..Place::default()
     });
     let peer = Rc::new(Peer::new(Rc::clone(&handle), place, state, Some(request)));
     let session = ScriptSession::new(Rc::clone(runtime), handler, peer, ());

@@ -1,6 +1,7 @@
 //! What a server says of itself when it is ready: a line that programs read, an address to click, the handlers.
 
 use std::fmt::Write;
+use std::net::TcpListener;
 
 use crate::config::{Config, HostPattern, Interface};
 use crate::handlers::Generation;
@@ -17,8 +18,24 @@ pub fn addresses(listeners: &[Listener]) -> String {
     urls.join(" ")
 }
 
+/// Where metrics are.
+pub fn monitors(monitors: &[TcpListener]) -> String {
+    let addresses = monitors
+        .iter()
+        .filter_map(|socket| socket.local_addr().ok());
+    let urls: Vec<_> = addresses
+        .map(|address| format!("http://{address}/metrics"))
+        .collect();
+    urls.join(" ")
+}
+
 /// Everything, for standard output.
-pub fn text(listeners: &[Listener], generation: &Generation, config: &Config) -> String {
+pub fn text(
+    listeners: &[Listener],
+    monitors: &[TcpListener],
+    generation: &Generation,
+    config: &Config,
+) -> String {
     let count = generation.entries.len();
     let handlers = if count == 1 { "handler" } else { "handlers" };
     let folder = config.handlers.root.display();
@@ -28,6 +45,9 @@ pub fn text(listeners: &[Listener], generation: &Generation, config: &Config) ->
     );
     if let Some(address) = page(listeners, config) {
         let _ = writeln!(text, "  open {address}");
+    }
+    if !monitors.is_empty() {
+        let _ = writeln!(text, "  metrics {}", self::monitors(monitors));
     }
     text.push_str(&list(generation, config));
     text

@@ -22,7 +22,7 @@ use clap_complete::Shell;
 
 use crate::commands::{Format, TEMPLATES, Template};
 use crate::config::{Config, Handlers, Script};
-use crate::observe::Filter;
+use crate::observe::{self, Filter, Format as LogFormat};
 pub use effective::Effective;
 pub use given::Given;
 use handlers::{Folder, Power, Root};
@@ -88,12 +88,29 @@ pub struct Log {
         help_heading = GENERAL
     )]
     pub log_level: Filter,
+    /// How log lines look
+    ///
+    /// text is for people; json is one object a line, with numbers as numbers and reports of scripts as objects.
+    #[arg(
+        long,
+        alias = "log_format",
+        value_enum,
+        default_value_t = LogFormat::Text,
+        value_name = "FORMAT",
+        env = "WSH_LOG_FORMAT",
+        global = true,
+        hide_possible_values = true,
+        help_heading = GENERAL
+    )]
+    pub log_format: LogFormat,
 }
 
 impl Log {
     /// Whether somebody watches it at a terminal.
     pub fn at_terminal(&self) -> bool {
-        self.log_file.is_none() && std::io::stderr().is_terminal()
+        self.log_file.is_none()
+            && self.log_format == LogFormat::Text
+            && std::io::stderr().is_terminal()
     }
 }
 
@@ -247,7 +264,7 @@ impl Cli {
             Some(Command::Man { command }) => Task::Man(command),
             Some(Command::Config(serve)) => {
                 for warning in checked(serve.config()?, &given).warnings {
-                    tracing::warn!("{warning}");
+                    observe::warn(&warning);
                 }
                 Task::Config(Effective::new(&Self::command(), &given))
             }

@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -9,7 +10,7 @@ use clap::builder::BoolishValueParser;
 
 use super::handlers::{Folder, Power};
 use super::predecessor::Predecessor;
-use super::value::{Interval, Seconds, Size, Time};
+use super::value::{Interval, MetricsPort, Seconds, Size, Time};
 use crate::config::{
     Admission, ClientCertificates, Config, Credential, Deflate, HostPattern, Identity, Interface,
     Limits, Listen, OriginPattern, Proxy, Script, Tls, Trusted, limits,
@@ -39,6 +40,8 @@ pub struct Settings {
     entry: Entry,
     #[command(flatten)]
     behind: Behind,
+    #[command(flatten)]
+    watching: Watching,
     #[command(flatten)]
     compression: Compression,
     #[command(flatten)]
@@ -197,6 +200,27 @@ struct Behind {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Watching it")]
+struct Watching {
+    /// Port for metrics and probes, on loopback; or HOST:PORT
+    ///
+    /// /metrics is for Prometheus; /livez says whether the server lives, /readyz whether it is to be sent clients. Nobody is asked for a
+    /// password there: 0.0.0.0:9464 shows them to whoever reaches it.
+    #[arg(long, value_name = "PORT", env = "WSH_METRICS_PORT")]
+    metrics_port: Option<MetricsPort>,
+    /// Addresses whose /livez and /readyz are answered on the ports of clients, too [default: loopback, unix and trusted proxies]
+    ///
+    /// Such as 10.0.0.0/8, an address, loopback, or unix. May be given several times. To others these are paths like any.
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "WSH_PROBE_FROM",
+        value_delimiter = ','
+    )]
+    probe_from: Vec<Trusted>,
+}
+
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Compression")]
 struct Compression {
     /// Whether permessage-deflate is agreed to
@@ -281,6 +305,9 @@ struct Bounds {
     /// Time for a shutdown
     #[arg(long, value_name = "TIME", default_value_t = Time(limits::DRAIN), env = "WSH_DRAIN_TIMEOUT")]
     drain_timeout: Time,
+    /// Time before it in which clients are let in, while /readyz says 503; 0 is none
+    #[arg(long, value_name = "TIME", default_value_t = Interval(None), env = "WSH_DRAIN_DELAY")]
+    drain_delay: Interval,
 }
 
 impl Serve {
@@ -310,6 +337,12 @@ impl Settings {
             workers,
         } = self.listening;
         let drain = self.bounds.drain_timeout.0;
+        let delay = self.bounds.drain_delay.0;
+        let mut probes = self.watching.probe_from;
+        if probes.is_empty() {
+            probes = vec![Trusted::LOOPBACK, Trusted::UNIX];
+            probes.extend_from_slice(&self.behind.trusted_proxy);
+        }
         let limits = Limits::from(self.bounds);
         let mut script = Script::from(self.power);
         // A script holds what it is given.
@@ -355,6 +388,14 @@ impl Settings {
                 client_context: self.compression.compression_client_context,
             },
             drain,
+            drain_delay: delay.map_or(Duration::ZERO, |Seconds(seconds)| {
+                Duration::from_secs(seconds.into())
+            }),
+            metrics: self
+                .watching
+                .metrics_port
+                .map(|MetricsPort(metrics)| metrics),
+            probes,
             limits,
             at_terminal: false,
             access_log,

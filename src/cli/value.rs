@@ -1,10 +1,13 @@
 //! Values of flags as people write them: sizes, times.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+
+use crate::config::{Interface, Metrics};
 
 /// Bytes: `16MiB`, `64 KiB`, or a plain number of them.
 #[derive(Debug, Clone, Copy)]
@@ -122,9 +125,66 @@ impl fmt::Display for Interval {
     }
 }
 
+/// Where metrics are served: a port of loopback, or `HOST:PORT`.
+#[derive(Debug, Clone)]
+pub struct MetricsPort(pub Metrics);
+
+impl FromStr for MetricsPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const WRONG: &str =
+            "a port, such as 9464, or HOST:PORT, such as 0.0.0.0:9464 or [::1]:9464, is wanted";
+        let (host, port) = match text.rsplit_once(':') {
+            None => (Interface::Loopback, text),
+            Some((host, port)) => {
+                let alone = host
+                    .strip_prefix('[')
+                    .and_then(|host| host.strip_suffix(']'));
+                let is_address = alone.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
+                let is_name = !host.is_empty() && !host.contains([':', '/', '[', ']', ' ', '*']);
+                if !is_address && !is_name {
+                    return Err(WRONG.into());
+                }
+                (Interface::Named(alone.unwrap_or(host).to_owned()), port)
+            }
+        };
+        let port = port.parse().map_err(|_| WRONG)?;
+        Ok(Self(Metrics { host, port }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_have_a_port_and_maybe_a_host() {
+        let named = |host: &str| Interface::Named(host.to_owned());
+        for (text, host, port) in [
+            ("9464", Interface::Loopback, 9464),
+            ("0", Interface::Loopback, 0),
+            ("0.0.0.0:9464", named("0.0.0.0"), 9464),
+            ("[::]:1", named("::"), 1),
+            ("metrics.internal:80", named("metrics.internal"), 80),
+        ] {
+            let MetricsPort(metrics) = text.parse().expect(text);
+            assert_eq!(metrics, Metrics { host, port }, "{text}");
+        }
+        for text in [
+            "",
+            ":1",
+            "host:",
+            "::1",
+            "::1:80",
+            "http://host:80",
+            "*:80",
+            "65536",
+            "host",
+        ] {
+            assert!(text.parse::<MetricsPort>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_and_times_come_back_as_they_are_shown() {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{look, print};
 use crate::app;
 use crate::config::Config;
+use crate::observe;
 use crate::script::{Fault, Severity};
 
 /// How problems are printed.
@@ -25,7 +26,7 @@ pub enum Format {
 pub fn check(config: Config, format: Format, is_strict: bool) -> Result<ExitCode> {
     app::check(&config)?;
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        observe::warn(warning);
     }
     let (generation, report) = look(config.handlers, config.script)?;
     let broken = report.broken.iter().map(|(fault, _)| fault);

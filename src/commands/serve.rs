@@ -10,6 +10,7 @@ use tokio::signal::unix::{self, SignalKind, signal};
 use crate::app::{self, App};
 use crate::config::Config;
 use crate::observe::Log;
+use crate::observe::event::Event;
 
 /// Runs the server; exit code 0 after a drain, that of the signal when a second one cuts it short.
 pub fn serve(config: Config, log: &Log) -> Result<ExitCode> {
@@ -26,7 +27,7 @@ pub fn serve(config: Config, log: &Log) -> Result<ExitCode> {
             .run(async || signals.next().await)
             .await
     })?;
-    tracing::info!("stopped");
+    Event::Stop {}.tell();
     Ok(code)
 }
 
@@ -95,9 +96,9 @@ impl<'l> Signals<'l> {
                 }
                 Wish::Reopen => {
                     self.log.reopen();
-                    tracing::info!("the log file is opened anew, as SIGUSR1 asks");
+                    Event::LogReopened {}.tell();
                 }
-                Wish::Nothing(name) => tracing::info!("{name} means nothing here"),
+                Wish::Nothing(name) => Event::SignalIgnored { name }.tell(),
                 Wish::Failed => {}
             }
         }

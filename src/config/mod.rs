@@ -46,6 +46,12 @@ pub struct Config {
     pub limits: Limits,
     /// How long a shutdown may take.
     pub drain: Duration,
+    /// How long clients are let in after it was asked for, while load balancers hear that the server is not ready.
+    pub drain_delay: Duration,
+    /// Where metrics are served, if they are.
+    pub metrics: Option<Metrics>,
+    /// Whose probes are answered on the ports of clients.
+    pub probes: Vec<Trusted>,
     /// Whether the log goes to a terminal, where somebody watches it.
     pub at_terminal: bool,
     /// Whether connections have a line for each open and close; `None` is up to who looks on.
@@ -213,6 +219,15 @@ pub struct Listen {
     pub unix: Vec<PathBuf>,
     /// Connections that wait to be accepted.
     pub backlog: i32,
+}
+
+/// Where metrics are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// The addresses.
+    pub host: Interface,
+    /// The port; 0 takes a free one.
+    pub port: u16,
 }
 
 /// Which addresses of this machine are listened on, IPv4 and IPv6.

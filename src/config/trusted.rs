@@ -22,6 +22,11 @@ enum Meant {
 }
 
 impl Trusted {
+    /// Addresses of the loopback interface.
+    pub const LOOPBACK: Self = Self(Meant::Loopback);
+    /// Every peer of a Unix-domain socket.
+    pub const UNIX: Self = Self(Meant::Unix);
+
     /// Whether this peer is meant; those of Unix-domain sockets have no address.
     pub fn has(&self, peer: Option<IpAddr>) -> bool {
         // ::ffff:10.0.0.1 is 10.0.0.1.

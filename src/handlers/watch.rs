@@ -14,6 +14,7 @@ use super::registry::Generation;
 use super::report::Report;
 use crate::config;
 use crate::keeper::{Ask, Asked};
+use crate::observe::event;
 
 /// A look without an event.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -153,11 +154,11 @@ impl Watch {
             Err(error) => {
                 if !self.warned {
                     self.warned = true;
-                    tracing::warn!(
-                        "no file events ({error}): changes are found by looking every {} s; \
-                         raise fs.inotify.max_user_watches and max_user_instances for quicker reloads",
-                        PERIOD.as_secs()
-                    );
+                    event::Event::NoFileEvents {
+                        error: &error,
+                        seconds: PERIOD.as_secs(),
+                    }
+                    .tell();
                 }
                 None
             }

@@ -22,6 +22,9 @@ pub enum Decision {
     File(Arc<Files>, String),
 }
 
+/// The id of a refusal for a handler without a version that compiles.
+pub const BROKEN: &str = "broken";
+
 /// Decides, for a client that has been admitted.
 pub fn decide(site: &Site, head: &Head, client: &Client) -> Result<Decision, Refusal> {
     if head.is_for_server() {
@@ -49,10 +52,10 @@ pub fn decide(site: &Site, head: &Head, client: &Client) -> Result<Decision, Ref
                 },
                 path,
             )),
-            None => Err(Refusal::new(
-                500,
-                "the handler is broken; the server's log says where",
-            )),
+            None => Err(
+                Refusal::new(500, "the handler is broken; the server's log says where")
+                    .named(BROKEN),
+            ),
         };
     }
     let has_pages = pages::are_for(site, head, client);

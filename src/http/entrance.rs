@@ -11,6 +11,7 @@ use super::site::Settings;
 use super::{basic_auth, forwarded};
 use crate::config::Origin;
 use crate::observe::Flood;
+use crate::observe::event::{Event, text};
 
 /// Of a page without an origin that is let in by default it is said once.
 static SAID: Mutex<Flood<&str>> = Mutex::new(Flood::lines(1));
@@ -22,7 +23,11 @@ pub fn admit(settings: &Settings, head: &Head, client: &mut Client) -> Result<()
         admission, proxy, ..
     } = settings;
     let said = forwarded::read(head, client, &proxy.trusted).unwrap_or_else(|malformed| {
-        tracing::debug!(%client, "ignored what a proxy says: {malformed}");
+        Event::ForwardedIgnored {
+            client: text(client),
+            why: &malformed,
+        }
+        .tell();
         forwarded::Forwarded::default()
     });
     client.address = said.address.or(client.address);
@@ -38,12 +43,7 @@ pub fn admit(settings: &Settings, head: &Head, client: &mut Client) -> Result<()
     match judged {
         Ok(Some(Origin::Null)) if rules.has_null_by_default() => {
             let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-            if said.admits(&"null") {
-                tracing::info!(
-                    "a page without an origin (Origin: null) has been let in: one that was opened from the disk, or one in a sandboxed frame of \
-                     any site, which look the same; --allow-origin loopback refuses them and goes on to let in this machine's pages"
-                );
-            }
+            Event::NullOrigin {}.tell_within(&mut *said, &"null");
         }
         Ok(_) => {}
         Err(denial) => {

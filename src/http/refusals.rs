@@ -5,6 +5,7 @@ use std::cell::RefCell;
 
 use super::client::Client;
 use crate::observe::Flood;
+use crate::observe::event::{Event, Lazily, text};
 
 /// What somebody was turned away for. The ids are stable: log searches and counters rest on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,27 +53,38 @@ thread_local! {
     static FLOOD: RefCell<Flood<&'static str>> = const { RefCell::new(Flood::lines(1)) };
 }
 
-fn admits(id: &'static str) -> bool {
-    FLOOD.with_borrow_mut(|flood| flood.admits(&id))
+fn tell(refusal: &'static str, event: Event<'_>) {
+    FLOOD.with_borrow_mut(|flood| event.tell_within(flood, &refusal));
 }
 
 /// Logs that somebody was turned away. `path` is without a query, which may hold secrets.
 pub fn log(kind: Kind, client: &Client, path: Option<&str>, why: &str) {
-    if admits(kind.id()) {
-        tracing::warn!(refusal = kind.id(), %client, path, "refused: {why}");
-    }
+    let refusal = kind.id();
+    tell(
+        refusal,
+        Event::Refused {
+            refusal,
+            client: text(client),
+            path,
+            why,
+        },
+    );
 }
 
 /// Logs that a request was refused which somebody may well wonder about: `line` says what, and is made if it is said.
-pub fn note(id: &'static str, status: u16, client: &Client, line: impl FnOnce() -> String) {
-    if admits(id) {
-        tracing::info!(refusal = id, status, %client, "{}", line());
-    }
+pub fn note(refusal: &'static str, status: u16, client: &Client, line: impl Fn() -> String) {
+    let event = Event::RequestRefused {
+        refusal,
+        status,
+        client: text(client),
+        why: &Lazily(line),
+    };
+    tell(refusal, event);
 }
 
 /// Once a second: says how many were turned away without a line of their own.
 pub fn tick() {
     FLOOD.with_borrow_mut(|flood| {
-        flood.tick(|id, more| tracing::warn!(refusal = id, more, "refused {more} more"));
+        flood.tick(|refusal, more| Event::RefusedMore { refusal, more }.tell());
     });
 }

@@ -82,6 +82,19 @@ impl Body {
         }
     }
 
+    /// Its bytes, of one that was made [of](Self::of) them.
+    pub fn into_bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for part in self.parts {
+            match part {
+                Part::Bytes(part) => bytes.extend_from_slice(&part),
+                Part::Shared(part) => bytes.extend_from_slice(&part),
+                Part::File(_) => {}
+            }
+        }
+        bytes
+    }
+
     /// How long it is.
     pub fn len(&self) -> u64 {
         self.parts.iter().map(Part::len).sum()

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::Client;
-use super::decide::{Decision, decide};
+use super::decide::{BROKEN, Decision, decide};
 use super::files::Files;
 use super::finish::finish;
 use super::head::{self, Head};
@@ -17,10 +17,11 @@ use super::refusals::{self, Kind};
 use super::respond::Refusal;
 use super::response::{Pace, Response, Then};
 use super::site::Site;
-use super::upgrade::{Target, Unopened, Upgrade};
-use super::{entrance, pages, trace};
+use super::upgrade::{FAULT, REJECTED, Target, Unopened, Upgrade};
+use super::{entrance, health, pages, trace};
 use crate::config::limits;
 use crate::handlers::Generation;
+use crate::observe::event::{Event, Lazily, text};
 use crate::observe::{access, one_line};
 use crate::websocket::Transport;
 
@@ -82,8 +83,14 @@ where
     trace::head(id, "in", head.raw());
     let goes_on = head.leaves_open() && number < limits.requests && !site.shared.is_draining();
     let without_body = head.method() == "HEAD";
-    let decision = entrance::admit(&site.settings, &head, &mut client)
-        .and_then(|()| decide(site, &head, &client));
+    // Before all questions: whoever probes names the server by its address, and has no password.
+    let probe = health::probe(&site.settings, &head, &client);
+    let is_probe = probe.is_some();
+    let decision = match probe {
+        Some(response) => Ok(Decision::Respond(response)),
+        None => entrance::admit(&site.settings, &head, &mut client)
+            .and_then(|()| decide(site, &head, &client)),
+    };
     let (head, answered) = match decision {
         Ok(Decision::Upgrade(target, path)) => {
             let upgrade = Upgrade {
@@ -98,7 +105,12 @@ where
         }
         Ok(Decision::Respond(response)) => (head, Ok(response)),
         Ok(Decision::File(files, path)) => read_file(site, files, head, path).await?,
-        Err(refusal) => (head, Err(refusal)),
+        Err(refusal) => {
+            if head.is_upgrade() {
+                say_no_handshake(&refusal, id, &client);
+            }
+            (head, Err(refusal))
+        }
     };
     let answered = match answered {
         Err(refusal)
@@ -127,7 +139,8 @@ where
                 connection: id,
             };
             // What has become of a page because nothing was there is said.
-            if site.settings.access_log && response.status != 404 && access::is_wanted() {
+            let is_said = !is_probe && response.status != 404;
+            if site.settings.access_log && is_said && access::is_wanted() {
                 access::Answered {
                     connection: id,
                     method: head.method(),
@@ -189,6 +202,7 @@ where
             let Upgrade {
                 path, client, id, ..
             } = &upgrade;
+            say_no_handshake(&refusal, *id, client);
             say_refused(site, &refusal, Some(("GET", path)), *id, client);
             refusal.trace(*id, Then::Close);
             let linger = site.settings.limits.head.linger;
@@ -241,10 +255,32 @@ fn say_refused(
     let is_said = Kind::ALL.iter().any(|known| known.id() == kind);
     let is_usual = asked.is_some_and(|(_, path)| USUAL.contains(&path)) || status == 308;
     if is_said || is_usual {
-        tracing::debug!(connection = id, refusal = kind, status, %client, "{}", line());
+        Event::RefusalAnswered {
+            connection: id,
+            refusal: kind,
+            status,
+            client: text(client),
+            why: &Lazily(line),
+            is_counted: !is_said && status != 308,
+        }
+        .tell();
     } else {
         refusals::note(kind, status, client, line);
     }
+}
+
+/// Tells that a handshake was refused, and by whom.
+fn say_no_handshake(refusal: &Refusal, id: u64, client: &Client) {
+    Event::HandshakeRefused {
+        connection: id,
+        client: text(client),
+        result: match refusal.id {
+            REJECTED => "rejected",
+            FAULT | BROKEN => "failed",
+            _ => "refused",
+        },
+    }
+    .tell();
 }
 
 /// The path that somebody may have meant who has asked for this one.
@@ -306,7 +342,7 @@ async fn next_head<S: AsyncRead + Unpin>(
 const UNREAD: Duration = Duration::from_millis(50);
 
 /// Reads up to the end of a request head that has begun; `None` if the peer left before.
-async fn read_head<S: AsyncRead + Unpin>(
+pub(super) async fn read_head<S: AsyncRead + Unpin>(
     stream: &mut S,
     mut bytes: Vec<u8>,
     limits: &limits::Head,

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::files::Files;
+use super::health::Health;
 use super::room::Room;
-use crate::config::{Admission, Deflate, Limits, Proxy};
+use crate::config::{Admission, Deflate, Limits, Proxy, Trusted};
 use crate::handlers::Generation;
 use crate::script::Runtime;
 use crate::websocket::{Ledger, Shared};
@@ -34,6 +35,8 @@ pub struct Settings {
     pub files: Option<Arc<Files>>,
     /// How many descriptors clients may hold.
     pub room: Arc<Room>,
+    /// What probes are answered with.
+    pub health: Arc<Health>,
     /// Whether this is a developer's seat.
     pub dev: bool,
     /// Whether connections and requests have a line each.
@@ -44,6 +47,8 @@ pub struct Settings {
     pub admission: Admission,
     /// Whose word about clients is taken.
     pub proxy: Proxy,
+    /// Who may ask for the server's health.
+    pub probes: Vec<Trusted>,
     /// What is agreed to of compression.
     pub deflate: Deflate,
     /// What all connections may hold together.

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use tracing::Level;
-
+use crate::observe::event::{Event, is_wanted};
 use crate::observe::one_line;
 
 /// Bytes of a line that are logged.
@@ -22,14 +21,20 @@ const ADDRESSES: [&str; 4] = ["referer", "location", "content-location", "refres
 /// Whether heads are logged.
 #[inline]
 pub fn is_on() -> bool {
-    tracing::enabled!(target: "wsh_server::http", Level::TRACE)
+    is_wanted!(Http, TRACE)
 }
 
 /// Logs a head, an event a line; `way` is in or out.
 pub fn head(connection: u64, way: &'static str, head: &[u8]) {
     if is_on() {
         for line in lines(head) {
-            tracing::trace!(target: "wsh_server::http", connection, "{way}: {line}");
+            let line = line.as_str();
+            Event::Head {
+                connection,
+                way,
+                line,
+            }
+            .tell();
         }
     }
 }

@@ -4,19 +4,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use tracing::Level;
-
+use super::event::{self, Event};
 use super::{one_line, terminal};
-
-/// What a filter knows its lines by.
-const TARGET: &str = "wsh_server::access";
 
 /// Bytes of a path that are logged.
 const SHOWN: usize = 200;
 
 /// Whether somebody wants its lines.
 pub fn is_wanted() -> bool {
-    tracing::enabled!(target: TARGET, Level::INFO)
+    event::is_wanted!(Access, INFO)
 }
 
 /// A connection after its handshake.
@@ -49,10 +45,20 @@ impl Opened<'_> {
         let path = shown(self.path);
         if terminal::watched().is_some() {
             let protocol = protocol.map_or(String::new(), |protocol| format!(", {protocol}"));
-            tracing::info!(target: TARGET, "#{connection} {path} opened: {client}, {handler} v{version}{protocol}");
-        } else {
-            tracing::info!(target: TARGET, connection, path, client, handler, version, protocol, "opened");
+            let line = &format_args!(
+                "#{connection} {path} opened: {client}, {handler} v{version}{protocol}"
+            );
+            return Event::Access { line }.tell();
         }
+        Event::Opened {
+            connection,
+            path: &path,
+            client,
+            handler,
+            version,
+            protocol,
+        }
+        .tell();
     }
 }
 
@@ -67,13 +73,20 @@ pub enum By {
     Nobody,
 }
 
-impl fmt::Display for By {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
+impl By {
+    /// As logs and metrics have it.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Client => "client",
             Self::Server => "server",
             Self::Nobody => "nobody",
-        })
+        }
+    }
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
     }
 }
 
@@ -124,28 +137,28 @@ impl Closed<'_> {
         let reason = Some(one_line(self.reason)).filter(|reason| !reason.is_empty());
         if terminal::watched().is_some() {
             let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
-            tracing::info!(
-                target: TARGET,
-                "#{connection} {path} closed {code} by {by}, {}, {} {}{reason}",
-                Time(self.time), Short("in", received), Short("out", sent),
+            let (time, received, sent) =
+                (Time(self.time), Short("in", received), Short("out", sent));
+            let line = &format_args!(
+                "#{connection} {path} closed {code} by {by}, {time}, {received} {sent}{reason}"
             );
-        } else {
-            tracing::info!(
-                target: TARGET,
-                connection,
-                path,
-                client,
-                code,
-                reason,
-                %by,
-                seconds = %format_args!("{:.3}", self.time.as_secs_f64()),
-                messages_in = received.messages,
-                bytes_in = received.bytes,
-                messages_out = sent.messages,
-                bytes_out = sent.bytes,
-                "closed"
-            );
+            return Event::Access { line }.tell();
         }
+        Event::Closed {
+            connection,
+            path: &path,
+            client,
+            code,
+            reason: reason.as_deref(),
+            by: event::text(&by),
+            // To the millisecond.
+            seconds: self.time.as_millis() as f64 / 1e3,
+            messages_in: received.messages,
+            bytes_in: received.bytes,
+            messages_out: sent.messages,
+            bytes_out: sent.bytes,
+        }
+        .tell();
     }
 }
 
@@ -177,10 +190,18 @@ impl Answered<'_> {
         } = *self;
         let (method, path) = (shown(self.method), shown(self.path));
         if terminal::watched().is_some() {
-            tracing::info!(target: TARGET, "#{connection} {method} {path} {status}: {client}, {bytes} B");
-        } else {
-            tracing::info!(target: TARGET, connection, method, path, client, status, bytes, "answered");
+            let line = &format_args!("#{connection} {method} {path} {status}: {client}, {bytes} B");
+            return Event::Access { line }.tell();
         }
+        Event::Answered {
+            connection,
+            method: &method,
+            path: &path,
+            client,
+            status,
+            bytes,
+        }
+        .tell();
     }
 }
 

@@ -5,28 +5,8 @@ use std::str::FromStr;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use super::event::{Target, short};
 use crate::config::nearest;
-
-/// The parts of the server that a filter names, and the modules that each consists of. A stable list: modules move, names stay.
-const TARGETS: [(&str, &[&str]); 7] = [
-    (
-        "server",
-        &[
-            "wsh_server::server",
-            "wsh_server::app",
-            "wsh_server::cli",
-            "wsh_server::commands",
-            "wsh_server::config",
-            "wsh_server::observe",
-        ],
-    ),
-    ("http", &["wsh_server::http"]),
-    ("websocket", &["wsh_server::websocket"]),
-    ("handlers", &["wsh_server::handlers"]),
-    ("script", &["wsh_server::script"]),
-    ("print", &["wsh_server::print"]),
-    ("access", &["wsh_server::access"]),
-];
 
 /// The crate's own name, which stands for all of them.
 const ALL: &str = "wsh_server";
@@ -94,9 +74,8 @@ impl FromStr for Filter {
         }
         let mut targets = Targets::new().with_default(general.unwrap_or(LevelFilter::INFO));
         for (name, level) in parts {
-            let modules = TARGETS.iter().find(|(known, _)| *known == name);
-            let modules = modules.map_or(&[ALL][..], |(_, modules)| *modules);
-            targets = targets.with_targets(modules.iter().map(|module| (*module, level)));
+            let target = Target::ALL.into_iter().find(|target| target.name() == name);
+            targets = targets.with_target(target.map_or(ALL, Target::path), level);
         }
         Ok(Self {
             text: text.to_owned(),
@@ -111,11 +90,10 @@ impl fmt::Display for Filter {
     }
 }
 
-/// A part of the server by its name, or by the name of its module: `http`, `wsh_server::http`.
+/// A target by its name, or as log lines have it: `http`, `wsh_server::http`.
 fn target(name: &str) -> Result<&'static str, String> {
-    let names = || TARGETS.iter().map(|(name, _)| *name);
-    let is_meant = |(known, modules): &&(&str, &[&str])| *known == name || modules.contains(&name);
-    if let Some((known, _)) = TARGETS.iter().find(is_meant) {
+    let names = || Target::ALL.into_iter().map(Target::name);
+    if let Some(known) = names().find(|known| *known == short(name)) {
         return Ok(known);
     }
     if name == ALL {
@@ -192,7 +170,7 @@ mod tests {
                 Level::DEBUG,
                 true,
             ),
-            ("server=off", "wsh_server::app", Level::ERROR, false),
+            ("server=off", "wsh_server::server", Level::ERROR, false),
             ("print=off", "wsh_server::print", Level::ERROR, false),
             ("access=off", "wsh_server::access", Level::INFO, false),
             ("critical", "wsh_server::http", Level::WARN, false),

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::event::Event;
 use super::file::Sink;
+use super::{Format, json};
 use crate::config::limits::LOG_QUEUE;
 
 /// How long the end of the program waits for lines to be written.
@@ -48,24 +50,23 @@ struct Task {
 
 /// Starts the thread that writes to `out`. While it cannot be written there is no other place to tell of it: that is said
 /// there when it can again.
-pub fn start(out: impl Sink) -> io::Result<(Lines, Log)> {
+pub fn start(out: impl Sink, format: Format) -> io::Result<(Lines, Log)> {
     let queue = Arc::new(Queue::default());
     let writing = Arc::clone(&queue);
     std::thread::Builder::new()
         .name("log".into())
         .spawn(move || {
-            let mut writer = Writer::new(out);
+            let mut writer = Writer::new(out, format);
             let mut bytes = Vec::new();
             loop {
                 let Task { dropped, reopens } = writing.take(&mut bytes);
                 if reopens && let Err(error) = writer.out.reopen() {
-                    tracing::warn!("the log file cannot be opened again, and goes on where it is: {error}");
+                    Event::LogNotReopened { error: &error }.tell();
                 }
                 if dropped > 0 {
-                    let _ = writeln!(
-                        bytes,
-                        "WARN wsh_server: {dropped} log lines dropped: they came faster than they could be written"
-                    );
+                    let why = "they came faster than they could be written";
+                    let said = format.notice("log-dropped", dropped, "dropped", why);
+                    bytes.extend_from_slice(said.as_bytes());
                 }
                 writer.write(&bytes);
                 bytes.clear();
@@ -78,6 +79,7 @@ pub fn start(out: impl Sink) -> io::Result<(Lines, Log)> {
 /// The writing end, which counts the lines that it loses.
 struct Writer<S> {
     out: S,
+    format: Format,
     /// How many, and why the latest.
     lost: Option<(u64, io::Error)>,
     /// A line was written up to its middle.
@@ -85,9 +87,10 @@ struct Writer<S> {
 }
 
 impl<S: Sink> Writer<S> {
-    fn new(out: S) -> Self {
+    fn new(out: S, format: Format) -> Self {
         Self {
             out,
+            format,
             lost: None,
             is_cut: false,
         }
@@ -110,9 +113,9 @@ impl<S: Sink> Writer<S> {
             return Ok(());
         };
         let end = if self.is_cut { "\n" } else { "" };
-        let said = format!(
-            "{end}WARN wsh_server: {lost} log lines lost: they could not be written: {error}\n"
-        );
+        let why = format!("they could not be written: {error}");
+        let said = self.format.notice("log-lost", *lost, "lost", &why);
+        let said = format!("{end}{said}");
         self.try_write(said.as_bytes())
             .map_err(|(_, error)| error)?;
         self.lost = None;
@@ -134,6 +137,17 @@ impl<S: Sink> Writer<S> {
             }
         }
         self.out.flush().map_err(|error| (written, error))
+    }
+}
+
+impl Format {
+    /// What the log says of lines that it has not.
+    fn notice(self, id: &str, lines: u64, what: &str, why: &str) -> String {
+        let said = format!("{lines} log lines {what}: {why}");
+        match self {
+            Self::Text => format!("WARN wsh_server: {said}\n"),
+            Self::Json => json::notice(id, lines, &said),
+        }
     }
 }
 
@@ -259,7 +273,7 @@ mod tests {
     fn what_is_logged_after_a_reopen_is_written_after_it() {
         let (go, gone) = channel();
         let (wrote, written) = channel();
-        let (mut lines, log) = start(Slow(gone, wrote)).expect("a thread");
+        let (mut lines, log) = start(Slow(gone, wrote), Format::Text).expect("a thread");
         let next = || {
             go.send(()).expect("it waits");
             written.recv().expect("bytes")
@@ -312,7 +326,7 @@ mod tests {
     #[test]
     fn what_could_not_be_written_is_counted_and_said() {
         let disk = Disk::default();
-        let mut writer = Writer::new(disk.clone());
+        let mut writer = Writer::new(disk.clone(), Format::Text);
         disk.has_room_for(6);
         writer.write(b"one\ntwo\nthree\n");
         writer.write(b"four\n");
@@ -340,7 +354,7 @@ mod tests {
     fn what_was_dropped_is_said() {
         let (go, gone) = channel();
         let (wrote, written) = channel();
-        let (mut lines, _end) = start(Slow(gone, wrote)).expect("a thread");
+        let (mut lines, _end) = start(Slow(gone, wrote), Format::Text).expect("a thread");
         let line = [b'x'; 1024];
         for _ in 0..3 * LOG_QUEUE / line.len() {
             lines.write_all(&line).expect("never an error");

@@ -12,6 +12,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::event;
+
 /// Columns that a line is kept to.
 pub const WIDTH: usize = 80;
 
@@ -96,7 +98,7 @@ where
         // For who follows the server's own steps; others have enough by what is said.
         if level >= Level::DEBUG {
             let target = event.metadata().target();
-            let part = target.strip_prefix("wsh_server::").unwrap_or(target);
+            let part = event::short(target);
             self.painted(&mut line, DIM, format_args!("{part}: "))?;
         }
         context.format_fields(line.by_ref(), event)?;
@@ -132,7 +134,7 @@ struct Report(Option<String>);
 
 impl Visit for Report {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "report" {
+        if field.name() == super::REPORT {
             self.0 = Some(format!("{value:?}"));
         }
     }

@@ -20,6 +20,7 @@ use super::state::State;
 use crate::machine::budget::Stop;
 use crate::machine::error::HostError;
 use crate::machine::meter;
+use crate::observe::event::Event;
 use crate::observe::one_line;
 use crate::websocket::Close;
 use crate::websocket::close::MAX_REASON;
@@ -106,16 +107,18 @@ pub fn run(call: Call) -> Return {
     match call {
         Call::Hook(call) => {
             let (hook, connection) = (call.caller.hook, call.caller.peer.handle.id());
+            let meter = Rc::clone(&call.handler.meter);
             let failed = Return::Hook {
                 hook,
                 ending: Ending::Failed(Failure::unsaid()),
             };
             catch_unwind(AssertUnwindSafe(|| run_hook(call))).unwrap_or_else(|_| {
-                tracing::error!(
-                    hook = hook.name(),
+                meter.failed(hook as usize);
+                Event::HostPanic {
+                    hook: hook.name(),
                     connection,
-                    "a host function panicked; please report this"
-                );
+                }
+                .tell();
                 failed
             })
         }
@@ -184,8 +187,11 @@ fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Endi
     let message = Excerpt::of(&args[1]);
     let arguments = &mut args[..hook.info().params.len()];
     let _ = caller.served.set(Rc::clone(&program.served));
+    let begun = handler.meter.begin();
     let result = caller::with(caller, || program.call(hook, &mut this, arguments));
+    handler.meter.ran(hook as usize, begun);
     let failed = |fault: Fault, error: Option<&EvalAltResult>| {
+        handler.meter.failed(hook as usize);
         let failure = if handler.dev {
             Failure {
                 reason: Cow::Owned(one_line(&fault.brief(MAX_REASON))),
@@ -216,7 +222,13 @@ fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Endi
         Err(error) if hook == Hook::DoExtraHandshake && is_thrown(&error) => {
             let handler = &program.source.file;
             let thrown = describe::run(error.unwrap_inner(), None);
-            tracing::debug!(handler, connection, "handshake refused: {thrown}");
+            let thrown = thrown.as_str();
+            Event::HandshakeThrown {
+                handler,
+                connection,
+                thrown,
+            }
+            .tell();
             Ending::Thrown
         }
         Err(error) => program

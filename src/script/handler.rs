@@ -8,13 +8,15 @@ use rhai::Dynamic;
 
 use super::Limits;
 use super::compiler::Compiler;
-use super::hooks::Hook;
+use super::hooks::{self, Hook};
 use super::peer::Place;
 use super::program::Program;
 use super::state;
 use crate::machine::budget::Budget;
 use crate::machine::meter;
 use crate::machine::source::Source;
+use crate::observe::event::{Event, text};
+use crate::observe::metrics::{HandlerMeter, Open};
 
 /// One file's handler on one worker: the program that serves, and the source that should.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub struct Handler {
     program: RefCell<Option<Rc<Program>>>,
     /// A fiber is compiling; until it is done the others use what serves.
     loading: Cell<bool>,
+    /// What it counts for the metrics.
+    pub(super) meter: Rc<HandlerMeter>,
     /// The place that the last connection had.
     place: RefCell<Option<Rc<Place>>>,
     /// A `this` without properties that no connection uses now.
@@ -42,6 +46,7 @@ impl Handler {
         limits: &Rc<Limits>,
         dev: bool,
         source: &Arc<Source>,
+        meter: Rc<HandlerMeter>,
     ) -> Self {
         Self {
             limits: Rc::clone(limits),
@@ -51,6 +56,7 @@ impl Handler {
             version: Cell::new(source.version),
             program: RefCell::new(None),
             loading: Cell::new(false),
+            meter,
             place: RefCell::new(None),
             spare: RefCell::new(Dynamic::UNIT),
         }
@@ -103,7 +109,13 @@ impl Handler {
             // It compiled where it was checked, so this is about this run of its top level. What serves goes on.
             Err(fault) => {
                 let report = fault.in_log(&[]);
-                tracing::error!(file = source.file, %report, "script fault");
+                let report = text(&report);
+                self.meter.failed(hooks::LOAD);
+                Event::LoadFault {
+                    file: &source.file,
+                    report,
+                }
+                .tell();
                 if let Some(program) = &*self.program.borrow() {
                     self.replace(&program.source);
                 }
@@ -112,12 +124,18 @@ impl Handler {
     }
 
     /// A place to share between connections: most of a handler's are the same.
-    pub fn place(&self, place: Place) -> Rc<Place> {
+    pub fn place(&self, mut place: Place) -> Rc<Place> {
+        place.meter = Some(Rc::clone(&self.meter));
         let mut last = self.place.borrow_mut();
         match &*last {
             Some(known) if **known == place => Rc::clone(known),
             _ => Rc::clone(last.insert(Rc::new(place))),
         }
+    }
+
+    /// Counts a connection of it, until the result is dropped.
+    pub fn opened(&self) -> Open {
+        self.meter.opened()
     }
 
     /// A `this` without properties.

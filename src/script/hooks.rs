@@ -144,6 +144,14 @@ pub const HOOKS: [HookInfo; 13] = [
     },
 ];
 
+/// Where metrics have the faults of what stands outside of functions, behind all hooks.
+pub const LOAD: usize = HOOKS.len();
+
+/// The names by which metrics know hooks, in the order of their numbers.
+pub fn metered() -> impl Iterator<Item = &'static str> {
+    HOOKS.iter().map(|hook| hook.name).chain(["top_level"])
+}
+
 impl Hook {
     /// Its row of the table.
     pub fn info(self) -> &'static HookInfo {

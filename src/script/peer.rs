@@ -10,7 +10,8 @@ use super::state::State;
 use crate::local::Slot;
 use crate::machine::error::{duration, throw};
 use crate::machine::timers::Timers;
-use crate::websocket::{Handle, Outbox, ReadyState};
+use crate::observe::metrics::{Direction, HandlerMeter};
+use crate::websocket::{Handle, Outbox, ReadyState, SendError};
 
 /// What scripts know of a connection.
 pub struct Peer {
@@ -29,7 +30,7 @@ struct Extra {
 }
 
 /// What many connections have in common, so that each of them holds a pointer.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Place {
     /// The path, decoded.
     pub path: String,
@@ -37,6 +38,20 @@ pub struct Place {
     pub protocol: String,
     /// Unsent bytes from which `send` waits.
     pub send_queue: usize,
+    /// What counts messages, for connections. It follows from the handler.
+    pub meter: Option<Rc<HandlerMeter>>,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            path,
+            protocol,
+            send_queue,
+            meter: _,
+        } = self;
+        (path, protocol, send_queue) == (&other.path, &other.protocol, &other.send_queue)
+    }
 }
 
 impl fmt::Debug for Peer {
@@ -80,6 +95,20 @@ impl Peer {
             State::default(),
             request,
         )
+    }
+
+    /// Counts a message that was sent.
+    #[inline]
+    pub(super) fn count(&self, bytes: usize, result: &Result<(), SendError>) {
+        self.count_fragment(bytes, true, result);
+    }
+
+    /// Counts a part of a message, which may be its last.
+    #[inline]
+    pub(super) fn count_fragment(&self, bytes: usize, last: bool, result: &Result<(), SendError>) {
+        if let (Some(meter), Ok(())) = (&self.place.meter, result) {
+            meter.passed(Direction::Out, u64::from(last), bytes);
+        }
     }
 
     pub(super) fn has_room(&self) -> bool {

@@ -11,12 +11,15 @@ use super::call::{self, Call, Return};
 use super::compiler::Compiler;
 use super::fault::report;
 use super::handler::Handler;
+use super::hooks;
 use crate::local::Turns;
 use crate::machine::fiber::Fibers;
 use crate::machine::heap;
 use crate::machine::host::Host;
 use crate::machine::source::Source;
 use crate::observe::Flood;
+use crate::observe::event::Event;
+use crate::observe::metrics::Meters;
 
 /// One worker's script machine.
 pub struct Runtime {
@@ -28,6 +31,7 @@ pub struct Runtime {
     compiler: Rc<Compiler>,
     limits: Rc<Limits>,
     dev: bool,
+    meters: Rc<Meters>,
     /// Hooks that wait in `receive`.
     receiving: Cell<usize>,
     /// Hooks that may not wait, by what they were to do.
@@ -55,6 +59,7 @@ impl Runtime {
             compiler: Rc::new(Compiler::new(host)),
             limits: Rc::new(host.settings.limits),
             dev: host.settings.dev,
+            meters: Meters::here(),
             receiving: Cell::new(0),
             too_many: RefCell::new(Flood::lines(1)),
             handlers: RefCell::default(),
@@ -68,10 +73,7 @@ impl Runtime {
             return true;
         }
         if self.too_many.borrow_mut().admits(&"wait") {
-            tracing::warn!(
-                "{live} hooks wait on this worker: those that would wait, too, are ended and their connections closed with 1013, \
-                 so that others go on"
-            );
+            Event::HooksWait { live }.tell();
         }
         false
     }
@@ -82,11 +84,8 @@ impl Runtime {
             return true;
         }
         if self.too_many.borrow_mut().admits(&"wait in receive()") {
-            tracing::warn!(
-                "{} hooks wait in receive() on this worker, and another loop is refused with 1013: \
-                 fn transfer_data(ws, message) takes no place while it waits for a message",
-                self.receiving.get()
-            );
+            let receiving = self.receiving.get();
+            Event::LoopsWait { receiving }.tell();
         }
         false
     }
@@ -95,6 +94,11 @@ impl Runtime {
     pub(super) fn receives(&self, begins: bool) {
         let now = self.receiving.get();
         self.receiving.set(if begins { now + 1 } else { now - 1 });
+    }
+
+    /// Hooks that wait now, if none runs.
+    pub fn waiting(&self) -> usize {
+        self.fibers.live()
     }
 
     /// Gives computing scripts their turns, for ever: a task of the worker.
@@ -107,7 +111,8 @@ impl Runtime {
         if let Some(handler) = self.in_use(source) {
             return handler;
         }
-        let handler = Handler::new(&self.compiler, &self.limits, self.dev, source);
+        let meter = self.meters.handler(&source.file, hooks::metered());
+        let handler = Handler::new(&self.compiler, &self.limits, self.dev, source, meter);
         let handler = Rc::new(handler);
         let known = Known {
             handler: Rc::clone(&handler),
@@ -142,7 +147,7 @@ impl Runtime {
         self.fibers.trim();
         heap::tidy();
         self.too_many.borrow_mut().tick(|what, more| {
-            tracing::warn!("{more} more hooks could not {what}");
+            Event::HooksWaitMore { more, what }.tell();
         });
         self.handlers.borrow_mut().retain(|_, known| {
             let is_used = Rc::strong_count(&known.handler) > 1;

@@ -28,6 +28,8 @@ use crate::local::Turn;
 use crate::machine::fiber;
 use crate::machine::source::Source;
 use crate::machine::wait::{LocalBoxFuture, Wait, Wake};
+use crate::observe::event;
+use crate::observe::metrics::Direction;
 use crate::websocket::{
     self, Close, Event, Heed, Message, Outcome, ReadyState, Session, close, frame,
 };
@@ -158,9 +160,7 @@ impl<G> ScriptSession<G> {
         match self.runtime.fibers.run(call) {
             Ok(step) => self.settle(step, context),
             Err(error) => {
-                tracing::error!(
-                    "no memory for a script's stack: {error}; fewer hooks may wait at once"
-                );
+                event::Event::NoStack { error: &error }.tell();
                 Poll::Ready(Ending::Failed(Failure::unsaid()))
             }
         }
@@ -530,6 +530,7 @@ impl<G> Session for ScriptSession<G> {
                 }
             }
             Event::Message(message) => {
+                self.handler.meter.message(Direction::In, message.len());
                 let message = match message {
                     Message::Text(text) => Dynamic::from(ImmutableString::from(&*text)),
                     Message::Binary(bytes) => Dynamic::from_blob(bytes.into_owned()),
@@ -649,7 +650,7 @@ impl<G> Drop for ScriptSession<G> {
         if state.nests()
             && let Err(error) = self.runtime.fibers.run(Call::Drop(state))
         {
-            tracing::error!("no memory for a script's stack: {error}");
+            event::Event::NoStack { error: &error }.tell();
         }
     }
 }

@@ -20,6 +20,7 @@ use super::development;
 use crate::config::{ClientCertificates, Identity, Tls};
 use crate::file::{self, Disk};
 use crate::keeper::Asked;
+use crate::observe::event::{Event, text};
 use crate::text::without_mark;
 
 /// How often the files are looked at.
@@ -121,7 +122,11 @@ impl Certificates {
         match self.read() {
             Ok(is_new) => {
                 if let Some((wrong, true)) = before.filter(|_| !is_new) {
-                    tracing::info!("{} {} can be used again", wrong.flag, wrong.file.display());
+                    Event::CertificateUsable {
+                        flag: wrong.flag,
+                        file: &wrong.file.display(),
+                    }
+                    .tell();
                 }
             }
             Err(error) => {
@@ -131,7 +136,7 @@ impl Certificates {
                     .map(|(_, said)| said);
                 let is_to_be_said = was_said == Some(false) || was_said.is_none() && is_asked;
                 if is_to_be_said {
-                    tracing::error!("{error}; the certificate read before goes on serving");
+                    Event::CertificateUnusable { error: &error }.tell();
                 }
                 self.wrong = Some((error, is_to_be_said || was_said == Some(true)));
             }
@@ -151,11 +156,11 @@ impl Certificates {
         let (config, ends) = server_config(&pem, &self.files, &self.tls.clients)?;
         self.pem = pem;
         self.current.send_replace(Arc::new(config));
-        tracing::info!(
-            file = %self.files.certificate.display(),
-            until = ends.map(|ends| ends.to_string()),
-            "certificate read again: new connections get it"
-        );
+        Event::CertificateRead {
+            file: text(&self.files.certificate.display()),
+            until: ends.as_ref().map(|ends| text(ends)),
+        }
+        .tell();
         warn_of_end(&self.files.certificate, ends);
         Ok(true)
     }
@@ -356,11 +361,15 @@ fn warn_of_end(file: &Path, ends: Option<x509_cert::time::Time>) {
     let (now, file) = (SystemTime::now(), file.display());
     match ends.to_system_time().duration_since(now) {
         Ok(left) if left > SOON => {}
-        Ok(_) => {
-            tracing::warn!(%file, until = %ends, "the certificate ends soon: renew it, and it is read again")
+        Ok(_) => Event::CertificateEnds {
+            file: text(&file),
+            until: text(&ends),
         }
-        Err(_) => {
-            tracing::warn!(%file, until = %ends, "the certificate has ended: clients will refuse it; renew it, and it is read again")
+        .tell(),
+        Err(_) => Event::CertificateEnded {
+            file: text(&file),
+            until: text(&ends),
         }
+        .tell(),
     }
 }

@@ -21,6 +21,7 @@ use x509_cert::Certificate;
 use x509_cert::der::{DateTime, Decode};
 
 use crate::file;
+use crate::observe::event::{Event, text};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Browsers take no certificate of more than 825 days from an authority of the user's own.
@@ -105,7 +106,11 @@ fn make_in(folder: &Path, now: SystemTime) -> io::Result<Made> {
         Err(why) => {
             if let Some(why) = why {
                 let file = made.authority.display();
-                tracing::warn!(%file, "the development authority is made anew, and is to be trusted anew: {why}");
+                Event::DevelopmentAuthority {
+                    file: text(&file),
+                    why: &why,
+                }
+                .tell();
             }
             make_authority(&made.authority, &authority_key, now)?
         }
@@ -113,7 +118,11 @@ fn make_in(folder: &Path, now: SystemTime) -> io::Result<Made> {
     if let Err(why) = check_leaf(&made, now) {
         if let Some(why) = why {
             let file = made.certificate.display();
-            tracing::warn!(%file, "the development certificate is made anew: {why}");
+            Event::DevelopmentCertificate {
+                file: text(&file),
+                why: &why,
+            }
+            .tell();
         }
         make_leaf(&issuer, &made, now).map_err(io::Error::other)??;
     }

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use super::stream::Stream;
 use crate::http;
 use crate::observe::Flood;
+use crate::observe::event::Event;
 
 /// How often one and the same refusal is said.
 const REPEAT: Duration = Duration::from_secs(10);
@@ -57,9 +58,7 @@ impl Refusals {
 
     /// Logs a refusal: the first of a flood at once, then how many there were.
     pub fn log(&mut self, refusal: Refusal) {
-        if self.flood.admits(&refusal) {
-            refusal.log(1);
-        }
+        refusal.event(1).tell_within(&mut self.flood, &refusal);
         self.due.get_or_insert_with(|| Instant::now() + REPEAT);
     }
 
@@ -71,7 +70,7 @@ impl Refusals {
     /// Logs the counts that are due.
     pub fn log_counts(&mut self) {
         if self.due.is_some_and(|due| due <= Instant::now()) {
-            self.flood.tick(|refusal, count| refusal.log(count));
+            self.flood.tick(|refusal, count| refusal.event(count).log());
             self.due = (!self.flood.is_idle()).then(|| Instant::now() + REPEAT);
         }
     }
@@ -115,14 +114,21 @@ where
 }
 
 impl Refusal {
-    /// Logs that so many were refused.
-    fn log(self, count: u64) {
+    /// So many were refused.
+    fn event(&self, count: u64) -> Event<'_> {
         let refusal = self.id();
         match self {
-            Self::Connections(limit) | Self::ByAddress(limit) => {
-                tracing::warn!(refusal, limit, count, "{self}");
-            }
-            Self::OpenFiles => tracing::error!(refusal, count, "{self}"),
+            Self::Connections(limit) | Self::ByAddress(limit) => Event::ConnectionsRefused {
+                refusal,
+                limit: *limit,
+                count,
+                why: self,
+            },
+            Self::OpenFiles => Event::OpenFiles {
+                refusal,
+                count,
+                why: self,
+            },
         }
     }
 

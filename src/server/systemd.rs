@@ -6,6 +6,7 @@ use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
 use super::stream::Socket;
+use crate::observe::event::Event;
 
 /// Sockets of these names (`FileDescriptorName=`) speak TLS.
 const ENCRYPTED: [&str; 3] = ["tls", "wss", "https"];
@@ -48,6 +49,10 @@ pub fn notify(state: State) {
         State::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
     };
     if let Err(error) = told {
-        tracing::warn!("the service manager cannot be told {state:?}: {error}");
+        Event::NotifyFailed {
+            state: &format_args!("{state:?}"),
+            error: &error,
+        }
+        .tell();
     }
 }

@@ -14,6 +14,7 @@ use x509_cert::der::Decode;
 
 use crate::config::limits;
 use crate::http::{self, Client, Kind, log_refusal};
+use crate::observe::event::{Event, text};
 use crate::websocket::Transport;
 
 /// Names by which logs know why there was no handshake; a limit's is that of its setting.
@@ -50,8 +51,14 @@ pub async fn shake_hands<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let refused = |refusal: &str, why: &dyn Display| {
-        tracing::debug!(%client, refusal, "no TLS handshake: {why}");
+    let refused = |refusal: &'static str, why: &dyn Display| {
+        let client = text(client);
+        Event::NoTlsHandshake {
+            client,
+            refusal,
+            why,
+        }
+        .tell();
     };
     let acceptor = TlsAcceptor::from(Arc::clone(&terms.config));
     let accepting = acceptor.accept(stream).into_fallible();
@@ -108,7 +115,12 @@ where
         let without_body = line.starts_with(b"HEAD ");
         return refusal.send(stream, limits.linger, without_body).await;
     }
-    tracing::debug!(%client, refusal = BROKEN, "no TLS handshake: what came is none");
+    Event::NoTlsHandshake {
+        client: text(client),
+        refusal: BROKEN,
+        why: &"what came is none",
+    }
+    .tell();
     http::finish(stream, &ALERT, limits.linger).await;
 }
 

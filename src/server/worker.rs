@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 
@@ -21,6 +21,7 @@ use super::tls::{self, Terms};
 use crate::config::limits::{self, FILES};
 use crate::handlers::Generation;
 use crate::http::{self, Client, Kind, Room, Site, log_refusal};
+use crate::observe::metrics::{Gauges, Meters, Snapshot};
 use crate::script::{self, Hook, Host, Runtime, Services, Source};
 use crate::websocket::{Shared, Transport};
 
@@ -36,6 +37,8 @@ pub enum Order {
     Generation(Arc<Generation>),
     /// Close every connection within this time; take no more.
     Drain(Duration),
+    /// Say what was counted.
+    Report(oneshot::Sender<Snapshot>),
 }
 
 /// An accepted connection on its way to a worker.
@@ -96,7 +99,7 @@ impl Worker {
         limits.fibers = limits.fibers.div_ceil(workers);
         limits.waiting = limits.waiting.div_ceil(workers);
         limits.receiving = limits.receiving.div_ceil(workers);
-        // Unbounded, but what is in it holds a socket, a generation or an end: their numbers are bounded elsewhere.
+        // Unbounded, but what is in it holds a socket, a generation, a question or an end: their numbers are bounded elsewhere.
         let (orders, inbox) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -105,7 +108,7 @@ impl Worker {
         std::thread::Builder::new()
             .name(format!("worker {number}"))
             .spawn(move || {
-                LocalSet::new().block_on(&runtime, run(inbox, generation, site, host, number == 0));
+                LocalSet::new().block_on(&runtime, run(inbox, generation, site, host, number));
             })?;
         Ok(Self {
             orders,
@@ -144,8 +147,9 @@ async fn run(
     generation: Arc<Generation>,
     site: http::Settings,
     host: Host,
-    is_first: bool,
+    number: usize,
 ) {
+    let meters = Meters::start();
     let runtime = Rc::new(Runtime::new(&host));
     let shared = Rc::new(Shared::new(site.limits.websocket).within(Arc::clone(&site.ledger)));
     let site = Rc::new(Site {
@@ -156,7 +160,7 @@ async fn run(
         settings: site,
     });
     // What runs once in the process runs on the first worker.
-    let mut services = is_first.then(Services::default);
+    let mut services = (number == 0).then(Services::default);
     if let Some(services) = &mut services {
         services.update(&site.runtime, &services_of(&site.generation.borrow()));
     }
@@ -170,6 +174,14 @@ async fn run(
     loop {
         tokio::select! {
             order = orders.recv() => match order {
+                Some(Order::Report(answer)) => {
+                    let gauges = Gauges {
+                        fibers_waiting: site.runtime.waiting() as u64,
+                        ..Gauges::default()
+                    };
+                    // Whoever asked may have left.
+                    let _ = answer.send(meters.snapshot(gauges));
+                }
                 Some(order) => obey(&site, order, &mut services),
                 None => return,
             },
@@ -177,6 +189,7 @@ async fn run(
                 // After a stop, or a long wait for the processor, what peers have answered meanwhile is still to be read.
                 site.shared.tick(last.elapsed() < 2 * SECOND);
                 last = Instant::now();
+                site.settings.health.tick(number);
                 site.runtime.tick();
                 http::tick();
             }
@@ -215,6 +228,8 @@ fn obey(site: &Rc<Site>, order: Order, services: &mut Option<Services>) {
             }
             *site.generation.borrow_mut() = generation;
         }
+        // Answered where the meters are.
+        Order::Report(_) => {}
         Order::Drain(time) => {
             *services = None;
             tokio::task::spawn_local(drain::close_all(Rc::clone(site), time));

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::observe::event::Event;
+
 /// Bytes from which a connection is counted, and in steps of which: as many as a request's head may
 /// have, which is not counted either.
 pub const STEP: usize = 16 * 1024;
@@ -112,13 +114,12 @@ impl Ledger {
         if large.closed == 0 || large.said.is_some_and(|said| said.elapsed() < QUIET) {
             return;
         }
-        tracing::warn!(
-            refusal = REFUSAL,
-            connections = std::mem::take(&mut large.closed),
-            "all connections together held more than {} bytes of messages: those that held most are \
-             closed with 1013; raise --max-buffered if there is memory for more",
-            self.bound
-        );
+        Event::TooMuchHeld {
+            refusal: REFUSAL,
+            connections: std::mem::take(&mut large.closed),
+            bound: self.bound,
+        }
+        .tell();
         large.said = Some(Instant::now());
     }
 }

@@ -11,8 +11,9 @@ use super::inflation::Exclusive;
 use super::ledger::Ledger;
 use super::registry::Connections;
 use super::share::Share;
-use super::{Clock, Limits, Pool, Violation};
+use super::{Clock, Limits, Pool};
 use crate::observe::Flood;
+use crate::observe::event::Event;
 
 /// Bytes of the read buffer: a 64 KiB message and what comes with it in one read.
 const READ_BUFFER: usize = 128 * 1024;
@@ -73,7 +74,7 @@ impl Shared {
         }
         self.ends
             .borrow_mut()
-            .tick(|refusal, more| tracing::info!(refusal, more, "closed {more} more"));
+            .tick(|refusal, more| Event::PeerFaultMore { refusal, more }.tell());
     }
 
     /// The same, within what all workers' connections may hold together.
@@ -143,8 +144,8 @@ impl Shared {
         result
     }
 
-    /// Whether the log has room for another connection that is closed for this.
-    pub(super) fn admits(&self, violation: Violation) -> bool {
-        self.ends.borrow_mut().admits(&violation.id())
+    /// Tells of a fault of a peer, for the log only if others were not as many.
+    pub(super) fn tell_within(&self, fault: Event<'_>, refusal: &'static str) {
+        fault.tell_within(&mut self.ends.borrow_mut(), &refusal);
     }
 }

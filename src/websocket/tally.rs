@@ -14,7 +14,6 @@ pub struct Tally {
     opened: Instant,
     received: Cell<Traffic>,
     sent: Cell<Traffic>,
-    by: Cell<Option<By>>,
 }
 
 impl Tally {
@@ -26,7 +25,6 @@ impl Tally {
             opened: Instant::now(),
             received: Cell::default(),
             sent: Cell::default(),
-            by: Cell::new(None),
         }
     }
 
@@ -40,13 +38,8 @@ impl Tally {
         add(&self.sent, messages, bytes);
     }
 
-    /// It ends by this one, unless it does already.
-    pub(super) fn ends_by(&self, by: By) {
-        self.by.set(self.by.get().or(Some(by)));
-    }
-
-    /// Logs the end, which was `otherwise` if nobody is known to have begun it.
-    pub(super) fn log(&self, connection: u64, path: &str, code: u16, reason: &str, otherwise: By) {
+    /// Logs the end.
+    pub(super) fn log(&self, connection: u64, path: &str, code: u16, reason: &str, by: By) {
         let Traffic { messages, bytes } = self.sent.get();
         Closed {
             connection,
@@ -54,7 +47,7 @@ impl Tally {
             client: &self.client,
             code,
             reason,
-            by: self.by.get().unwrap_or(otherwise),
+            by,
             time: self.opened.elapsed(),
             received: self.received.get(),
             sent: Traffic {

@@ -2,16 +2,15 @@
 
 use std::fmt::Write;
 
-use tracing::Level;
-
 use super::frame::{Control, Data, OpCode};
+use crate::observe::event::{Event, is_wanted};
 
 /// Bytes of a payload that are logged.
 pub const SHOWN: usize = 32;
 
 /// Whether frames are logged, which is settled when the server starts.
 pub fn is_on() -> bool {
-    tracing::enabled!(target: "wsh_server::websocket", Level::TRACE)
+    is_wanted!(Websocket, TRACE)
 }
 
 /// A frame, and what is known of its payload: the beginning, without the mask.
@@ -42,11 +41,13 @@ impl Frame<'_> {
         };
         let (fin, rsv1) = (u8::from(self.fin), u8::from(self.rsv1));
         let (length, payload) = (self.length, self.payload());
-        tracing::trace!(
-            target: "wsh_server::websocket",
+        let frame = &format_args!("{kind} fin={fin} rsv1={rsv1} length={length}{payload}");
+        Event::Frame {
             connection,
-            "{way}: {kind} fin={fin} rsv1={rsv1} length={length}{payload}"
-        );
+            way,
+            frame,
+        }
+        .tell();
     }
 
     /// Text where it is some, else hexadecimal.
@@ -96,7 +97,13 @@ pub fn raw(connection: u64, bytes: &[u8]) {
     for byte in bytes.iter().take(SHOWN) {
         let _ = write!(shown, " {byte:02x}");
     }
-    tracing::trace!(target: "wsh_server::websocket", connection, "out: raw length={length}{shown}");
+    let frame = &format_args!("raw length={length}{shown}");
+    Event::Frame {
+        connection,
+        way: "out",
+        frame,
+    }
+    .tell();
 }
 
 #[cfg(test)]

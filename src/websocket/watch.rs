@@ -79,17 +79,10 @@ impl Watch {
         }
     }
 
-    /// It ends by this one, unless it does already.
-    pub(super) fn ends_by(&self, by: By) {
+    /// It has ended, by this one.
+    pub(super) fn ended(&self, path: &str, code: u16, reason: &str, by: By) {
         if let Some(tally) = &self.tally {
-            tally.ends_by(by);
-        }
-    }
-
-    /// It has ended, by this one `otherwise`.
-    pub(super) fn ended(&self, path: &str, code: u16, reason: &str, otherwise: By) {
-        if let Some(tally) = &self.tally {
-            tally.log(self.connection, path, code, reason, otherwise);
+            tally.log(self.connection, path, code, reason, by);
         }
     }
 }

@@ -94,6 +94,7 @@ async fn conversation(seed: u64) -> (String, Conversation) {
         path: "/repeatable".into(),
         protocol: String::new(),
         send_queue: limits::WEBSOCKET.send_queue,
+        ..Place::default()
     });
     let peer = Rc::new(Peer::new(Rc::clone(&handle), place, state, None));
     let session = ScriptSession::new(runtime, handler, peer, ());

@@ -15,11 +15,18 @@ use crate::http::finish::finish;
 use crate::http::respond::Refusal;
 use crate::http::site::Site;
 use crate::observe::Flood;
+use crate::observe::event::{Event, text};
+use crate::observe::metrics::Open;
 use crate::script::{
     self, Answer, Handler, Hook, Peer, Place, Refused, Rejection, Request, ScriptSession, Source,
     State, Wire,
 };
 use crate::websocket::Transport;
+
+/// The id of a refusal that a handler has put into words, or thrown.
+pub const REJECTED: &str = "rejected";
+/// The id of a refusal because of a handler's fault.
+pub const FAULT: &str = "fault";
 
 /// The handler that a handshake is for.
 pub struct Target {
@@ -161,18 +168,22 @@ impl Upgrade<'_> {
     ) -> Unopened {
         let Self { client, id, .. } = self;
         let refusal = match refused {
-            Refused::Thrown => Refusal::new(403, "the handler refuses this connection"),
-            Refused::Failed(reason) => Refusal::new(500, reason),
+            Refused::Thrown => {
+                Refusal::new(403, "the handler refuses this connection").named(REJECTED)
+            }
+            Refused::Failed(reason) => Refusal::new(500, reason).named(FAULT),
             Refused::Busy => Refusal::new(503, "the server is busy: try again later")
                 .for_now()
                 .named("hooks"),
             Refused::Dropped => {
                 finish(stream, &wire.outgoing, self.linger()).await;
-                tracing::debug!(connection = id, %client, "handshake dropped");
+                let (connection, client) = (*id, text(client));
+                Event::HandshakeDropped { connection, client }.tell();
                 return Unopened::Dropped;
             }
             Refused::Reset => {
-                tracing::debug!(connection = id, %client, "handshake reset");
+                let (connection, client) = (*id, text(client));
+                Event::HandshakeReset { connection, client }.tell();
                 stream.reset_when_dropped();
                 return Unopened::Dropped;
             }
@@ -200,7 +211,12 @@ impl Prepared {
     }
 
     /// The session of a connection to the handler. `permit` is dropped when it ends.
-    pub fn session<P>(self, site: &Site, accepted: Accepted, permit: P) -> ScriptSession<P> {
+    pub fn session<P>(
+        self,
+        site: &Site,
+        accepted: Accepted,
+        permit: P,
+    ) -> ScriptSession<(P, Open)> {
         let Accepted {
             handle,
             path,
@@ -210,14 +226,11 @@ impl Prepared {
             path,
             protocol,
             send_queue: site.shared.limits.send_queue,
+            ..Place::default()
         });
         let peer = Peer::new(handle, place, self.state, self.request);
-        ScriptSession::new(
-            Rc::clone(&site.runtime),
-            self.handler,
-            Rc::new(peer),
-            permit,
-        )
+        let guard = (permit, self.handler.opened());
+        ScriptSession::new(Rc::clone(&site.runtime), self.handler, Rc::new(peer), guard)
     }
 }
 
@@ -228,7 +241,7 @@ fn refusal_of(rejection: Rejection, headers: Vec<(String, String)>) -> Refusal {
         reason,
         body,
     } = rejection;
-    let refusal = Refusal::with_reason(status, &reason, body);
+    let refusal = Refusal::with_reason(status, &reason, body).named(REJECTED);
     let headers = headers.into_iter();
     headers.fold(refusal, |refusal, (name, value)| {
         refusal.header(name, value)
@@ -245,15 +258,9 @@ fn picks_none(offered: &[String], answer: &Answer) -> bool {
 fn say_none_picked(handler: &str, offered: &[String]) {
     static SAID: Mutex<Flood<String>> = Mutex::new(Flood::lines(1));
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    if said.admits(handler) {
-        let offered = offered.join(", ");
-        tracing::warn!(
-            handler,
-            offered = offered.as_str(),
-            "the client offers subprotocols and the handler picks none, so that browsers give up: in do_extra_handshake(request), \
-             `request.protocol = request.requested_protocols[0];` picks the first"
-        );
-    }
+    let offered = offered.join(", ");
+    let offered = offered.as_str();
+    Event::NoSubprotocol { handler, offered }.tell_within(&mut *said, handler);
 }
 
 /// Moves bytes between a script that decides and the stream; whether any were moved.

@@ -13,11 +13,12 @@ use super::respond::Refusal;
 use super::site::Site;
 use super::trace;
 use crate::observe::access;
+use crate::observe::event::{Event, text};
 use crate::script::{Answer, Wire};
 use crate::websocket::extensions::{self, Agreed, Terms};
 use crate::websocket::handshake::accept_key;
 use crate::websocket::{Connection, Handle, Outbox, Session, Tally, Transport, Watch};
-pub use ask::{Target, Unopened};
+pub use ask::{FAULT, REJECTED, Target, Unopened};
 
 /// A checked opening handshake that has no answer yet. Its steps are [`ask`](Self::ask), where a
 /// handler has a say, [`agree`](Self::agree) and [`open`](Self::open).
@@ -136,7 +137,12 @@ impl Upgrade<'_> {
             outbox = outbox.deflating(agreed, Rc::clone(&site.shared.pool));
         }
         let handle = Handle::new(id, outbox);
-        tracing::debug!(connection = id, %client, handler = server.name, "connection opened");
+        Event::ConnectionOpened {
+            connection: id,
+            client: text(&client),
+            handler: &server.name,
+        }
+        .tell();
         let session = session(Accepted {
             handle: Rc::clone(&handle),
             path: self.path,
@@ -194,6 +200,7 @@ fn switching_protocols(out: &mut Vec<u8>, key: &str, answer: &Answer, agreed: Op
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::sync::Arc;
     use std::task::{Context, Poll};
 
     use futures_util::{SinkExt, StreamExt};
@@ -204,7 +211,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Admission, Deflate, Limits, Proxy};
-    use crate::http::{Room, Settings, head};
+    use crate::http::{Health, Room, Settings, head};
     use crate::script::{Host, Runtime};
     use crate::websocket::Message::Text;
     use crate::websocket::{Event, Heed, Ledger, Outcome, Shared};
@@ -253,6 +260,8 @@ mod tests {
             settings: Settings {
                 files: None,
                 room: Room::new(1),
+                health: Arc::new(Health::new(1)),
+                probes: Vec::new(),
                 dev: false,
                 access_log: true,
                 limits,

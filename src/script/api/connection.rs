@@ -122,15 +122,13 @@ pub const PACKAGE: Package = Package {
                     .register_fn(
                         "send_fragment",
                         |ws: &mut WebSocket, text: ImmutableString, last: bool| {
-                            queue(&ws.0, |outbox| {
-                                outbox.fragment(Data::Text, text.as_bytes(), last)
-                            })
+                            send_fragment(&ws.0, Data::Text, text.as_bytes(), last)
                         },
                     )
                     .register_fn(
                         "send_fragment",
                         |ws: &mut WebSocket, data: Blob, last: bool| {
-                            queue(&ws.0, |outbox| outbox.fragment(Data::Binary, &data, last))
+                            send_fragment(&ws.0, Data::Binary, &data, last)
                         },
                     );
             },
@@ -431,6 +429,20 @@ fn send(
 ) -> Result<(), Box<EvalAltResult>> {
     let message = |outbox: &Outbox| outbox.message(kind, payload, wanted, meter::pause);
     let result = meter::exempt(|| peer.handle.queue(message))?;
+    peer.count(payload.len(), &result);
+    sent(peer, result)
+}
+
+/// Sends a part of a message.
+fn send_fragment(
+    peer: &Rc<Peer>,
+    kind: Data,
+    payload: &[u8],
+    last: bool,
+) -> Result<(), Box<EvalAltResult>> {
+    let fragment = |outbox: &Outbox| outbox.fragment(kind, payload, last);
+    let result = meter::exempt(|| peer.handle.queue(fragment));
+    peer.count_fragment(payload.len(), last, &result);
     sent(peer, result)
 }
 

@@ -7,6 +7,7 @@ use tracing::Level;
 use crate::config::limits::{LOG_LINE, LOG_RATE};
 use crate::machine::host::{Allowed, Function, Package};
 use crate::machine::meter;
+use crate::observe::event::{Event, is_wanted};
 use crate::observe::{Flood, one_line};
 use crate::script::caller;
 
@@ -68,7 +69,7 @@ fn admits(bytes: usize) -> bool {
 pub fn tick() {
     PRINTED.with_borrow_mut(|printed| {
         printed.tick(|handler, lines| {
-            tracing::warn!(target: "wsh_server::print", handler, "{lines} lines suppressed in a second");
+            Event::PrintedMore { handler, lines }.tell();
         });
     });
 }
@@ -76,10 +77,10 @@ pub fn tick() {
 /// Logs what a script prints, with whose it is. One event is one line, whatever a peer sent.
 pub fn log(level: Level, text: &str) {
     let is_wanted = match level {
-        Level::ERROR => tracing::enabled!(target: "wsh_server::print", Level::ERROR),
-        Level::WARN => tracing::enabled!(target: "wsh_server::print", Level::WARN),
-        Level::INFO => tracing::enabled!(target: "wsh_server::print", Level::INFO),
-        _ => tracing::enabled!(target: "wsh_server::print", Level::DEBUG),
+        Level::ERROR => is_wanted!(Print, ERROR),
+        Level::WARN => is_wanted!(Print, WARN),
+        Level::INFO => is_wanted!(Print, INFO),
+        _ => is_wanted!(Print, DEBUG),
     };
     if !is_wanted || !admits(text.len().min(LOG_LINE)) {
         return;
@@ -99,16 +100,22 @@ fn say(level: Level, line: &str) {
     let handler = caller.map(|caller| caller.file());
     let hook = caller.map(|caller| caller.hook.name());
     let connection = caller.map(|caller| caller.peer.handle.id());
-    macro_rules! event {
-        ($level:expr) => {
-            tracing::event!(target: "wsh_server::print", $level, handler, hook, connection, "{line}")
+    macro_rules! printed {
+        ($event:ident) => {
+            Event::$event {
+                handler,
+                hook,
+                connection,
+                line,
+            }
         };
     }
     // The level of an event is a constant.
-    match level {
-        Level::ERROR => event!(Level::ERROR),
-        Level::WARN => event!(Level::WARN),
-        Level::INFO => event!(Level::INFO),
-        _ => event!(Level::DEBUG),
-    }
+    let event = match level {
+        Level::ERROR => printed!(PrintedError),
+        Level::WARN => printed!(PrintedWarning),
+        Level::INFO => printed!(PrintedInfo),
+        _ => printed!(PrintedDebug),
+    };
+    event.tell();
 }

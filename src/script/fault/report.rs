@@ -7,10 +7,13 @@ use std::sync::{Mutex, PoisonError};
 
 use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
 use rhai::{Dynamic, ImmutableString};
+use serde_json::json;
 
 use super::{Fault, Location, Severity, characters};
 use crate::machine::source::Source;
 use crate::observe::Flood;
+use crate::observe::event::{Event, text};
+use crate::observe::json;
 use crate::observe::terminal::{self, Terminal};
 use crate::script::hooks::Hook;
 
@@ -51,10 +54,35 @@ impl Fault {
     /// As the log has it, whoever reads that: below the fields of its event, or in the place of them.
     pub fn in_log(&self, notes: &[String]) -> String {
         match terminal::watched() {
+            _ if json::is_chosen() => object(self, notes).to_string(),
             Some(terminal) => watched(self, notes, terminal),
             None => format!("\n{}\n", render(self, notes)),
         }
     }
+}
+
+/// A fault for programs.
+fn object(fault: &Fault, notes: &[String]) -> serde_json::Value {
+    let location = fault.location.as_ref();
+    let call = fault.call.as_ref().map(|call| {
+        json!({
+            "file": &*call.file,
+            "line": call.location.line,
+            "column": call.location.column,
+            "source": &*call.location.text,
+        })
+    });
+    json!({
+        "file": &*fault.file,
+        "line": location.map(|location| location.line),
+        "column": location.map(|location| location.column),
+        "severity": fault.severity.name(),
+        "message": &*fault.message,
+        "hint": fault.hint.as_deref(),
+        "source": location.map(|location| &*location.text),
+        "called": call,
+        "notes": notes,
+    })
 }
 
 fn brief(fault: &Fault, most: usize) -> String {
@@ -213,7 +241,14 @@ pub fn log(handler: &Source, mut incident: Incident, hint: impl FnOnce(&Fault) -
     drop(last);
     let (hook, connection, version) = (incident.hook.name(), incident.connection, incident.version);
     let report = incident.fault.in_log(&incident.notes());
-    tracing::error!(hook, connection, handler = handler.file, version, %report, "script fault");
+    Event::ScriptFault {
+        hook,
+        connection,
+        handler: &handler.file,
+        version,
+        report: text(&report),
+    }
+    .tell();
 }
 
 /// Once a second: says how often faults were met that had been reported just before.
@@ -226,13 +261,14 @@ pub fn tick() {
                 line,
                 column,
             } = site;
-            tracing::error!(
+            Event::ScriptFaultMore {
                 hook,
-                handler = file,
-                line,
-                column,
-                "script fault, repeated {times} times"
-            );
+                handler: file,
+                line: *line,
+                column: *column,
+                times,
+            }
+            .tell();
         });
     });
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::Connection;
+use crate::observe::event::{self, Lazily, text};
 use crate::observe::{access::By, one_line};
 use crate::websocket::close::Close;
 use crate::websocket::code;
@@ -86,9 +87,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     pub(super) fn fail(&mut self, violation: Violation) {
         let reason = violation.to_string();
         let code = self.close(&Close::new(violation.code(), &reason));
-        if self.shared.admits(violation) {
-            self.log(violation, code);
-        }
+        self.tell_fault(violation, code);
         self.abandon(code, &reason);
     }
 
@@ -100,36 +99,38 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         }
     }
 
-    /// Logs why the connection is closed.
-    fn log(&self, violation: Violation, code: u16) {
+    /// Tells why the connection is closed, and the operator what could be done.
+    fn tell_fault(&self, violation: Violation, code: u16) {
         let is_lowered = self.max_message as usize != self.shared.limits.message;
         let agreed = self.handle.agreed();
         let forgets = agreed.is_some_and(|agreed| agreed.terms.history() == 0);
-        let advice = match violation.setting(is_lowered) {
-            Some(setting) => format!("; {setting} sets the bound"),
-            None if violation == Violation::BrokenDeflate && forgets => {
-                "; if the client keeps its window in spite of client_no_context_takeover, \
-                 --compression-client-context serves it"
-                    .to_owned()
-            }
-            None => String::new(),
+        let why = || match violation.setting(is_lowered) {
+            Some(setting) => format!("{violation}; {setting} sets the bound"),
+            None if violation == Violation::BrokenDeflate && forgets => format!(
+                "{violation}; if the client keeps its window in spite of \
+                 client_no_context_takeover, --compression-client-context serves it"
+            ),
+            None => violation.to_string(),
         };
-        tracing::info!(
-            connection = self.handle.id(),
-            path = self.session.path(),
-            refusal = violation.id(),
+        let refusal = violation.id();
+        let fault = event::Event::PeerFault {
+            connection: self.handle.id(),
+            path: self.session.path(),
+            refusal,
             code,
-            "closed: {violation}{advice}"
-        );
+            why: &Lazily(why),
+        };
+        self.shared.tell_within(fault, refusal);
     }
 
     /// The peer has let a time pass; the limit is named as its setting.
     pub(super) fn expire(&mut self, limit: &'static str, why: &str) {
-        tracing::debug!(
-            connection = self.handle.id(),
-            refusal = limit,
-            "connection dropped: {why}"
-        );
+        event::Event::ConnectionDropped {
+            connection: self.handle.id(),
+            refusal: limit,
+            why,
+        }
+        .tell();
         self.ends_by(By::Server);
         self.lose(why);
     }
@@ -142,20 +143,19 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         if !self.state.is_running() || self.handle.buffered() >= ledger::STEP {
             return self.expire(ledger::REFUSAL, why);
         }
-        tracing::debug!(
-            connection = self.handle.id(),
-            refusal = ledger::REFUSAL,
-            "connection closed: {why}"
-        );
+        event::Event::ConnectionShed {
+            connection: self.handle.id(),
+            refusal: ledger::REFUSAL,
+            why,
+        }
+        .tell();
         let code = self.close(&Close::new(code::TRY_AGAIN, ""));
         self.abandon(code, why);
     }
 
-    /// Whom the access log is to name for the end.
-    fn ends_by(&self, by: By) {
-        if let Some(watch) = self.handle.outbox().watch() {
-            watch.ends_by(by);
-        }
+    /// Whom logs and metrics are to name for the end, unless somebody has begun it already.
+    fn ends_by(&mut self, by: By) {
+        self.by.get_or_insert(by);
     }
 
     /// The stream is gone or useless.
@@ -245,19 +245,22 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         };
         let End { code, reason, .. } = end;
         let was_clean = end.was_clean && !self.state.is_lost();
-        tracing::debug!(
-            connection = self.handle.id(),
+        // Without a Close from either side nobody has ended it.
+        let otherwise = match self.handle.outbox().sent_code() {
+            code::ABNORMAL => By::Nobody,
+            _ => By::Server,
+        };
+        let by = self.by.unwrap_or(otherwise);
+        event::Event::ConnectionClosed {
+            connection: self.handle.id(),
             code,
-            reason = one_line(&reason),
+            reason: &one_line(&reason),
             was_clean,
-            "connection closed"
-        );
+            by: text(&by),
+            side: by,
+        }
+        .tell();
         if let Some(watch) = self.handle.outbox().watch() {
-            // Without a Close from either side nobody has ended it.
-            let by = match self.handle.outbox().sent_code() {
-                code::ABNORMAL => By::Nobody,
-                _ => By::Server,
-            };
             watch.ended(self.session.path(), code, &reason, by);
         }
         self.handle.outbox().set_closed();

@@ -30,6 +30,7 @@ use super::state::{Phase, State};
 use super::tap::Tap;
 use super::transport::Transport;
 use super::{Shared, Violation};
+use crate::observe::access::By;
 
 /// The future of one connection, after its handshake. Ready when the stream may be dropped.
 #[derive(Debug)]
@@ -52,6 +53,8 @@ pub struct Connection<S, T> {
     controls: Rate,
     /// Its part of what all connections hold, while that is much.
     holding: Option<Holding>,
+    /// Who ends it, once somebody does.
+    by: Option<By>,
 }
 
 impl<S: Transport, T: Session + Unpin> Connection<S, T> {
@@ -84,6 +87,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             deadlines: Deadlines::new(shared.clock.now()),
             controls: Rate::default(),
             holding: None,
+            by: None,
             shared,
         }
     }
