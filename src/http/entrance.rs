@@ -5,8 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use super::admission::{Asked, Rules};
 use super::client::Client;
 use super::head::Head;
+use super::health::Probe;
 use super::refusals::{self, Kind};
 use super::respond::Refusal;
+use super::response::Response;
 use super::site::Settings;
 use super::{basic_auth, forwarded};
 use crate::config::Origin;
@@ -68,4 +70,17 @@ pub fn admit(settings: &Settings, head: &Head, client: &mut Client) -> Result<()
         }
     }
     Ok(())
+}
+
+/// The answer to a probe, if the request is one and its client may ask: it is one of these addresses, by itself or through
+/// a proxy that is trusted.
+pub fn probe(settings: &Settings, head: &Head, client: &Client) -> Option<Response> {
+    let probe = Probe::of(head)?;
+    let said = forwarded::read(head, client, &settings.proxy.trusted).ok()?;
+    let address = said.address.or(client.address);
+    let address = address.map(|address| address.ip());
+    let mut known = settings.probes.iter();
+    known
+        .any(|known| known.has(address))
+        .then(|| settings.health.answer(probe))
 }

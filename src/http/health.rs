@@ -4,11 +4,8 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::client::Client;
-use super::forwarded;
 use super::head::Head;
 use super::response::{Body, Response};
-use super::site::Settings;
 
 /// Without a tick for so long, five of them, a worker hangs.
 const SILENT: Duration = Duration::from_secs(5);
@@ -133,19 +130,6 @@ impl Health {
             false => (503, text + "not ready\n"),
         }
     }
-}
-
-/// The answer to a probe, if the request is one and its client may ask: it is one of these addresses, by itself or through
-/// a proxy that is trusted.
-pub fn probe(settings: &Settings, head: &Head, client: &Client) -> Option<Response> {
-    let probe = Probe::of(head)?;
-    let said = forwarded::read(head, client, &settings.proxy.trusted).ok()?;
-    let address = said.address.or(client.address);
-    let address = address.map(|address| address.ip());
-    let mut known = settings.probes.iter();
-    known
-        .any(|known| known.has(address))
-        .then(|| settings.health.answer(probe))
 }
 
 #[cfg(test)]

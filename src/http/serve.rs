@@ -18,7 +18,7 @@ use super::respond::Refusal;
 use super::response::{Pace, Response, Then};
 use super::site::Site;
 use super::upgrade::{FAULT, REJECTED, Target, Unopened, Upgrade};
-use super::{entrance, health, pages, trace};
+use super::{entrance, pages, trace};
 use crate::config::limits;
 use crate::handlers::Generation;
 use crate::observe::event::{Event, Lazily, text};
@@ -84,7 +84,7 @@ where
     let goes_on = head.leaves_open() && number < limits.requests && !site.shared.is_draining();
     let without_body = head.method() == "HEAD";
     // Before all questions: whoever probes names the server by its address, and has no password.
-    let probe = health::probe(&site.settings, &head, &client);
+    let probe = entrance::probe(&site.settings, &head, &client);
     let is_probe = probe.is_some();
     let decision = match probe {
         Some(response) => Ok(Decision::Respond(response)),

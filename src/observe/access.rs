@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+pub use super::event::By;
 use super::event::{self, Event};
 use super::{one_line, terminal};
 
@@ -59,34 +60,6 @@ impl Opened<'_> {
             protocol,
         }
         .tell();
-    }
-}
-
-/// Who ended a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// The client's Close was the first.
-    Client,
-    /// The server's Close was, or the handler or the server has dropped the connection.
-    Server,
-    /// It broke.
-    Nobody,
-}
-
-impl By {
-    /// As logs and metrics have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Server => "server",
-            Self::Nobody => "nobody",
-        }
-    }
-}
-
-impl fmt::Display for By {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.name())
     }
 }
 

@@ -5,8 +5,6 @@ use std::fmt;
 
 use tracing::field::DisplayValue;
 
-use super::{Flood, metrics};
-
 /// A part of the server, as `--log-level` and log lines name it: a stable list, whatever modules there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
@@ -82,6 +80,37 @@ impl<F: Fn() -> String> fmt::Display for Lazily<F> {
     }
 }
 
+/// Who ended a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The client's Close was the first.
+    Client,
+    /// The server's Close was, or the handler or the server has dropped the connection.
+    Server,
+    /// It broke.
+    Nobody,
+}
+
+impl By {
+    /// As logs and metrics have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+            Self::Nobody => "nobody",
+        }
+    }
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// The field that is a report on a script: JSON lines have it as an object.
+pub(crate) const REPORT: &str = "report";
+
 /// Whether any reader wants log lines of this target at this level: for what would be costly to tell.
 macro_rules! is_wanted {
     ($target:ident, $level:ident) => {
@@ -154,26 +183,6 @@ macro_rules! events {
             },
         )*];
     };
-}
-
-impl Event<'_> {
-    /// Tells all readers of it.
-    pub(crate) fn tell(self) {
-        metrics::count(&self);
-        self.log();
-    }
-
-    /// The same, but for the log only if its kind is not a flood of lines.
-    pub(crate) fn tell_within<K, Q>(self, flood: &mut Flood<K>, kind: &Q)
-    where
-        K: Ord + std::borrow::Borrow<Q>,
-        Q: Ord + ToOwned<Owned = K> + ?Sized,
-    {
-        metrics::count(&self);
-        if flood.admits(kind) {
-            self.log();
-        }
-    }
 }
 
 events! {
@@ -302,7 +311,7 @@ events! {
     /// A connection has ended.
     DEBUG Websocket "connection-closed" ConnectionClosed
         { connection: u64, code: u16, reason: &'e str, was_clean: bool, by: Text<'e> }
-        "connection closed" with { side: super::access::By };
+        "connection closed" with { side: By };
     /// A frame.
     TRACE Websocket "frame" Frame { connection: u64 } "{way}: {frame}"
         with { way: &'e str, frame: Words<'e> };

@@ -16,7 +16,7 @@ use super::event;
 /// Whether the log is JSON, once it has begun.
 static IS_CHOSEN: OnceLock<bool> = OnceLock::new();
 
-/// Whether reports are to be [objects](super::REPORT).
+/// Whether reports are to be objects.
 pub fn is_chosen() -> bool {
     IS_CHOSEN.get().copied().unwrap_or_default()
 }
@@ -119,7 +119,7 @@ impl Visit for Object {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let text = format!("{value:?}");
-        if field.name() == super::REPORT && serde_json::from_str::<IgnoredAny>(&text).is_ok() {
+        if field.name() == event::REPORT && serde_json::from_str::<IgnoredAny>(&text).is_ok() {
             self.key(field.name());
             self.0.push_str(&text);
         } else {

@@ -5,16 +5,17 @@ pub mod event;
 mod file;
 mod filter;
 mod flood;
+mod format;
 pub(crate) mod json;
 pub mod metrics;
 mod queue;
+mod tell;
 pub(crate) mod terminal;
 
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -23,21 +24,10 @@ use event::Event;
 use file::{LogFile, StandardError};
 pub use filter::Filter;
 pub(crate) use flood::Flood;
+pub use format::Format;
 use json::Json;
 pub use queue::Log;
 use terminal::Terminal;
-
-/// The field of an event that is a report on a script.
-const REPORT: &str = "report";
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    Text,
-    /// For programs: one JSON object a line
-    Json,
-}
 
 /// Starts logging what a filter lets through, to the end of a file if one is given. What is logged is written for as long
 /// as the result lives.

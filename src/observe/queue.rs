@@ -9,7 +9,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::event::Event;
 use super::file::Sink;
-use super::{Format, json};
+use super::format::Format;
+use super::json;
 use crate::config::limits::LOG_QUEUE;
 
 /// How long the end of the program waits for lines to be written.

@@ -134,7 +134,7 @@ struct Report(Option<String>);
 
 impl Visit for Report {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == super::REPORT {
+        if field.name() == event::REPORT {
             self.0 = Some(format!("{value:?}"));
         }
     }

@@ -4,6 +4,8 @@
 //! an [`Event`] is told. Labels are a handler's *file* and words of closed lists, never what a peer chose, since a series
 //! lives as long as its process.
 
+mod counter;
+mod histogram;
 mod snapshot;
 
 use std::cell::{Cell, RefCell};
@@ -13,18 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::access::By;
 use super::event::Event;
+use counter::{Counter, Counters, FILES, OTHER};
+use histogram::{BUCKETS, bucket};
 pub use snapshot::{Format, Gauges, Snapshot, negotiate};
-
-/// Handler files that have series of their own; further ones share those of [`OTHER`].
-const FILES: usize = 2000;
-/// The file of those that have none.
-const OTHER: &str = "other";
-/// Buckets of a histogram: 1 µs, and each four times the one before, up to 67 s.
-const BUCKETS: usize = 14;
-/// The first bucket's bound, in nanoseconds.
-const FIRST: u64 = 1000;
 
 /// Which way a message went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,73 +28,6 @@ pub enum Direction {
     /// To the peer.
     Out,
 }
-
-/// A counter of what happens at most a few times a connection, with its labels.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Counter {
-    /// A handshake, by its result.
-    Handshakes(&'static str),
-    /// A connection's end, by its Close code and who closed.
-    Closes(Code, &'static str),
-    /// A refusal, by the id that log lines have.
-    Refusals(&'static str),
-    /// A new version of a handler file, by whether it serves.
-    Reloads(String, &'static str),
-}
-
-/// The results of handshakes.
-const RESULTS: [&str; 5] = ["accepted", "rejected", "failed", "refused", "dropped"];
-
-/// A Close code as a label. A peer may choose among three thousand codes: those are one series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Code {
-    Known(u16),
-    /// 3000 to 4999 by a peer: the first digit.
-    Private(u16),
-}
-
-impl Code {
-    fn of(code: u16, by: By) -> Self {
-        match code {
-            3000.. if by == By::Client => Self::Private(code / 1000),
-            _ => Self::Known(code),
-        }
-    }
-}
-
-impl Counter {
-    /// What an event counts for, if for anything.
-    fn of(event: &Event<'_>) -> Option<Self> {
-        Some(match *event {
-            Event::ConnectionOpened { .. } => Self::Handshakes("accepted"),
-            Event::HandshakeRefused { result, .. } => Self::Handshakes(result),
-            Event::HandshakeReset { .. } | Event::HandshakeDropped { .. } => {
-                Self::Handshakes("dropped")
-            }
-            Event::ConnectionClosed { code, side, .. } => {
-                Self::Closes(Code::of(code, side), side.name())
-            }
-            Event::Refused { refusal, .. }
-            | Event::RequestRefused { refusal, .. }
-            | Event::RefusalAnswered {
-                refusal,
-                is_counted: true,
-                ..
-            }
-            | Event::NoTlsHandshake { refusal, .. }
-            | Event::ConnectionsRefused { refusal, .. }
-            | Event::OpenFiles { refusal, .. }
-            | Event::PeerFault { refusal, .. }
-            | Event::ConnectionDropped { refusal, .. }
-            | Event::ConnectionShed { refusal, .. } => Self::Refusals(refusal),
-            Event::HandlerReloaded { file, .. } => Self::Reloads(file.to_owned(), "ok"),
-            _ => return None,
-        })
-    }
-}
-
-/// The numbers of each counter.
-type Counters = BTreeMap<Counter, u64>;
 
 thread_local! {
     static WORKER: RefCell<Option<Rc<Meters>>> = const { RefCell::new(None) };
@@ -325,44 +252,12 @@ impl HandlerMeter {
     }
 }
 
-/// The bucket of a time: the first one whose bound it does not pass.
-fn bucket(nanoseconds: u64) -> usize {
-    let over = nanoseconds.saturating_sub(1) / FIRST;
-    let bits = u64::BITS - over.leading_zeros();
-    (bits.div_ceil(2) as usize).min(BUCKETS)
-}
-
-/// A bucket's bound, in seconds.
-fn bound(bucket: usize) -> f64 {
-    (FIRST << (2 * bucket)) as f64 / 1e9
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::event::By;
 
     const HOOKS: [&str; 3] = ["on_open", "transfer_data", "transfer_data"];
-
-    #[test]
-    fn a_time_is_in_the_first_bucket_that_holds_it() {
-        for (nanoseconds, expected) in [
-            (0, 0),
-            (1000, 0),
-            (1001, 1),
-            (4000, 1),
-            (4001, 2),
-            (16_000, 2),
-            (16_001, 3),
-            (u64::MAX, BUCKETS),
-        ] {
-            assert_eq!(bucket(nanoseconds), expected, "{nanoseconds} ns");
-        }
-        for bucket_of in 0..BUCKETS {
-            let nanoseconds = FIRST << (2 * bucket_of);
-            assert_eq!(bucket(nanoseconds), bucket_of);
-            assert_eq!(bucket(nanoseconds + 1), bucket_of + 1);
-        }
-    }
 
     #[test]
     fn workers_are_added_up() {

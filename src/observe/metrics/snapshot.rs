@@ -10,7 +10,8 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::{BUCKETS, Code, Counter, Counters, FILES, OTHER, RESULTS, bound};
+use super::counter::{Code, Counter, Counters, FILES, OTHER, RESULTS};
+use super::histogram::{BUCKETS, bound};
 
 /// What was counted.
 #[derive(Debug, Clone, Default)]
