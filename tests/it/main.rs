@@ -35,6 +35,7 @@ mod handlers;
 mod handshake;
 mod hooks;
 mod hostile;
+mod house;
 mod http_files;
 mod http_pages;
 mod last_words;
