@@ -1,53 +1,39 @@
 //! One connection's hooks: in order, never two at once, each on a fiber that may wait.
 //!
 //! A hook that waits in `receive` is parked: for the connection nothing is being handled then, so that its other hooks
-//! go on, and its next message resumes it.
+//! go on, and its next message resumes it. `events` says what each event of the connection calls, `handshake` and `load` are
+//! work before there is one.
 
-use std::borrow::Cow;
+mod events;
+mod handshake;
+mod load;
+#[cfg(test)]
+mod tests;
+
 use std::cell::OnceCell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll};
 
 use rhai::{Dynamic, ImmutableString};
 use tokio::time::Sleep;
 
 use super::api::connection::WebSocket;
-use super::api::raw::frame_map;
 use super::call::{Call, Ending, Failure, HookCall, Return};
 use super::caller::Caller;
 use super::handler::Handler;
 use super::hooks::Hook;
 use super::loops::Loop;
 use super::peer::Peer;
-use super::request::{Answer, Request};
 use super::runtime::Runtime;
-use super::state::State;
 use crate::local::Turn;
 use crate::machine::fiber;
-use crate::machine::source::Source;
 use crate::machine::wait::{LocalBoxFuture, Wait, Wake};
 use crate::observe::event;
-use crate::observe::metrics::Direction;
-use crate::websocket::{
-    self, Close, Event, Heed, Message, Outcome, ReadyState, Session, close, frame,
-};
+use crate::websocket::{Close, ReadyState, close};
 
-/// Why a handshake was refused without the script's saying so.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused {
-    /// It threw: 403.
-    Thrown,
-    /// It failed, as has been reported: 500, with this sentence.
-    Failed(Cow<'static, str>),
-    /// It was ended, because too many hooks wait: 503.
-    Busy,
-    /// It was ended: there is nobody to answer any more, or nobody is to be answered.
-    Dropped,
-    /// The same, and the client is to see a reset.
-    Reset,
-}
+pub use handshake::{Handshake, Refused};
+pub use load::{ensure_loaded, reload};
 
 type Fiber = fiber::Fiber<Call, Return>;
 type Step = fiber::Step<Call, Return>;
@@ -426,32 +412,6 @@ impl<G> ScriptSession<G> {
     }
 }
 
-/// Compiles a handler on first use or if its newest source does not serve yet; whether it has a program.
-pub async fn ensure_loaded(runtime: &Rc<Runtime>, handler: &Rc<Handler>) -> bool {
-    if !handler.is_current() {
-        load(runtime, handler).await;
-    }
-    handler.is_loaded()
-}
-
-/// A file has a new source: if connections use it here, it is compiled now, and serves from their next hook on.
-pub async fn reload(runtime: Rc<Runtime>, source: Arc<Source>) {
-    if let Some(handler) = runtime.in_use(&source) {
-        load(&runtime, &handler).await;
-    }
-}
-
-/// Compiles a handler's newest source on a fiber, so that a large one holds up nobody.
-async fn load(runtime: &Rc<Runtime>, handler: &Rc<Handler>) {
-    let mut loader = without_connection(runtime, handler, Peer::nobody(0, None));
-    let mut call = Some(Call::Load(Rc::clone(handler)));
-    std::future::poll_fn(|context| match call.take() {
-        Some(call) => loader.begin(call, context),
-        None => loader.go_on(context),
-    })
-    .await;
-}
-
 /// A session for hooks before or without a connection: it needs a peer to wait on.
 pub(super) fn without_connection(
     runtime: &Rc<Runtime>,
@@ -459,186 +419,6 @@ pub(super) fn without_connection(
     nobody: Peer,
 ) -> ScriptSession<()> {
     ScriptSession::new(Rc::clone(runtime), Rc::clone(handler), Rc::new(nobody), ())
-}
-
-/// A run of `do_extra_handshake`. Whoever owns the stream polls it, and moves the bytes of the request's
-/// [`Wire`](super::Wire) in between.
-pub struct Handshake {
-    session: ScriptSession<()>,
-    request: Rc<Request>,
-    args: Option<[Dynamic; 4]>,
-}
-
-impl Handshake {
-    /// A run for this request.
-    pub fn new(
-        runtime: &Rc<Runtime>,
-        handler: &Rc<Handler>,
-        connection: u64,
-        request: &Rc<Request>,
-    ) -> Self {
-        let peer = Peer::nobody(connection, Some(Rc::clone(request)));
-        let argument = Dynamic::from(Rc::clone(request));
-        Self {
-            session: without_connection(runtime, handler, peer),
-            request: Rc::clone(request),
-            args: Some([argument, Dynamic::UNIT, Dynamic::UNIT, Dynamic::UNIT]),
-        }
-    }
-
-    /// Ready with the state that the connection goes on with, and the script's answer.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(State, Answer), Refused>> {
-        let polled = match self.args.take() {
-            Some(args) => self.session.call(Hook::DoExtraHandshake, args, context),
-            None => self.session.go_on(context),
-        };
-        if polled.is_pending() && self.request.wire.borrow().is_ended {
-            self.session.stop();
-            return Poll::Ready(Err(Refused::Dropped));
-        }
-        let ending = ready!(polled);
-        let answer = self.request.answer.take();
-        Poll::Ready(match ending {
-            _ if answer.is_reset => Err(Refused::Reset),
-            _ if answer.is_aborted => Err(Refused::Dropped),
-            Ending::Thrown => Err(Refused::Thrown),
-            Ending::Failed(failure) => Err(Refused::Failed(failure.reason)),
-            Ending::Cancelled => Err(Refused::Busy),
-            _ => Ok((self.session.peer.state.take(), answer)),
-        })
-    }
-}
-
-impl<G> Session for ScriptSession<G> {
-    fn start(
-        &mut self,
-        event: Event<'_>,
-        _: &Rc<websocket::Handle>,
-        context: &mut Context<'_>,
-    ) -> Poll<Outcome> {
-        let polled = match event {
-            Event::Opened => {
-                self.peer.state.begin(self.handler.serving());
-                let has_loop = self.has(Hook::TransferLoop);
-                match (self.has(Hook::OnOpen), has_loop) {
-                    (true, _) => {
-                        self.next = has_loop.then(|| Box::new(Next::Loop));
-                        self.hook(Hook::OnOpen, [], context)
-                    }
-                    (false, true) => self.hook(Hook::TransferLoop, [], context),
-                    (false, false) => return Poll::Ready(Outcome::Done),
-                }
-            }
-            Event::Message(message) => {
-                self.handler.meter.message(Direction::In, message.len());
-                let message = match message {
-                    Message::Text(text) => Dynamic::from(ImmutableString::from(&*text)),
-                    Message::Binary(bytes) => Dynamic::from_blob(bytes.into_owned()),
-                };
-                self.message(message, context)
-            }
-            Event::Ping(payload) => {
-                let payload = Dynamic::from_blob(payload.into_vec());
-                self.hook(Hook::OnPing, [payload], context)
-            }
-            Event::Pong(payload) => {
-                let payload = Dynamic::from_blob(payload.into_vec());
-                self.hook(Hook::OnPong, [payload], context)
-            }
-            Event::Frame(bytes) => match frame::Raw::decode(&bytes) {
-                Some(frame) => self.hook(Hook::OnFrame, [frame_map(frame)], context),
-                None => return Poll::Ready(Outcome::Done),
-            },
-            Event::Due => self.due(context),
-            Event::CloseRequested(close) => {
-                let Close { code, reason } = close.unwrap_or(Close {
-                    code: close::code::NO_STATUS,
-                    reason: "".into(),
-                });
-                let args = [i64::from(code).into(), (&*reason).into()];
-                self.hook(Hook::PassiveClosingHandshake, args, context)
-            }
-            Event::Closed {
-                code,
-                reason,
-                was_clean,
-            } => {
-                self.forget_timers();
-                if let Some(kept) = self.kept.as_ref().and_then(|kept| kept.get()) {
-                    kept.end();
-                }
-                let args = [
-                    self.socket(),
-                    i64::from(code).into(),
-                    (&*reason).into(),
-                    was_clean.into(),
-                ];
-                let has_hook = self.has(Hook::OnClose);
-                match (self.parked.is_some(), has_hook) {
-                    (true, _) => {
-                        self.next = has_hook.then(|| Box::new(Next::Close(args)));
-                        self.unpark(Dynamic::UNIT, context)
-                    }
-                    (false, true) => self.call(Hook::OnClose, args, context),
-                    (false, false) => return Poll::Ready(Outcome::Done),
-                }
-            }
-        };
-        polled.map(outcome)
-    }
-
-    fn resume(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
-        self.go_on(context).map(outcome)
-    }
-
-    fn cancel(&mut self) {
-        let next = self.next.take();
-        self.stop();
-        // However the connection ends, `on_close` is called; it just cannot wait any more.
-        if let Some(Next::Close(args)) = next.map(|next| *next) {
-            let mut context = Context::from_waker(Waker::noop());
-            if self.call(Hook::OnClose, args, &mut context).is_pending() {
-                self.stop();
-            }
-        }
-    }
-
-    fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Some(timeout) = self
-            .parked
-            .as_mut()
-            .and_then(|parked| parked.timeout.as_mut())
-            && timeout.as_mut().poll(context).is_ready()
-        {
-            return Poll::Ready(());
-        }
-        self.peer
-            .timers(|timers| timers.poll(context))
-            .unwrap_or(Poll::Pending)
-    }
-
-    fn path(&self) -> &str {
-        &self.peer.place.path
-    }
-
-    fn heeds(&self, what: Heed) -> bool {
-        match what {
-            Heed::Close => self.has(Hook::PassiveClosingHandshake),
-            Heed::Ping => self.has(Hook::OnPing),
-            Heed::Pong => self.has(Hook::OnPong),
-            Heed::Frames => self.handler.may_see_frames() && self.has(Hook::OnFrame),
-        }
-    }
-}
-
-fn outcome(ending: Ending) -> Outcome {
-    match ending {
-        Ending::Done | Ending::Again | Ending::Cancelled | Ending::Absent(_) => Outcome::Done,
-        Ending::Answer(close) => Outcome::Answer(close),
-        Ending::Hidden => Outcome::Hidden,
-        Ending::Failed(failure) => Outcome::Failed(failure.reason),
-        Ending::Thrown => Outcome::Failed(Failure::unsaid().reason),
-    }
 }
 
 impl<G> Drop for ScriptSession<G> {
@@ -652,127 +432,5 @@ impl<G> Drop for ScriptSession<G> {
         {
             event::Event::NoStack { error: &error }.tell();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::limits;
-    use crate::script::{Host, Limits, Settings};
-
-    const NAP: &str = "fn transfer_data(ws, message) { sleep(1.0); ws.send(message); }";
-
-    fn source(text: &str) -> Arc<Source> {
-        source_of("test_wsh.rhai", text)
-    }
-
-    fn source_of(file: &str, text: &str) -> Arc<Source> {
-        Arc::new(Source {
-            file: file.into(),
-            text: text.into(),
-            version: 1,
-            modules: Vec::new(),
-        })
-    }
-
-    fn session(runtime: &Rc<Runtime>, source: &Arc<Source>, connection: u64) -> ScriptSession<()> {
-        let nobody = Peer::nobody(connection, None);
-        without_connection(runtime, &runtime.handler(source), nobody)
-    }
-
-    async fn message(session: &mut ScriptSession<()>) -> Outcome {
-        let handle = Rc::clone(&session.peer.handle);
-        let mut event = Some(Event::Message(Message::Text("hello".into())));
-        std::future::poll_fn(|context| match event.take() {
-            Some(event) => session.start(event, &handle, context),
-            None => session.resume(context),
-        })
-        .await
-    }
-
-    /// Loops leave fibers for others: one too many is told to come back later, and ends as at any other end.
-    #[tokio::test]
-    async fn a_loop_too_many_is_closed() {
-        let runtime = Rc::new(Runtime::new(&Host::new(Settings {
-            limits: Limits {
-                receiving: 1,
-                ..limits::SCRIPT
-            },
-            ..Settings::default()
-        })));
-        let source = source("fn transfer_data(ws) { while ws.receive() != () {} }");
-        let handler = runtime.handler(&source);
-        assert!(ensure_loaded(&runtime, &handler).await);
-        let open = async |session: &mut ScriptSession<()>| {
-            let handle = Rc::clone(&session.peer.handle);
-            std::future::poll_fn(|context| session.start(Event::Opened, &handle, context)).await;
-            handle.state()
-        };
-        let mut sessions = [1, 2, 3].map(|_| session(&runtime, &source, 1));
-        let [first, second, third] = &mut sessions;
-        assert_eq!(open(first).await, ReadyState::Open);
-        assert_eq!(open(second).await, ReadyState::Closing);
-        first.end_parked();
-        assert_eq!(open(third).await, ReadyState::Open);
-    }
-
-    /// Hooks that wait leave fibers for those that do not: one too many is ended, and its client told to come back later.
-    #[tokio::test(start_paused = true)]
-    async fn a_hook_too_many_does_not_wait() {
-        let runtime = Rc::new(Runtime::new(&Host::new(Settings {
-            limits: Limits {
-                fibers: 3,
-                waiting: 2,
-                ..limits::SCRIPT
-            },
-            ..Settings::default()
-        })));
-        let nap = source(NAP);
-        let echo = "fn transfer_data(ws, message) { ws.send(message); }";
-        let echo = source_of("echo_wsh.rhai", echo);
-        let mut sleepers = [1, 2, 3].map(|number| session(&runtime, &nap, number));
-        let mut other = session(&runtime, &echo, 4);
-        let [first, second, third] = &mut sleepers;
-        let afterwards = async {
-            tokio::task::yield_now().await;
-            assert_eq!(message(third).await, Outcome::Done);
-            assert_eq!(third.peer.handle.state(), ReadyState::Closing);
-            assert_eq!(message(&mut other).await, Outcome::Done);
-            assert_eq!(other.peer.handle.state(), ReadyState::Open);
-        };
-        let (first, second, ()) = tokio::join!(message(first), message(second), afterwards);
-        assert_eq!([first, second], [const { Outcome::Done }; 2]);
-    }
-
-    /// More hooks than fibers: each waits for one that is free, and one that is cancelled holds up nobody.
-    #[tokio::test(start_paused = true)]
-    async fn hooks_without_a_fiber_wait_for_one() {
-        let runtime = Rc::new(Runtime::new(&Host::new(Settings {
-            limits: Limits {
-                fibers: 1,
-                ..limits::SCRIPT
-            },
-            ..Settings::default()
-        })));
-        let source = source(NAP);
-        let mut sessions: Vec<_> = (0..4)
-            .map(|number| session(&runtime, &source, number))
-            .collect();
-        let [first, second, third, fourth] = &mut sessions[..] else {
-            unreachable!("four of them")
-        };
-        let cancelled = async {
-            let handling =
-                tokio::time::timeout(std::time::Duration::from_millis(1500), message(third));
-            assert!(handling.await.is_err());
-            third.cancel();
-        };
-        let began = tokio::time::Instant::now();
-        let (first, second, (), fourth) =
-            tokio::join!(message(first), message(second), cancelled, message(fourth));
-        assert_eq!([first, second, fourth], [const { Outcome::Done }; 3]);
-        assert_eq!(began.elapsed().as_secs(), 3);
-        assert!(sessions.iter().all(|session| session.running.is_none()));
     }
 }

@@ -1,0 +1,145 @@
+//! What each event of a connection calls.
+
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use rhai::{Dynamic, ImmutableString};
+
+use super::{Next, ScriptSession};
+use crate::observe::metrics::Direction;
+use crate::script::api::raw::frame_map;
+use crate::script::call::{Ending, Failure};
+use crate::script::hooks::Hook;
+use crate::websocket::{self, Close, Event, Heed, Message, Outcome, Session, close, frame};
+
+impl<G> Session for ScriptSession<G> {
+    fn start(
+        &mut self,
+        event: Event<'_>,
+        _: &Rc<websocket::Handle>,
+        context: &mut Context<'_>,
+    ) -> Poll<Outcome> {
+        let polled = match event {
+            Event::Opened => {
+                self.peer.state.begin(self.handler.serving());
+                let has_loop = self.has(Hook::TransferLoop);
+                match (self.has(Hook::OnOpen), has_loop) {
+                    (true, _) => {
+                        self.next = has_loop.then(|| Box::new(Next::Loop));
+                        self.hook(Hook::OnOpen, [], context)
+                    }
+                    (false, true) => self.hook(Hook::TransferLoop, [], context),
+                    (false, false) => return Poll::Ready(Outcome::Done),
+                }
+            }
+            Event::Message(message) => {
+                self.handler.meter.message(Direction::In, message.len());
+                let message = match message {
+                    Message::Text(text) => Dynamic::from(ImmutableString::from(&*text)),
+                    Message::Binary(bytes) => Dynamic::from_blob(bytes.into_owned()),
+                };
+                self.message(message, context)
+            }
+            Event::Ping(payload) => {
+                let payload = Dynamic::from_blob(payload.into_vec());
+                self.hook(Hook::OnPing, [payload], context)
+            }
+            Event::Pong(payload) => {
+                let payload = Dynamic::from_blob(payload.into_vec());
+                self.hook(Hook::OnPong, [payload], context)
+            }
+            Event::Frame(bytes) => match frame::Raw::decode(&bytes) {
+                Some(frame) => self.hook(Hook::OnFrame, [frame_map(frame)], context),
+                None => return Poll::Ready(Outcome::Done),
+            },
+            Event::Due => self.due(context),
+            Event::CloseRequested(close) => {
+                let Close { code, reason } = close.unwrap_or(Close {
+                    code: close::code::NO_STATUS,
+                    reason: "".into(),
+                });
+                let args = [i64::from(code).into(), (&*reason).into()];
+                self.hook(Hook::PassiveClosingHandshake, args, context)
+            }
+            Event::Closed {
+                code,
+                reason,
+                was_clean,
+            } => {
+                self.forget_timers();
+                if let Some(kept) = self.kept.as_ref().and_then(|kept| kept.get()) {
+                    kept.end();
+                }
+                let args = [
+                    self.socket(),
+                    i64::from(code).into(),
+                    (&*reason).into(),
+                    was_clean.into(),
+                ];
+                let has_hook = self.has(Hook::OnClose);
+                match (self.parked.is_some(), has_hook) {
+                    (true, _) => {
+                        self.next = has_hook.then(|| Box::new(Next::Close(args)));
+                        self.unpark(Dynamic::UNIT, context)
+                    }
+                    (false, true) => self.call(Hook::OnClose, args, context),
+                    (false, false) => return Poll::Ready(Outcome::Done),
+                }
+            }
+        };
+        polled.map(outcome)
+    }
+
+    fn resume(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+        self.go_on(context).map(outcome)
+    }
+
+    fn cancel(&mut self) {
+        let next = self.next.take();
+        self.stop();
+        // However the connection ends, `on_close` is called; it just cannot wait any more.
+        if let Some(Next::Close(args)) = next.map(|next| *next) {
+            let mut context = Context::from_waker(Waker::noop());
+            if self.call(Hook::OnClose, args, &mut context).is_pending() {
+                self.stop();
+            }
+        }
+    }
+
+    fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(timeout) = self
+            .parked
+            .as_mut()
+            .and_then(|parked| parked.timeout.as_mut())
+            && timeout.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(());
+        }
+        self.peer
+            .timers(|timers| timers.poll(context))
+            .unwrap_or(Poll::Pending)
+    }
+
+    fn path(&self) -> &str {
+        &self.peer.place.path
+    }
+
+    fn heeds(&self, what: Heed) -> bool {
+        match what {
+            Heed::Close => self.has(Hook::PassiveClosingHandshake),
+            Heed::Ping => self.has(Hook::OnPing),
+            Heed::Pong => self.has(Hook::OnPong),
+            Heed::Frames => self.handler.may_see_frames() && self.has(Hook::OnFrame),
+        }
+    }
+}
+
+fn outcome(ending: Ending) -> Outcome {
+    match ending {
+        Ending::Done | Ending::Again | Ending::Cancelled | Ending::Absent(_) => Outcome::Done,
+        Ending::Answer(close) => Outcome::Answer(close),
+        Ending::Hidden => Outcome::Hidden,
+        Ending::Failed(failure) => Outcome::Failed(failure.reason),
+        Ending::Thrown => Outcome::Failed(Failure::unsaid().reason),
+    }
+}

@@ -1,0 +1,79 @@
+//! The run of `do_extra_handshake`, before there is a connection.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use rhai::Dynamic;
+
+use super::{ScriptSession, without_connection};
+use crate::script::call::Ending;
+use crate::script::handler::Handler;
+use crate::script::hooks::Hook;
+use crate::script::peer::Peer;
+use crate::script::request::{Answer, Request};
+use crate::script::runtime::Runtime;
+use crate::script::state::State;
+
+/// Why a handshake was refused without the script's saying so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// It threw: 403.
+    Thrown,
+    /// It failed, as has been reported: 500, with this sentence.
+    Failed(Cow<'static, str>),
+    /// It was ended, because too many hooks wait: 503.
+    Busy,
+    /// It was ended: there is nobody to answer any more, or nobody is to be answered.
+    Dropped,
+    /// The same, and the client is to see a reset.
+    Reset,
+}
+
+/// A run of `do_extra_handshake`. Whoever owns the stream polls it, and moves the bytes of the request's
+/// [`Wire`](crate::script::Wire) in between.
+pub struct Handshake {
+    session: ScriptSession<()>,
+    request: Rc<Request>,
+    args: Option<[Dynamic; 4]>,
+}
+
+impl Handshake {
+    /// A run for this request.
+    pub fn new(
+        runtime: &Rc<Runtime>,
+        handler: &Rc<Handler>,
+        connection: u64,
+        request: &Rc<Request>,
+    ) -> Self {
+        let peer = Peer::nobody(connection, Some(Rc::clone(request)));
+        let argument = Dynamic::from(Rc::clone(request));
+        Self {
+            session: without_connection(runtime, handler, peer),
+            request: Rc::clone(request),
+            args: Some([argument, Dynamic::UNIT, Dynamic::UNIT, Dynamic::UNIT]),
+        }
+    }
+
+    /// Ready with the state that the connection goes on with, and the script's answer.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(State, Answer), Refused>> {
+        let polled = match self.args.take() {
+            Some(args) => self.session.call(Hook::DoExtraHandshake, args, context),
+            None => self.session.go_on(context),
+        };
+        if polled.is_pending() && self.request.wire.borrow().is_ended {
+            self.session.stop();
+            return Poll::Ready(Err(Refused::Dropped));
+        }
+        let ending = ready!(polled);
+        let answer = self.request.answer.take();
+        Poll::Ready(match ending {
+            _ if answer.is_reset => Err(Refused::Reset),
+            _ if answer.is_aborted => Err(Refused::Dropped),
+            Ending::Thrown => Err(Refused::Thrown),
+            Ending::Failed(failure) => Err(Refused::Failed(failure.reason)),
+            Ending::Cancelled => Err(Refused::Busy),
+            _ => Ok((self.session.peer.state.take(), answer)),
+        })
+    }
+}

@@ -1,0 +1,121 @@
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::*;
+use crate::config::limits;
+use crate::script::{Host, Limits, Settings, Source};
+use crate::websocket::{Event, Message, Outcome, Session};
+
+const NAP: &str = "fn transfer_data(ws, message) { sleep(1.0); ws.send(message); }";
+
+fn source(text: &str) -> Arc<Source> {
+    source_of("test_wsh.rhai", text)
+}
+
+fn source_of(file: &str, text: &str) -> Arc<Source> {
+    Arc::new(Source {
+        file: file.into(),
+        text: text.into(),
+        version: 1,
+        modules: Vec::new(),
+    })
+}
+
+fn session(runtime: &Rc<Runtime>, source: &Arc<Source>, connection: u64) -> ScriptSession<()> {
+    let nobody = Peer::nobody(connection, None);
+    without_connection(runtime, &runtime.handler(source), nobody)
+}
+
+async fn message(session: &mut ScriptSession<()>) -> Outcome {
+    let handle = Rc::clone(&session.peer.handle);
+    let mut event = Some(Event::Message(Message::Text("hello".into())));
+    std::future::poll_fn(|context| match event.take() {
+        Some(event) => session.start(event, &handle, context),
+        None => session.resume(context),
+    })
+    .await
+}
+
+/// Loops leave fibers for others: one too many is told to come back later, and ends as at any other end.
+#[tokio::test]
+async fn a_loop_too_many_is_closed() {
+    let runtime = Rc::new(Runtime::new(&Host::new(Settings {
+        limits: Limits {
+            receiving: 1,
+            ..limits::SCRIPT
+        },
+        ..Settings::default()
+    })));
+    let source = source("fn transfer_data(ws) { while ws.receive() != () {} }");
+    let handler = runtime.handler(&source);
+    assert!(ensure_loaded(&runtime, &handler).await);
+    let open = async |session: &mut ScriptSession<()>| {
+        let handle = Rc::clone(&session.peer.handle);
+        std::future::poll_fn(|context| session.start(Event::Opened, &handle, context)).await;
+        handle.state()
+    };
+    let mut sessions = [1, 2, 3].map(|_| session(&runtime, &source, 1));
+    let [first, second, third] = &mut sessions;
+    assert_eq!(open(first).await, ReadyState::Open);
+    assert_eq!(open(second).await, ReadyState::Closing);
+    first.end_parked();
+    assert_eq!(open(third).await, ReadyState::Open);
+}
+
+/// Hooks that wait leave fibers for those that do not: one too many is ended, and its client told to come back later.
+#[tokio::test(start_paused = true)]
+async fn a_hook_too_many_does_not_wait() {
+    let runtime = Rc::new(Runtime::new(&Host::new(Settings {
+        limits: Limits {
+            fibers: 3,
+            waiting: 2,
+            ..limits::SCRIPT
+        },
+        ..Settings::default()
+    })));
+    let nap = source(NAP);
+    let echo = "fn transfer_data(ws, message) { ws.send(message); }";
+    let echo = source_of("echo_wsh.rhai", echo);
+    let mut sleepers = [1, 2, 3].map(|number| session(&runtime, &nap, number));
+    let mut other = session(&runtime, &echo, 4);
+    let [first, second, third] = &mut sleepers;
+    let afterwards = async {
+        tokio::task::yield_now().await;
+        assert_eq!(message(third).await, Outcome::Done);
+        assert_eq!(third.peer.handle.state(), ReadyState::Closing);
+        assert_eq!(message(&mut other).await, Outcome::Done);
+        assert_eq!(other.peer.handle.state(), ReadyState::Open);
+    };
+    let (first, second, ()) = tokio::join!(message(first), message(second), afterwards);
+    assert_eq!([first, second], [const { Outcome::Done }; 2]);
+}
+
+/// More hooks than fibers: each waits for one that is free, and one that is cancelled holds up nobody.
+#[tokio::test(start_paused = true)]
+async fn hooks_without_a_fiber_wait_for_one() {
+    let runtime = Rc::new(Runtime::new(&Host::new(Settings {
+        limits: Limits {
+            fibers: 1,
+            ..limits::SCRIPT
+        },
+        ..Settings::default()
+    })));
+    let source = source(NAP);
+    let mut sessions: Vec<_> = (0..4)
+        .map(|number| session(&runtime, &source, number))
+        .collect();
+    let [first, second, third, fourth] = &mut sessions[..] else {
+        unreachable!("four of them")
+    };
+    let cancelled = async {
+        let handling = tokio::time::timeout(std::time::Duration::from_millis(1500), message(third));
+        assert!(handling.await.is_err());
+        third.cancel();
+    };
+    let began = tokio::time::Instant::now();
+    let (first, second, (), fourth) =
+        tokio::join!(message(first), message(second), cancelled, message(fourth));
+    assert_eq!([first, second, fourth], [const { Outcome::Done }; 3]);
+    assert_eq!(began.elapsed().as_secs(), 3);
+    assert!(sessions.iter().all(|session| session.running.is_none()));
+}
