@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::config::{Config, Interface, Limits, Listen, Metrics, limits};
 use crate::handlers::{Generation, Reconciler, Report};
 use crate::http::{self, Health};
+use crate::hub::Hub;
 use crate::keeper::{Ask, asking};
 use crate::observe::event::{Event, text};
 use crate::observe::{metrics, terminal};
@@ -140,12 +141,14 @@ impl App {
             host,
         } = self;
         let site = site(&config)?;
+        let hub = Arc::new(Hub::new(config.workers, config.limits.topics));
         let workers = (0..config.workers)
             .map(|number| {
                 Worker::start(
                     Arc::clone(&generation),
                     &site,
                     &host,
+                    &hub,
                     (number, config.workers),
                 )
             })

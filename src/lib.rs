@@ -12,13 +12,14 @@
 //!
 //! | module | turns | into | imports (besides `config` and `observe`) |
 //! |---|---|---|---|
-//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `handlers`, `http`, `keeper`, `machine`, `script`, `server`, `websocket` |
+//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `server`, `websocket` |
 //! | [`cli`] | flags | a `Config` and a subcommand | `commands`: what they can be told; `text` |
 //! | [`commands`] | a subcommand | what it prints, and the exit code | `app`, `handlers`, `script` |
-//! | [`server`] | listening sockets | accepted streams on a worker | `file`, `handlers`, `http`, `keeper`, `machine`, `script`, `text`, `websocket` |
+//! | [`server`] | listening sockets | accepted streams on a worker | `file`, `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `text`, `websocket` |
 //! | [`http`] | a request head | an upgrade, a file, a refusal | `handlers`, `machine`, `script`, `websocket` |
 //! | [`handlers`] | a folder | the current generation: path → script | `file`, `keeper`, `machine`, `script` |
-//! | [`script`] | a message | hook calls and their effects | `local`, `machine`, `text`, `websocket` |
+//! | [`script`] | a message | hook calls and their effects | `hub`, `local`, `machine`, `text`, `websocket` |
+//! | [`hub`] | a publication | messages in its subscribers' outboxes, on all workers | `websocket` |
 //! | [`websocket`] | bytes | messages, and back | `local` |
 //! | [`machine`] | a script's text | bounded runs on fibers, which may wait | nothing |
 //! | [`keeper`] | somebody who asks | a look at what a thread keeps up to date | nothing |
@@ -29,7 +30,7 @@
 //! | [`config`] | bounds and choices | one immutable `Config` | nothing |
 //!
 //! `main` is [`cli`] → [`commands`] → [`app`], on an allocator that counts for `script` what each hook holds. A worker is one thread; nothing on a connection's path is shared with
-//! another, and what crosses threads is a message on a channel.
+//! another but topics, and what crosses threads is a message on a channel.
 
 // Of the library alone: tests, benches and examples may.
 #![cfg_attr(
@@ -66,6 +67,7 @@ pub mod config;
 mod file;
 pub mod handlers;
 pub mod http;
+mod hub;
 mod keeper;
 mod local;
 pub mod machine;

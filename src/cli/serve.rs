@@ -254,6 +254,27 @@ struct Bounds {
     /// Messages that all connections hold together, unfinished, queued or unsent [default: a quarter of the memory]
     #[arg(long, value_name = "SIZE", env = "WSH_MAX_BUFFERED")]
     max_buffered: Option<Size>,
+    /// Topics of one handler: those that it was the first to use
+    #[arg(long, value_name = "N", default_value_t = limits::TOPICS.topics as u32, value_parser = clap::value_parser!(u32).range(1..), env = "WSH_MAX_TOPICS")]
+    max_topics: u32,
+    /// Topics that a connection subscribes to
+    #[arg(long, value_name = "N", default_value_t = limits::TOPICS.subscriptions as u32, value_parser = clap::value_parser!(u32).range(1..), env = "WSH_MAX_SUBSCRIPTIONS")]
+    max_subscriptions: u32,
+    /// Size of a topic's name
+    #[arg(long, value_name = "SIZE", default_value_t = Size(limits::TOPICS.name), env = "WSH_MAX_TOPIC_NAME")]
+    max_topic_name: Size,
+    /// Messages in a topic's history
+    #[arg(long, value_name = "N", default_value_t = limits::TOPICS.history as u32, env = "WSH_MAX_HISTORY")]
+    max_history: u32,
+    /// Time for which a history keeps a message
+    #[arg(long, value_name = "TIME", default_value_t = Time(limits::TOPICS.age), env = "WSH_MAX_HISTORY_AGE")]
+    max_history_age: Time,
+    /// What the histories of one handler's topics keep together
+    #[arg(long, value_name = "SIZE", default_value_t = Size(limits::TOPICS.bytes), env = "WSH_MAX_HISTORY_SIZE")]
+    max_history_size: Size,
+    /// Publications on their way to one worker's connections, from which publish waits
+    #[arg(long, value_name = "SIZE", default_value_t = Size(limits::TOPICS.mailbox), env = "WSH_MAX_MAILBOX")]
+    max_mailbox: Size,
     /// Time for a request's head to arrive
     #[arg(long, value_name = "TIME", default_value_t = Time(limits::HEAD.time), env = "WSH_HEADER_TIMEOUT")]
     header_timeout: Time,
@@ -572,6 +593,15 @@ impl From<Bounds> for Limits {
                 ..limits::WEBSOCKET
             },
             buffered: bounds.max_buffered.map(|Size(bytes)| bytes),
+            topics: limits::Topics {
+                topics: bounds.max_topics as usize,
+                subscriptions: bounds.max_subscriptions as usize,
+                name: bounds.max_topic_name.0,
+                history: bounds.max_history as usize,
+                age: bounds.max_history_age.0,
+                bytes: bounds.max_history_size.0,
+                mailbox: bounds.max_mailbox.0,
+            },
         }
     }
 }

@@ -64,6 +64,12 @@ pub const TEMPLATES: &[Template] = &[
         text: include_str!("templates/state.rhai"),
     },
     Template {
+        name: "chat",
+        about: "what one says, all hear, and who comes later sees what was said",
+        flags: "",
+        text: include_str!("templates/chat.rhai"),
+    },
+    Template {
         name: "mock",
         about: "slow answers, errors and lost connections, to test clients with",
         flags: "",

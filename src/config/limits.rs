@@ -193,6 +193,42 @@ pub const FEW_STACKS: usize = 22;
 /// The open-file limit where it cannot be asked: the smallest that systems come with.
 pub const OPEN_FILES: u64 = 256;
 
+/// The bounds of topics.
+#[derive(Debug, Clone, Copy)]
+pub struct Topics {
+    /// Topics of one handler: those that it was the first to use. Over it: the call throws `topics`.
+    pub topics: usize,
+    /// Topics that one connection subscribes to. Over it: the call throws `subscriptions`.
+    pub subscriptions: usize,
+    /// Bytes of a topic's name. Over it: the call throws `topic`.
+    pub name: usize,
+    /// Messages in a topic's history,
+    pub history: usize,
+    /// and how long they are kept. Over either: the call throws `history`.
+    pub age: Duration,
+    /// Bytes that the histories of one handler's topics keep. Over it: older messages go.
+    pub bytes: usize,
+    /// Bytes of publications on their way to one worker. Over it: `publish` waits.
+    pub mailbox: usize,
+}
+
+/// The bounds of topics.
+pub const TOPICS: Topics = Topics {
+    // 100,000: a topic for each of so many users; an idle one takes some 400 bytes.
+    topics: 100_000,
+    // 100: rooms of one client; each takes some 100 bytes.
+    subscriptions: 100,
+    // 256 bytes: a path with an identifier or two.
+    name: 256,
+    // 10,000: more than a client that comes back reads.
+    history: 10_000,
+    // A day: whoever is away for longer asks a store.
+    age: Duration::from_secs(86_400),
+    bytes: 64 * 1024 * 1024,
+    // 16 MiB: some hundred milliseconds of a worker's deliveries, and a longest message.
+    mailbox: 16 * 1024 * 1024,
+};
+
 /// A request head's bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {

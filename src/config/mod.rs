@@ -72,6 +72,8 @@ pub struct Limits {
     /// Bytes of messages that all connections hold together; `None` follows from the memory that there is. Over it: 1013
     /// for those that hold most.
     pub buffered: Option<usize>,
+    /// Topics.
+    pub topics: limits::Topics,
 }
 
 impl Default for Limits {
@@ -81,6 +83,7 @@ impl Default for Limits {
             head: limits::HEAD,
             websocket: limits::WEBSOCKET,
             buffered: None,
+            topics: limits::TOPICS,
         }
     }
 }

@@ -94,8 +94,15 @@ impl Host {
         self
     }
 
+    /// The same with something that rows of the server's own packages ask for.
+    #[must_use]
+    pub fn providing<S: Send + Sync + 'static>(mut self, service: S) -> Self {
+        self.services.insert(TypeId::of::<S>(), Arc::new(service));
+        self
+    }
+
     /// A service of this type, if the server has one.
-    pub fn service<S: Service>(&self) -> Option<Arc<S>> {
+    pub fn service<S: Send + Sync + 'static>(&self) -> Option<Arc<S>> {
         let service = Arc::clone(self.services.get(&TypeId::of::<S>())?);
         service.downcast().ok()
     }

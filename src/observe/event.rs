@@ -308,6 +308,13 @@ events! {
     WARN Websocket "too-much-held" TooMuchHeld { refusal: &'static str, connections: u64 }
         "all connections together held more than {bound} bytes of messages: those that held most are closed with 1013; raise --max-buffered if there is memory for more"
         with { bound: usize };
+    /// A subscriber was closed: it takes less than is published.
+    INFO Websocket "slow-subscriber" SlowSubscriber
+        { connection: u64, topic: &'e str, refusal: &'static str }
+        "closed with 1013: it takes less than is published, and has --send-queue bytes unsent";
+    /// So many more were in a second.
+    INFO Websocket "slow-subscriber-more" SlowSubscriberMore { refusal: &'static str, more: u64 }
+        "closed {more} more";
     /// A connection has ended.
     DEBUG Websocket "connection-closed" ConnectionClosed
         { connection: u64, code: u16, reason: &'e str, was_clean: bool, by: Text<'e> }
@@ -337,6 +344,10 @@ events! {
     /// Something about a file, an alias or a folder is wrong.
     WARN Handlers "handler-problem" HandlerProblem { file: &'e str } "{problem}"
         with { problem: &'e str };
+    /// Two handlers say different things of a topic.
+    WARN Handlers "topic-disputed" TopicDisputed { file: &'e str, topic: &'e str }
+        "{other} says something else of this topic: what the first of the two files says holds"
+        with { other: &'e str };
     /// A problem is over.
     INFO Handlers "problem-over" ProblemOver { file: &'e str } "{what}" with { what: &'e str };
     /// Changes are found by looking, and not by events.

@@ -7,6 +7,7 @@ use rhai::{EvalAltResult, ImmutableString};
 
 use super::request::Request;
 use super::state::State;
+use crate::hub::Subscriptions;
 use crate::local::Slot;
 use crate::machine::error::{duration, throw};
 use crate::machine::timers::Timers;
@@ -27,6 +28,8 @@ pub struct Peer {
 struct Extra {
     timers: Timers,
     request: Option<Rc<Request>>,
+    /// Once it has subscribed to something.
+    subscriptions: Option<Subscriptions>,
 }
 
 /// What many connections have in common, so that each of them holds a pointer.
@@ -117,6 +120,26 @@ impl Peer {
 
     pub(super) fn request(&self) -> Option<Rc<Request>> {
         self.extra.look(|extra| extra.as_ref()?.request.clone())
+    }
+
+    /// Looks at its subscriptions.
+    pub(super) fn subscriptions<R>(&self, look: impl FnOnce(&mut Option<Subscriptions>) -> R) -> R {
+        self.extra.look(|extra| match extra {
+            Some(extra) => look(&mut extra.subscriptions),
+            None => {
+                let mut subscriptions = None;
+                let result = look(&mut subscriptions);
+                if subscriptions.is_some() {
+                    extra.get_or_insert_default().subscriptions = subscriptions;
+                }
+                result
+            }
+        })
+    }
+
+    /// It subscribes to nothing any more.
+    pub(super) fn leave_topics(&self) {
+        drop(self.subscriptions(Option::take));
     }
 
     /// Looks at the timers, if there are any.

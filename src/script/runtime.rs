@@ -12,6 +12,7 @@ use super::compiler::Compiler;
 use super::fault::report;
 use super::handler::Handler;
 use super::hooks;
+use crate::hub::Seat;
 use crate::local::Turns;
 use crate::machine::fiber::Fibers;
 use crate::machine::heap;
@@ -34,6 +35,8 @@ pub struct Runtime {
     meters: Rc<Meters>,
     /// Hooks that wait in `receive`.
     receiving: Cell<usize>,
+    /// Where topics are reached from.
+    seat: Option<Arc<Seat>>,
     /// Hooks that may not wait, by what they were to do.
     too_many: RefCell<Flood<&'static str>>,
     /// By file. One that is gone is found again by the connections that are left when it comes back.
@@ -61,8 +64,16 @@ impl Runtime {
             dev: host.settings.dev,
             meters: Meters::here(),
             receiving: Cell::new(0),
+            seat: host.service(),
             too_many: RefCell::new(Flood::lines(1)),
             handlers: RefCell::default(),
+        }
+    }
+
+    /// What other versions of a file have said about topics holds no more; without a version, what this one has.
+    pub(super) fn retire_topics(&self, file: &str, version: Option<u64>) {
+        if let Some(seat) = &self.seat {
+            seat.hub.retire(file, version);
         }
     }
 

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 
 use rhai::Dynamic;
 use tokio::sync::watch;
 
+use super::call::Ending;
 use super::handler::Handler;
 use super::hooks::Hook;
 use super::peer::Peer;
@@ -58,6 +58,7 @@ async fn serve(runtime: Rc<Runtime>, mut sources: watch::Receiver<Arc<Source>>) 
                 session.cancel();
                 session.forget_timers();
                 if changed.is_err() {
+                    runtime.retire_topics(&source.file, None);
                     return;
                 }
                 let source = Arc::clone(&sources.borrow_and_update());
@@ -71,7 +72,9 @@ async fn serve(runtime: Rc<Runtime>, mut sources: watch::Receiver<Arc<Source>>) 
 /// One version's hooks: it never ends, since a timer may be set at any time.
 async fn run(runtime: &Rc<Runtime>, handler: &Rc<Handler>, session: &mut ScriptSession<()>) {
     ensure_loaded(runtime, handler).await;
-    call(session, Hook::OnLoad, Dynamic::UNIT).await;
+    if let Ending::Done = call(session, Hook::OnLoad, Dynamic::UNIT).await {
+        runtime.retire_topics(&handler.file(), Some(handler.serving()));
+    }
     loop {
         poll_fn(|context| session.poll_due(context)).await;
         if let Some(name) = session.take_due() {
@@ -80,18 +83,12 @@ async fn run(runtime: &Rc<Runtime>, handler: &Rc<Handler>, session: &mut ScriptS
     }
 }
 
-async fn call(session: &mut ScriptSession<()>, hook: Hook, argument: Dynamic) {
+async fn call(session: &mut ScriptSession<()>, hook: Hook, argument: Dynamic) -> Ending {
     let mut args = Some([argument, Dynamic::UNIT, Dynamic::UNIT, Dynamic::UNIT]);
-    poll_fn(|context| {
-        let polled = match args.take() {
-            Some(args) => session.call(hook, args, context),
-            None => session.go_on(context),
-        };
-        match polled {
-            // A fault has been reported; the next time the hook is called again.
-            Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending => Poll::Pending,
-        }
+    // A fault has been reported; the next time the hook is called again.
+    poll_fn(|context| match args.take() {
+        Some(args) => session.call(hook, args, context),
+        None => session.go_on(context),
     })
-    .await;
+    .await
 }

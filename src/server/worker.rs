@@ -21,6 +21,7 @@ use super::tls::{self, Terms};
 use crate::config::limits::{self, FILES};
 use crate::handlers::Generation;
 use crate::http::{self, Client, Kind, Room, Site, log_refusal};
+use crate::hub::{Delivery, Hub, Seat};
 use crate::observe::metrics::{Gauges, Meters, Snapshot};
 use crate::script::{self, Hook, Host, Runtime, Services, Source};
 use crate::websocket::{Shared, Transport};
@@ -91,9 +92,14 @@ impl Worker {
         generation: Arc<Generation>,
         site: &http::Settings,
         host: &Host,
+        hub: &Arc<Hub>,
         (number, workers): (usize, usize),
     ) -> std::io::Result<Self> {
-        let (site, mut host) = (site.clone(), host.clone());
+        let seat = Seat {
+            hub: Arc::clone(hub),
+            worker: number,
+        };
+        let (site, mut host) = (site.clone(), host.clone().providing(seat.clone()));
         let room = Arc::clone(&site.room);
         let limits = &mut host.settings.limits;
         limits.fibers = limits.fibers.div_ceil(workers);
@@ -108,7 +114,7 @@ impl Worker {
         std::thread::Builder::new()
             .name(format!("worker {number}"))
             .spawn(move || {
-                LocalSet::new().block_on(&runtime, run(inbox, generation, site, host, number));
+                LocalSet::new().block_on(&runtime, run(inbox, generation, site, host, seat));
             })?;
         Ok(Self {
             orders,
@@ -147,7 +153,10 @@ async fn run(
     generation: Arc<Generation>,
     site: http::Settings,
     host: Host,
-    number: usize,
+    Seat {
+        hub,
+        worker: number,
+    }: Seat,
 ) {
     let meters = Meters::start();
     let runtime = Rc::new(Runtime::new(&host));
@@ -160,7 +169,8 @@ async fn run(
         settings: site,
     });
     // What runs once in the process runs on the first worker.
-    let mut services = (number == 0).then(Services::default);
+    let is_first = number == 0;
+    let mut services = is_first.then(Services::default);
     if let Some(services) = &mut services {
         services.update(&site.runtime, &services_of(&site.generation.borrow()));
     }
@@ -168,6 +178,8 @@ async fn run(
     tokio::task::spawn_local(async move { turns.run_turns().await });
     let alarms = Rc::clone(&site.shared);
     tokio::task::spawn_local(async move { alarms.clock.run().await });
+    let delivery = Delivery::new(Arc::clone(&hub), number, Rc::clone(&site.shared));
+    tokio::task::spawn_local(delivery.run());
     let mut tick = tokio::time::interval(SECOND);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = Instant::now();
@@ -191,6 +203,9 @@ async fn run(
                 last = Instant::now();
                 site.settings.health.tick(number);
                 site.runtime.tick();
+                if is_first {
+                    hub.tick();
+                }
                 http::tick();
             }
         }

@@ -83,6 +83,24 @@ impl Deflation {
         compressed.map(|_| None)
     }
 
+    /// What comes next is compressed without a memory, since the peer's window will have a message
+    /// that the compressor has not seen; `false` while one is being compressed, which counts on
+    /// that window.
+    pub fn forget(&self) -> bool {
+        match self.memory.take() {
+            Memory::None => true,
+            Memory::Kept(compressor) => {
+                self.pool.keep_compressor(*compressor);
+                true
+            }
+            Memory::Lent => {
+                self.memory.set(Memory::Lent);
+                // Without a context the order does not matter.
+                !self.agreed.terms.server_context
+            }
+        }
+    }
+
     /// Takes back what a message was compressed with. Where the peer keeps a window and this
     /// message was not sent, what comes next is compressed without a memory, which every peer
     /// understands.

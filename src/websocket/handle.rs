@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 
 use super::close::Close;
 use super::extensions::Agreed;
+use super::frame::Data;
 use super::message::Message;
 use super::outbox::{Outbox, ReadyState, SendError};
 use crate::local::Slot;
@@ -89,6 +90,16 @@ impl Handle {
         self.queue(|outbox| outbox.message_at_once(kind, payload))
     }
 
+    /// Queues a message that was made for many, with the compressed form that they share.
+    pub fn publish(
+        &self,
+        kind: Data,
+        payload: &[u8],
+        compressed: Option<&[u8]>,
+    ) -> Result<(), SendError> {
+        self.queue(|outbox| outbox.ready_made(kind, payload, compressed))
+    }
+
     /// Queues the Close; from then on nothing else is taken. `None` has no code.
     pub fn close(&self, close: Option<&Close>) -> Result<(), SendError> {
         self.queue(|outbox| outbox.close(close))
@@ -122,6 +133,12 @@ impl Handle {
 
     pub(super) fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    /// What the stream would take.
+    #[cfg(test)]
+    pub(crate) fn take_unsent(&self, most: usize) -> Vec<u8> {
+        self.outbox.take_unsent(most)
     }
 
     pub(super) fn parting(&self) -> Parting {

@@ -159,6 +159,22 @@ impl Outbox {
         sent
     }
 
+    /// Queues a message of which there may be a compressed form that refers to nothing before it.
+    pub fn ready_made(
+        &self,
+        kind: Data,
+        payload: &[u8],
+        compressed: Option<&[u8]>,
+    ) -> Result<(), SendError> {
+        if let (Some(compressed), Some(deflation)) = (compressed, self.deflation())
+            && self.takes_messages().is_ok()
+            && deflation.forget()
+        {
+            return self.whole(kind, true, compressed);
+        }
+        self.whole(kind, false, payload)
+    }
+
     /// Whether a message may be queued now.
     #[inline]
     fn takes_messages(&self) -> Result<(), SendError> {
@@ -325,6 +341,16 @@ impl Outbox {
             }
         }
         Ok(total)
+    }
+
+    /// Takes what the stream would.
+    #[cfg(test)]
+    pub(crate) fn take_unsent(&self, most: usize) -> Vec<u8> {
+        let taken = self.with_unsent(|bytes| bytes[..most.min(bytes.len())].to_vec());
+        if !taken.is_empty() {
+            self.sent(taken.len());
+        }
+        taken
     }
 
     /// What the stream has not taken yet.

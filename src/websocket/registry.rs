@@ -14,7 +14,7 @@ pub struct Connections(RefCell<BTreeMap<u64, Rc<Handle>>>);
 
 impl Connections {
     /// A connection begins.
-    pub(super) fn enter(&self, handle: &Rc<Handle>) {
+    pub(crate) fn enter(&self, handle: &Rc<Handle>) {
         let before = self.0.borrow_mut().insert(handle.id(), Rc::clone(handle));
         debug_assert!(before.is_none(), "a number is given once");
     }

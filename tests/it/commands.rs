@@ -166,6 +166,16 @@ async fn templates_of_messages_do_what_they_say() {
         assert!(answer.ends_with(r#","type":"error"}"#), "{wrong}: {answer}");
     }
 
+    let mut ada = connect(server.url("/chat")).await;
+    ada.send_text("anybody here?").await;
+    assert_eq!(ada.next_text().await, "anybody here?");
+    let mut bob = connect(server.url("/chat")).await;
+    assert_eq!(bob.next_text().await, "anybody here?");
+    bob.send_text("yes").await;
+    for client in [&mut ada, &mut bob] {
+        assert_eq!(client.next_text().await, "yes");
+    }
+
     let mut client = connect(server.url("/state")).await;
     assert_eq!(client.next_text().await, "What is your name?");
     for (said, answer) in [("Ada", "Hello, Ada!"), ("hm", "Ada, message 1: hm")] {

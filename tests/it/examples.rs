@@ -1,6 +1,6 @@
 //! The handlers that ship: each does what its opening comment says.
 
-use super::support::{FAILED, Head, Raw, Request, Server, Wire, connect};
+use super::support::{Client, FAILED, Head, Raw, Request, Server, Wire, connect};
 
 const HANDLERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/handlers");
 /// pywebsocket's examples; `handlers` has them below `/examples`.
@@ -57,7 +57,12 @@ async fn the_ready_list_names_each_one() {
         "origin_check",
     ];
     // So many of them and no more, or this file lacks a test.
-    for (folder, names) in [("", &shipped[..]), ("examples/", &examples)] {
+    let rooms = ["[id]"];
+    for (folder, names) in [
+        ("", &shipped[..]),
+        ("chat/room/", &rooms),
+        ("examples/", &examples),
+    ] {
         for name in names {
             let (path, file) = (
                 format!("  /{folder}{name} "),
@@ -108,6 +113,62 @@ async fn chat_name_keeps_a_name_and_a_count_for_each_connection() {
     assert_eq!(bob.next_close().await, (1003, "text only, please".into()));
     drop(bob);
     server.log("Bob left with code 1003").await;
+}
+
+/// A message as the page of the chat sees it.
+async fn said(client: &mut Client) -> (String, String, String) {
+    let message: serde_json::Value = serde_json::from_str(&client.next_text().await).expect("JSON");
+    let [name, text, position] = [
+        &message["data"]["name"],
+        &message["data"]["text"],
+        &message["position"],
+    ]
+    .map(|value| value.as_str().expect("text").to_owned());
+    (name, text, position)
+}
+
+async fn enter(server: &Server, path: &str) -> (Client, serde_json::Value) {
+    let mut client = connect(server.url(&format!("/chat/room/{path}"))).await;
+    let welcome = serde_json::from_str(&client.next_text().await).expect("JSON");
+    (client, welcome)
+}
+
+#[tokio::test]
+async fn the_chat_has_rooms_and_names_and_whoever_comes_back_misses_nothing() {
+    let server = serve().await;
+    let (mut ada, welcome) = enter(&server, "blue?name=Ada").await;
+    assert_eq!(
+        welcome,
+        serde_json::json!({"welcome": "Ada", "resumed": false, "others": 0})
+    );
+    ada.send_text(" hello ").await;
+    let (name, text, position) = said(&mut ada).await;
+    assert_eq!((&*name, &*text), ("Ada", "hello"));
+    let (mut bob, welcome) = enter(&server, "blue").await;
+    assert_eq!(
+        welcome,
+        serde_json::json!({"welcome": "somebody", "resumed": false, "others": 1})
+    );
+    assert_eq!(said(&mut bob).await.1, "hello");
+    let (mut elsewhere, _) = enter(&server, "red?name=Eve").await;
+    drop(ada);
+    for text in ["are you there?", "no?"] {
+        bob.send_text(text).await;
+        assert_eq!(said(&mut bob).await.1, text);
+    }
+    let (mut ada, welcome) = enter(&server, &format!("blue?name=Ada&since={position}")).await;
+    assert_eq!(welcome["resumed"], true);
+    assert_eq!(said(&mut ada).await.1, "are you there?");
+    assert_eq!(said(&mut ada).await.1, "no?");
+    ada.send_text("back").await;
+    for client in [&mut ada, &mut bob] {
+        assert_eq!(said(client).await.1, "back");
+    }
+    elsewhere.send_text("quiet here").await;
+    assert_eq!(said(&mut elsewhere).await.1, "quiet here");
+    let (mut anew, welcome) = enter(&server, "blue?since=k3f9.1").await;
+    assert_eq!(welcome["resumed"], false);
+    assert_eq!(said(&mut anew).await.1, "hello");
 }
 
 #[tokio::test]

@@ -64,5 +64,6 @@ mod targets;
 mod terminal;
 mod texts;
 mod tls;
+mod topics;
 mod tutorial;
 mod wpt;

@@ -8,6 +8,7 @@ pub mod options;
 pub mod raw;
 pub mod request;
 mod time;
+mod topics;
 
 use crate::machine::host::Package;
 use crate::machine::packages::{encoding, env, errors, json, random, values};
@@ -16,6 +17,7 @@ use crate::machine::packages::{encoding, env, errors, json, random, values};
 pub const PACKAGES: &[&Package] = &[
     &request::PACKAGE,
     &connection::PACKAGE,
+    &topics::PACKAGE,
     &time::PACKAGE,
     &values::PACKAGE,
     &encoding::PACKAGE,

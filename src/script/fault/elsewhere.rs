@@ -147,8 +147,7 @@ pub fn synonym(name: &str, used: Used, of: Option<&str>) -> Option<String> {
 }
 
 /// Said of what several connections would have in common.
-pub const SHARED: &str =
-    "nothing is shared between connections yet: a handler reaches its own `ws` alone";
+pub const SHARED: &str = "connections reach each other by topics: `ws.subscribe(\"name\")` in `on_open`, and `publish(\"name\", message)` for all";
 
 const LISTENERS: &str = "there are no listeners, the server calls functions of the file: `fn on_open(ws)`, \
      `fn transfer_data(ws, message)`, `fn on_close(ws, code, reason, was_clean)`";
@@ -177,7 +176,6 @@ const SAID: &[(Used, &[&str], &str)] = &[
         Used::Free,
         &[
             "broadcast",
-            "publish",
             "subscribe",
             "emit",
             "clients",
@@ -186,8 +184,6 @@ const SAID: &[(Used, &[&str], &str)] = &[
             "sockets",
             "connections",
             "channels",
-            "topics",
-            "subscribers",
             "sendAll",
             "send_all",
             "sendTo",
@@ -209,9 +205,6 @@ const SAID: &[(Used, &[&str], &str)] = &[
         Used::Connection,
         &[
             "broadcast",
-            "publish",
-            "subscribe",
-            "unsubscribe",
             "emit",
             "join",
             "leave",

@@ -14,7 +14,7 @@ pub use entry::entry;
 
 use super::api::PACKAGES;
 use super::hooks::HOOKS;
-use crate::config::limits::{SCRIPT, WEBSOCKET};
+use crate::config::limits::{SCRIPT, TOPICS, WEBSOCKET};
 use crate::machine::host::{Allowed, Function, Package};
 
 /// What a person reads; `{{hooks}}`, `{{limits}}` and `{{reference}}` stand for what is made from tables.
@@ -124,6 +124,27 @@ fn limits() -> String {
             "of those, hooks in `receive()`, as a loop for as long as its connection lives",
             count(SCRIPT.receiving),
             "Close 1013",
+        ),
+        (
+            "topics of a handler",
+            count(TOPICS.topics),
+            "throws `topics`",
+        ),
+        (
+            "topics that a connection subscribes to",
+            count(TOPICS.subscriptions),
+            "throws `subscriptions`",
+        ),
+        ("a topic's name", bytes(TOPICS.name), "throws `topic`"),
+        (
+            "messages in a topic's history",
+            count(TOPICS.history),
+            "throws `history`",
+        ),
+        (
+            "what the histories of a handler's topics keep",
+            bytes(TOPICS.bytes),
+            "older messages go",
         ),
     ];
     let mut table = "| what | bound | beyond it |\n|---|---|---|\n".to_owned();

@@ -67,6 +67,7 @@ impl<G> Session for ScriptSession<G> {
                 was_clean,
             } => {
                 self.forget_timers();
+                self.peer.leave_topics();
                 if let Some(kept) = self.kept.as_ref().and_then(|kept| kept.get()) {
                     kept.end();
                 }

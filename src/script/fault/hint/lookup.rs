@@ -294,7 +294,8 @@ impl<'a> Lookup<'a> {
         hint.or_else(|| self.parameter(name, function))
             .or_else(|| self.of_namespace(name, rest))
             .or_else(|| said(name, Used::Free))
-            .or_else(|| self.is_function(name))
+            // One that is used as a value is meant for a variable, such as `history.push(…)`.
+            .or_else(|| self.is_function(name).filter(|_| !rest.starts_with('.')))
             .or_else(|| function.and_then(|_| self.kept(name, rest)))
             .or_else(|| synonym(name, None))
     }
@@ -389,7 +390,7 @@ impl<'a> Lookup<'a> {
             )
         } else if PEOPLE.contains(&name) {
             format!(
-                "`this.{name}` keeps it between messages, for this connection alone: nothing is shared yet"
+                "`this.{name}` keeps it between messages, for this connection alone; `publish(\"name\", message)` reaches others"
             )
         } else if begin.is_empty() {
             format!(

@@ -1,0 +1,218 @@
+//! A worker's deliveries: from its mailbox to its subscribers, in portions between which other
+//! connections have their turn.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::mailbox::{Mailbox, Order};
+use super::publication::Publication;
+use super::subscriber::{Delivered, Shown, Subscriber};
+use super::table::Hub;
+use super::tally::Tally;
+use crate::websocket::Shared;
+
+/// Subscribers that are handed a message before others have their turn,
+const PORTION: usize = 1_000;
+/// or the time that it may take,
+const TIME: Duration = Duration::from_micros(500);
+/// which is looked at after so many.
+const GLANCE: usize = 32;
+/// How often it is looked whether what is held for somebody can be sent.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The deliveries of one worker.
+pub struct Delivery {
+    hub: Arc<Hub>,
+    mailbox: Arc<Mailbox>,
+    shared: Rc<Shared>,
+    /// By the connection's number. Trees, because a table that has to grow holds up all of its
+    /// worker's connections.
+    topics: HashMap<Arc<str>, BTreeMap<u64, Rc<Subscriber>>>,
+    subscribers: BTreeMap<u64, Rc<Subscriber>>,
+    /// Those for whom something is held.
+    waiting: BTreeMap<u64, Rc<Subscriber>>,
+    /// When these were last looked at.
+    looked: Instant,
+    portion: Portion,
+}
+
+/// What was done since others had their turn.
+struct Portion {
+    count: usize,
+    began: Instant,
+}
+
+impl Portion {
+    /// One subscriber more.
+    async fn spend(&mut self) {
+        if self.count == 0 {
+            self.began = Instant::now();
+        }
+        self.count += 1;
+        let is_time_up = self.count.is_multiple_of(GLANCE) && self.began.elapsed() >= TIME;
+        if self.count >= PORTION || is_time_up {
+            self.count = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Delivery {
+    /// The deliveries of this worker.
+    pub fn new(hub: Arc<Hub>, worker: usize, shared: Rc<Shared>) -> Self {
+        let mailbox = Arc::clone(hub.mailbox(worker));
+        let now = Instant::now();
+        Self {
+            hub,
+            mailbox,
+            shared,
+            topics: HashMap::new(),
+            subscribers: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            looked: now,
+            portion: Portion {
+                count: 0,
+                began: now,
+            },
+        }
+    }
+
+    /// Delivers for ever: a task of the worker.
+    pub async fn run(mut self) {
+        loop {
+            if !self.turn().await {
+                match self.waiting.is_empty() {
+                    true => self.mailbox.filled().await,
+                    false => drop(tokio::time::timeout(LOOK, self.mailbox.filled()).await),
+                }
+            }
+        }
+    }
+
+    /// Obeys the next order, and looks at those who wait if it is time; whether there was one.
+    pub(super) async fn turn(&mut self) -> bool {
+        let next = self.mailbox.pop();
+        let has_one = next.is_some();
+        if let Some((order, worth)) = next {
+            self.obey(order).await;
+            self.mailbox.done(worth);
+        }
+        if !self.waiting.is_empty() && self.looked.elapsed() >= LOOK {
+            self.look().await;
+        }
+        has_one
+    }
+
+    async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Subscribe(topic, connection, missed) => {
+                self.subscribe(topic, connection, missed);
+                self.portion.spend().await;
+            }
+            Order::Unsubscribe(topic, connection) => {
+                self.unsubscribe(&topic, connection);
+                self.portion.spend().await;
+            }
+            Order::Publish(topic, publication) => self.publish(&topic, &publication).await,
+        }
+    }
+
+    fn subscribe(&mut self, topic: Arc<str>, connection: u64, missed: Vec<Arc<Publication>>) {
+        let subscriber = match self.subscribers.get(&connection) {
+            Some(subscriber) => Rc::clone(subscriber),
+            None => {
+                // One that is over already has unsubscribed as well.
+                let Some(handle) = self.shared.connections.get(connection) else {
+                    return;
+                };
+                let subscriber = Subscriber::new(handle);
+                self.subscribers.insert(connection, Rc::clone(&subscriber));
+                subscriber
+            }
+        };
+        if !missed.is_empty() && !subscriber.catch_up(&topic, missed, &self.shared, &self.hub.tally)
+        {
+            self.waiting.insert(connection, Rc::clone(&subscriber));
+        }
+        self.topics
+            .entry(topic)
+            .or_default()
+            .insert(connection, subscriber);
+    }
+
+    fn unsubscribe(&mut self, topic: &Arc<str>, connection: u64) {
+        let Some(all) = self.topics.get_mut(topic) else {
+            return;
+        };
+        let Some(subscriber) = all.remove(&connection) else {
+            return;
+        };
+        if all.is_empty() {
+            self.topics.remove(topic);
+        }
+        subscriber.forget(topic);
+        // This one, that of all subscribers, and of those that wait: no topic has one.
+        let waits = usize::from(self.waiting.contains_key(&connection));
+        if Rc::strong_count(&subscriber) == 2 + waits {
+            self.subscribers.remove(&connection);
+            self.waiting.remove(&connection);
+        }
+    }
+
+    async fn publish(&mut self, topic: &Arc<str>, publication: &Arc<Publication>) {
+        let Some(all) = self.topics.get(topic) else {
+            return;
+        };
+        let (tally, shared) = (&self.hub.tally, &self.shared);
+        let mut shown = Shown::new(publication);
+        let (mut delivered, mut dropped) = (0, 0);
+        for (connection, subscriber) in all {
+            if publication.except == Some(*connection) {
+                continue;
+            }
+            if let Some(terms) = subscriber.compresses(publication) {
+                shown.prepare(&terms, &shared.pool).await;
+            }
+            match subscriber.deliver(topic, &shown, shared, tally) {
+                Delivered::Sent => delivered += 1,
+                Delivered::Held(instead_of) => {
+                    dropped += instead_of;
+                    self.waiting.insert(*connection, Rc::clone(subscriber));
+                }
+                Delivered::Dropped => dropped += 1,
+                Delivered::Closed => self.hub.closed_slow(topic, *connection),
+                Delivered::Gone => {}
+            }
+            self.portion.spend().await;
+        }
+        Tally::count(&tally.delivered, delivered);
+        Tally::count(&tally.dropped, dropped);
+    }
+
+    /// Sends what was held, as far as there is room for it now.
+    async fn look(&mut self) {
+        let mut done = Vec::new();
+        for (connection, subscriber) in &self.waiting {
+            if subscriber.release(&self.shared, &self.hub.tally) {
+                done.push(*connection);
+            }
+            self.portion.spend().await;
+        }
+        for connection in done {
+            self.waiting.remove(&connection);
+        }
+        self.looked = Instant::now();
+    }
+
+    /// How many connections subscribe here, and for how many of them something is held.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        (
+            self.topics.len(),
+            self.subscribers.len(),
+            self.waiting.len(),
+        )
+    }
+}

@@ -1,0 +1,39 @@
+//! Topics: a publication to the outboxes of its subscribers, whichever worker they are on.
+//!
+//! | file | is about |
+//! |---|---|
+//! | `table` | the process's topics: who subscribes where, and what was published, in one order |
+//! | `settings` | what handlers say about topics by name: history, slow subscribers, envelopes |
+//! | `history`, `position` | what a topic keeps for those who come back, and where they were |
+//! | `publication` | one message on its way to many, encoded once and compressed once |
+//! | `account` | what each handler's topics take, within a bound of its own |
+//! | `mailbox` | what crosses to a worker: publications and subscriptions, in order |
+//! | `delivery`, `subscriber` | from a worker's mailbox to its subscribers, and to the outbox of each |
+//! | `subscriptions` | what one connection subscribes to, until it ends |
+//! | `tally` | what is counted |
+//!
+//! A publish takes one short lock, which numbers the message and hands it to every mailbox, so that
+//! all subscribers of a topic see the same order. Subscribing goes the same way: a subscription is
+//! in force from its place in that order on.
+
+mod account;
+mod delivery;
+mod history;
+mod mailbox;
+mod position;
+mod publication;
+mod settings;
+mod subscriber;
+mod subscriptions;
+mod table;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+pub use crate::config::limits::Topics as Limits;
+pub use delivery::Delivery;
+pub use position::Position;
+pub use publication::{Draft, Publication};
+pub use settings::{Settings, Slow};
+pub use subscriptions::{Seat, Subscriptions};
+pub use table::{Hub, Past, Refused};

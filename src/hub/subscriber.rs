@@ -1,0 +1,256 @@
+//! A connection that subscribes: from a publication to its outbox, or what becomes of it instead.
+//!
+//! A subscriber whose send queue is full is slow, and what becomes of a message for it is up to the
+//! topic. What cannot be sent right now for another reason is held for it: messages that it has
+//! missed, of which there may be more than its queue takes at once, and those that come inside of a
+//! fragmented message.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::publication::{Compressed, Form, Publication};
+use super::settings::Slow;
+use super::tally::Tally;
+use crate::websocket::extensions::Terms;
+use crate::websocket::{Close, Handle, Pool, ReadyState, SendError, Shared, close};
+
+/// Bytes of a message from which it is compressed on another thread.
+const LARGE: usize = 64 * 1024;
+
+/// A connection that subscribes to something.
+pub struct Subscriber {
+    handle: Rc<Handle>,
+    held: RefCell<Held>,
+}
+
+/// What is to be sent to it, oldest first.
+#[derive(Default)]
+struct Held {
+    messages: VecDeque<(Arc<str>, Arc<Publication>)>,
+    /// How many of the first ones it had missed.
+    missed: usize,
+    /// Bytes of the others.
+    bytes: usize,
+    /// Its queue is full of what it had missed, which is no reason to call it slow.
+    catches_up: bool,
+}
+
+/// What became of a message for a subscriber.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// It is queued.
+    Sent,
+    /// It is held, instead of so many others.
+    Held(u64),
+    /// It is not sent.
+    Dropped,
+    /// The subscriber is closed.
+    Closed,
+    /// There is nobody any more.
+    Gone,
+}
+
+impl Subscriber {
+    /// The subscriber behind this handle.
+    pub fn new(handle: Rc<Handle>) -> Rc<Self> {
+        Rc::new(Self {
+            handle,
+            held: RefCell::default(),
+        })
+    }
+
+    /// On which terms this message is compressed for it.
+    pub fn compresses(&self, publication: &Publication) -> Option<Terms> {
+        let terms = self.handle.agreed()?.terms;
+        (publication.payload().len() >= terms.threshold).then_some(terms)
+    }
+
+    /// Sends what it has missed, as far as there is room; whether that is all.
+    pub fn catch_up(
+        &self,
+        topic: &Arc<str>,
+        missed: Vec<Arc<Publication>>,
+        shared: &Shared,
+        tally: &Tally,
+    ) -> bool {
+        let mut held = self.held.borrow_mut();
+        // What is held already may belong to other topics, and comes first.
+        held.missed = held.messages.len() + missed.len();
+        held.bytes = 0;
+        held.catches_up = true;
+        let missed = missed.into_iter();
+        held.messages
+            .extend(missed.map(|publication| (Arc::clone(topic), publication)));
+        held.release(&self.handle, shared, tally)
+    }
+
+    /// Sends what is held, as far as there is room now; whether that is all.
+    pub fn release(&self, shared: &Shared, tally: &Tally) -> bool {
+        self.held.borrow_mut().release(&self.handle, shared, tally)
+    }
+
+    /// Forgets what is held of a topic.
+    pub fn forget(&self, topic: &Arc<str>) {
+        self.held.borrow_mut().remove(topic, true);
+    }
+
+    /// Hands it a message.
+    pub fn deliver(
+        &self,
+        topic: &Arc<str>,
+        shown: &Shown<'_>,
+        shared: &Shared,
+        tally: &Tally,
+    ) -> Delivered {
+        let (handle, publication) = (&self.handle, shown.publication);
+        let mut held = self.held.borrow_mut();
+        if handle.state() != ReadyState::Open {
+            *held = Held::default();
+            return Delivered::Gone;
+        }
+        let queue = shared.limits.send_queue;
+        let has_room = || handle.buffered() < queue;
+        if held.release(handle, shared, tally) && has_room() {
+            match shown.send(handle) {
+                Ok(()) => return Delivered::Sent,
+                Err(SendError::NotOpen) => return Delivered::Gone,
+                Err(SendError::InFragments) => {}
+            }
+        }
+        let has_another_reason = has_room() || held.catches_up;
+        if has_another_reason && held.bytes < queue {
+            held.push(topic, publication);
+            return Delivered::Held(0);
+        }
+        match publication.slow {
+            Slow::Close => {
+                *held = Held::default();
+                let close = Close::new(close::code::TRY_AGAIN, "too slow");
+                let _ = handle.close(Some(&close));
+                Delivered::Closed
+            }
+            Slow::Drop => Delivered::Dropped,
+            Slow::Latest => {
+                let instead_of = held.remove(topic, false);
+                held.push(topic, publication);
+                Delivered::Held(instead_of)
+            }
+        }
+    }
+}
+
+impl Held {
+    fn push(&mut self, topic: &Arc<str>, publication: &Arc<Publication>) {
+        self.bytes += publication.payload().len();
+        self.messages
+            .push_back((Arc::clone(topic), Arc::clone(publication)));
+    }
+
+    /// Forgets a topic's messages, and if `all` are meant those that were missed as well; how many
+    /// there were.
+    fn remove(&mut self, topic: &Arc<str>, all: bool) -> u64 {
+        let before = self.messages.len();
+        let (mut at, mut missed, mut bytes) = (0, 0, 0);
+        let were_missed = self.missed;
+        self.messages.retain(|(of, publication)| {
+            let was_missed = at < were_missed;
+            at += 1;
+            let stays = of != topic || was_missed && !all;
+            if stays && was_missed {
+                missed += 1;
+            } else if stays {
+                bytes += publication.payload().len();
+            }
+            stays
+        });
+        (self.missed, self.bytes) = (missed, bytes);
+        (before - self.messages.len()) as u64
+    }
+
+    fn release(&mut self, handle: &Handle, shared: &Shared, tally: &Tally) -> bool {
+        while let Some((_, publication)) = self.messages.front()
+            && handle.buffered() < shared.limits.send_queue
+        {
+            let terms = handle.agreed().map(|agreed| agreed.terms);
+            let form = terms
+                .filter(|terms| publication.payload().len() >= terms.threshold)
+                .and_then(|terms| form_now(publication, &terms, &shared.pool));
+            match handle.publish(publication.kind, publication.payload(), form.as_deref()) {
+                Ok(()) => {}
+                Err(SendError::InFragments) => return false,
+                Err(SendError::NotOpen) => {
+                    *self = Self::default();
+                    return true;
+                }
+            }
+            Tally::count(&tally.delivered, 1);
+            match self.missed {
+                0 => self.bytes -= publication.payload().len(),
+                _ => self.missed -= 1,
+            }
+            self.messages.pop_front();
+        }
+        let is_empty = self.messages.is_empty();
+        if is_empty && self.catches_up && handle.buffered() < shared.limits.send_queue {
+            *self = Self::default();
+        }
+        is_empty
+    }
+}
+
+/// The compressed form, unless that would take long and nobody has made it yet.
+fn form_now(publication: &Publication, terms: &Terms, pool: &Pool) -> Compressed {
+    match publication.known_form(terms) {
+        Some(known) => known,
+        None if publication.payload().len() < LARGE => publication.make_form(terms, pool),
+        None => None,
+    }
+}
+
+/// A publication with its compressed form for one kind of terms, as a rule those of all
+/// subscribers.
+pub struct Shown<'p> {
+    publication: &'p Arc<Publication>,
+    form: Option<(Form, Compressed)>,
+}
+
+impl<'p> Shown<'p> {
+    /// It as it is.
+    pub fn new(publication: &'p Arc<Publication>) -> Self {
+        Self {
+            publication,
+            form: None,
+        }
+    }
+
+    /// Has the form for these terms ready.
+    pub async fn prepare(&mut self, terms: &Terms, pool: &Pool) {
+        let form = Form::from(terms);
+        if self.form.as_ref().is_some_and(|(ready, _)| *ready == form) {
+            return;
+        }
+        let publication = self.publication;
+        if publication.payload().len() >= LARGE && publication.known_form(terms).is_none() {
+            let (publication, terms) = (Arc::clone(publication), *terms);
+            let making = tokio::task::spawn_blocking(move || {
+                publication.make_form(&terms, &Pool::default());
+            });
+            // Without it the message goes as it is.
+            let _ = making.await;
+        }
+        self.form = Some((form, form_now(publication, terms, pool)));
+    }
+
+    fn send(&self, handle: &Handle) -> Result<(), SendError> {
+        let payload = self.publication.payload();
+        let form = handle.agreed().and_then(|agreed| {
+            let (form, compressed) = self.form.as_ref()?;
+            let fits =
+                *form == Form::from(&agreed.terms) && payload.len() >= agreed.terms.threshold;
+            compressed.as_deref().filter(|_| fits)
+        });
+        handle.publish(self.publication.kind, payload, form)
+    }
+}
