@@ -2,7 +2,7 @@
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgMatches, Command, Error};
+use clap::{Arg, ArgMatches, Command, Error};
 
 use crate::config::nearest;
 
@@ -35,7 +35,7 @@ const BRIEF: [&str; 12] = [
 #[allow(clippy::exit, reason = "as clap does, before anything is open")]
 pub fn matches(command: &Command) -> ArgMatches {
     // Else clap takes the name of the file that runs, and the short help below is not known by its text any more.
-    let command = &command.clone().bin_name(NAME);
+    let command = &with_negative_values(command.clone().bin_name(NAME));
     let error = match command.clone().try_get_matches() {
         Ok(matches) => return matches,
         Err(error) => error,
@@ -47,6 +47,16 @@ pub fn matches(command: &Command) -> ArgMatches {
         std::process::exit(0);
     }
     explained(error, command).exit()
+}
+
+/// The command whose flags take `-1` for a value, so that the error is about the value and not about an argument `-1`.
+fn with_negative_values(command: Command) -> Command {
+    let taking = |arg: Arg| match arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    };
+    let command = command.mut_args(taking);
+    command.mut_subcommands(|command| command.mut_args(taking))
 }
 
 /// The command with the flags that people use alone, a line each.

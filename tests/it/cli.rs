@@ -227,6 +227,19 @@ async fn refuses_wrong_flags() {
             finished.stderr
         );
     }
+    // A negative number is a value, and the error says what the flag takes.
+    for (flag, takes) in [
+        ("--port", "0..=65535"),
+        ("--ping-interval", "a number with a unit"),
+        ("--max-connections", "1.."),
+    ] {
+        let finished = Server::builder().bare().args([flag, "-1"]).run().await;
+        let said = finished.stderr;
+        assert!(
+            said.contains("invalid value '-1'") && said.contains(takes),
+            "{said}"
+        );
+    }
     // A slip of the finger is answered with what was probably meant.
     let finished = Server::builder()
         .bare()
