@@ -143,3 +143,23 @@ async fn who_waits_for_a_service_in_vain_is_ended() {
     stays.send_text("wait").await;
     served.end().await;
 }
+
+/// `docs/architecture.md` shows the counter as it is here, and names files that there are.
+#[test]
+fn the_documented_service_is_this_one() {
+    let document = include_str!("../../../docs/architecture.md");
+    let shown = document.split("```rust\n").nth(2).expect("a second block");
+    let shown = shown.split("```").next().expect("its end");
+    assert_eq!(shown, include_str!("tally.rs"));
+
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let words = document.split('`').skip(1).step_by(2);
+    let files: Vec<_> = words
+        .filter(|word| word.ends_with(".rs") && !word.contains([' ', '\n']))
+        .collect();
+    assert!(files.len() > 20, "{files:?}");
+    for file in files {
+        let is_there = root.join("src").join(file).is_file() || root.join(file).is_file();
+        assert!(is_there, "docs/architecture.md names {file}");
+    }
+}
