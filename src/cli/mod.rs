@@ -1,6 +1,7 @@
 //! Flags and subcommands: what was written on the command line, in the environment and in the configuration file, and
 //! what it asks for.
 
+mod bounds;
 mod effective;
 mod environment;
 pub mod file;
