@@ -11,7 +11,7 @@ use clap::builder::BoolishValueParser;
 use super::bounds::Bounds;
 use super::handlers::{Folder, Power};
 use super::predecessor::Predecessor;
-use super::value::{Interval, MetricsPort, Seconds, Size, Time};
+use super::value::{MetricsPort, Seconds, Size, Time};
 use crate::config::{
     Admission, ClientCertificates, Config, Credential, Deflate, HostPattern, Identity, Interface,
     Limits, Listen, OriginPattern, Proxy, Script, Tls, Trusted, limits,
