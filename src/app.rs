@@ -45,7 +45,7 @@ pub fn host(settings: script::Settings) -> Host {
     Host::new(settings)
 }
 
-/// What a run is told from outside.
+/// A control request to the running server, as signals make it.
 #[derive(Debug)]
 pub enum Signal {
     /// Look at handlers and certificates now.
@@ -334,7 +334,7 @@ fn listen(listen: &Listen) -> Result<Vec<Listener>> {
     Ok(listeners)
 }
 
-/// Why a port cannot be listened on, with what helps against that.
+/// Returns the error for a port that cannot be listened on, with advice on what helps.
 fn unbound(error: std::io::Error, host: &Interface, port: u16, flag: &str) -> anyhow::Error {
     use std::io::ErrorKind;
     let name = match host {
@@ -357,7 +357,7 @@ fn unbound(error: std::io::Error, host: &Interface, port: u16, flag: &str) -> an
     anyhow::Error::new(error).context(format!("cannot listen on {name}, port {port}: {advice}"))
 }
 
-/// How many connections there may be: what was said, or what the open-file limit leaves room for.
+/// Returns the connection limit: the configured one, or what the open-file limit leaves room for.
 fn connections(limits: &limits::Connections) -> usize {
     limits.total.unwrap_or_else(|| {
         let files = rlimit::Resource::NOFILE
@@ -368,7 +368,7 @@ fn connections(limits: &limits::Connections) -> usize {
     })
 }
 
-/// What connections may hold of messages, all together: what was said, or a share of the memory that there is.
+/// Returns the bound on message bytes that all connections hold together: the configured one, or a share of the available memory.
 fn buffered(limits: &Limits) -> usize {
     limits.buffered.unwrap_or_else(|| {
         let memory = server::memory().unwrap_or(usize::MAX);
@@ -376,7 +376,7 @@ fn buffered(limits: &Limits) -> usize {
     })
 }
 
-/// What is wrong with the memory that there is, or may be used.
+/// Returns warnings about the memory that is available, or may be used.
 fn warnings_of_memory(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let (buffered, message) = (buffered(&config.limits), config.limits.websocket.message);

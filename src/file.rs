@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::text;
 
-/// How long a disk may take to answer. Network disks that are there answer in tens of milliseconds.
+/// Timeout for a disk's answer. Network disks that are there answer in tens of milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Threads that may wait for disks that hang. Beyond it nothing is asked until one of them comes back.
@@ -48,7 +48,7 @@ fn regular(metadata: &Metadata) -> io::Result<()> {
     }
 }
 
-/// What something is that is no regular file.
+/// Returns the file type, worded for a message; `None` for a regular file.
 pub fn kind(metadata: &Metadata) -> Option<&'static str> {
     let kind = metadata.file_type();
     if kind.is_file() {
@@ -69,12 +69,12 @@ type Job = Box<dyn FnOnce() + Send>;
 pub struct Disk {
     /// Takes the next job, unless the last one hangs.
     thread: Option<Sender<Job>>,
-    /// What has not been answered, and how to see that it has been.
+    /// Paths whose job hangs, each with a channel that is disconnected once the job has ended.
     stuck: HashMap<PathBuf, Receiver<()>>,
 }
 
 impl Disk {
-    /// What `work` finds out about a path. While that hangs, every further question about the path is an error at once.
+    /// Returns the result of `work` on a path, run on the disk thread. While that hangs, every further call for the path fails at once.
     pub fn ask<T: Send + 'static>(
         &mut self,
         path: &Path,

@@ -6,13 +6,13 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-/// What Windows editors put before UTF-8.
+/// The byte order mark that Windows editors put before UTF-8.
 const MARK: &str = "\u{feff}";
 
 /// Bytes that are no UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotUtf8 {
-    /// What they look like.
+    /// The encoding that the bytes look like, if one is likely.
     pub encoding: Option<&'static str>,
     /// The line of the first wrong byte, from 1.
     pub line: usize,
@@ -67,7 +67,7 @@ pub fn decode(mut bytes: Vec<u8>) -> Result<String, NotUtf8> {
     }
 }
 
-/// What stands behind the byte order mark, if there is one.
+/// Returns the bytes without a leading byte order mark.
 pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes)
 }

@@ -1,4 +1,4 @@
-//! What the configuration names, opened before anything is bound: whether a server with it could start.
+//! Checks before binding: everything that the configuration names is opened, to find whether a server with it could start.
 
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr};

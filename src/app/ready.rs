@@ -1,4 +1,4 @@
-//! What a server says of itself when it is ready: a line that programs read, an address to click, the handlers.
+//! The ready message on standard output: a line that programs read, an address to click, the handlers.
 
 use std::fmt::Write;
 use std::net::TcpListener;
@@ -78,7 +78,7 @@ fn list(generation: &Generation, config: &Config) -> String {
     text
 }
 
-/// Where a browser on this machine sees something, if it does.
+/// Returns the URL at which a browser on this machine sees something, if it does.
 fn page(listeners: &[Listener], config: &Config) -> Option<String> {
     // Those of the document root, or the server's own.
     let has_own = config.dev || config.admission.hosts.is_empty() && !config.proxy.is_declared();

@@ -19,12 +19,12 @@ struct Setting {
     /// As TOML; nothing for one that is not set.
     value: Option<String>,
     source: String,
-    /// What it follows from where it is not set.
+    /// The computed default, as the help words it, shown where the setting has no value.
     otherwise: Option<String>,
 }
 
 impl Effective {
-    /// What `given` makes of the flags of `command`.
+    /// Resolves each flag of `command` to its value and source in `given`.
     pub fn new(command: &Command, given: &Given) -> Self {
         let settings = command
             .get_arguments()
@@ -99,7 +99,7 @@ fn computed(arg: &Arg) -> Option<String> {
     Some(default.split_once(']')?.0.to_owned())
 }
 
-/// What a number of a size or a time counts, if its unit was left out.
+/// Returns the implied unit of a size or a time that was written without one.
 fn unit(arg: &Arg, values: &[String]) -> Option<&'static str> {
     let [value] = values else { return None };
     let is_bare = value.bytes().all(|byte| byte.is_ascii_digit()) && value != "0";

@@ -6,7 +6,7 @@ use clap::Command;
 
 use crate::config::nearest;
 
-/// What all variables of settings begin with.
+/// Prefix of all environment variables that are settings.
 const PREFIX: &str = "WSH_";
 
 /// A sentence for each of `names` that has the prefix of settings and sets nothing. `for_scripts` are variables that

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::nearest;
 
-/// What a file says: the text of each key's values.
+/// The values of a configuration file as text, by key.
 pub type Values = BTreeMap<String, Vec<String>>;
 
 /// Reads a configuration file, and checks every key and value against the flags of `command`.

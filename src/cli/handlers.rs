@@ -23,7 +23,7 @@ pub(super) struct Root {
     pub(super) websock_handlers: PathBuf,
 }
 
-/// What scripts may do beyond the ordinary.
+/// Flags that grant scripts permissions beyond the default.
 #[derive(Debug, Args)]
 pub(super) struct Power {
     /// Let scripts break the protocol, to test clients

@@ -51,7 +51,7 @@ pub struct Cli {
     /// Its keys are the long flags; flags and environment go before it.
     #[arg(long, value_name = "FILE", env = "WSH_CONFIG", global = true, help_heading = GENERAL)]
     config: Option<PathBuf>,
-    /// What is logged, and where.
+    /// The log's flags: its filter and its file.
     #[command(flatten)]
     pub log: Log,
 }
@@ -59,7 +59,7 @@ pub struct Cli {
 /// Heads what every subcommand takes.
 const GENERAL: &str = "Configuration and log";
 
-/// What is logged, and where.
+/// The log's flags: its filter and its file.
 #[derive(Debug, Args)]
 pub struct Log {
     /// File for the log [default: standard error]
@@ -167,7 +167,7 @@ enum Command {
     },
 }
 
-/// What is served, for commands that look at it: compiled with the same power as the server gives.
+/// Flags of commands that inspect handlers, which are compiled with the same permissions as in the server.
 #[derive(Debug, Args)]
 struct Look {
     #[command(flatten)]
@@ -191,7 +191,7 @@ struct New {
     list: bool,
 }
 
-/// What the command line asks for.
+/// The task that the command line asks for.
 #[derive(Debug)]
 pub enum Task {
     /// Run the server.
@@ -237,7 +237,7 @@ impl Cli {
         Ok((cli, Given::new(matches, file)))
     }
 
-    /// What is asked for, with what was given as configuration.
+    /// Returns the task of the command line; `given` has the sources of its settings.
     pub fn task(self, given: Given) -> Result<Task> {
         Ok(match self.command {
             Some(Command::Check {

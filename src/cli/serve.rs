@@ -26,7 +26,7 @@ pub struct Serve {
     predecessor: Predecessor,
 }
 
-/// What a server can be told, and `check` looks at.
+/// Flags of a server that `check` takes as well.
 #[derive(Debug, Args)]
 pub struct Settings {
     #[command(flatten)]

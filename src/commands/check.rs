@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::observe;
 use crate::script::{Fault, Severity};
 
-/// How problems are printed.
+/// Output format of the problems that `check` finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people: each with its line and a caret

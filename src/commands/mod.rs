@@ -26,7 +26,7 @@ use crate::app;
 use crate::config::{Handlers, Script};
 use crate::handlers::{Generation, Reconciler, Report};
 
-/// What is in a handler folder now.
+/// Loads a handler folder as it is now.
 fn look(handlers: Handlers, script: Script) -> Result<(Generation, Report)> {
     let root = handlers.root.clone();
     Reconciler::new(handlers, app::host(script))

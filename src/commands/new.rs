@@ -16,11 +16,11 @@ use crate::handlers::{LEAVINGS, Route, SUFFIX, decode_path};
 /// A handler to begin with.
 #[derive(Debug)]
 pub struct Template {
-    /// A word.
+    /// Name of the template: one word, as `--template` takes it.
     pub name: &'static str,
     /// A line for the list.
     pub about: &'static str,
-    /// What a server needs to be told to serve it.
+    /// Server flags that the handler needs, with a space before each.
     flags: &'static str,
     text: &'static str,
 }
@@ -139,7 +139,7 @@ fn file_of(name: &str) -> Result<String> {
     Ok(format!("{stem}{SUFFIX}"))
 }
 
-/// What a path of a URL cannot hold as it is. Brackets stay: a reader is to replace them.
+/// Characters that are percent-encoded in the path of a URL. Brackets stay: a reader is to replace them.
 const ESCAPED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -152,7 +152,7 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'}');
 
-/// How to serve the file and where it answers; also what keeps it from that, like another file of the same path.
+/// Returns the message on how to serve the file and which URL it has, with warnings of what prevents that, like another file of the same path.
 fn next_steps(root: &Path, file: &str, template: &Template) -> Result<String> {
     let mut text = format!("wrote {}\n", root.join(file).display());
     let handlers = Handlers {

@@ -31,7 +31,7 @@ pub fn serve(config: Config, log: &Log) -> Result<ExitCode> {
     Ok(code)
 }
 
-/// What a signal asks for.
+/// The action that a signal asks for.
 #[derive(Debug, Clone, Copy)]
 enum Wish {
     /// The end; a second one has this exit code, which shells expect of it.
@@ -42,12 +42,11 @@ enum Wish {
     Reopen,
     /// Nothing that this server knows. By itself it would end the process, and its connections without a Close.
     Nothing(&'static str),
-    /// What it reports was an error of a call as well.
+    /// No action: the call that raised the signal has returned an error as well.
     Failed,
 }
 
-/// What may be sent by a terminal, a service manager, logrotate or whoever monitors. The rest are reports of faults, or
-/// end nothing.
+/// The signals that are handled: those of a terminal, a service manager, logrotate or whoever monitors. The rest are reports of faults, or end nothing.
 const WISHES: [(i32, Wish); 11] = [
     (libc::SIGINT, Wish::Stop(130)),
     (libc::SIGTERM, Wish::Stop(143)),

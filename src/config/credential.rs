@@ -1,4 +1,4 @@
-//! Who may connect by name and password.
+//! Credentials of Basic authentication: users who may connect, and their passwords.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,7 +22,7 @@ impl Credential {
         &self.user
     }
 
-    /// Whose of these pairs is `USER:PASSWORD`. Every pair is compared, in constant time.
+    /// Returns the pair that matches `shown`, a `USER:PASSWORD`, if one does. Every pair is compared, in constant time.
     pub fn find<'c>(pairs: &'c [Self], shown: &[u8]) -> Option<&'c Self> {
         let digest = <[u8; 32]>::from(Sha256::digest(shown));
         let mut found = None;

@@ -87,7 +87,7 @@ impl fmt::Display for Host {
 /// A host and maybe a port, as a `Host` header has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authority {
-    /// The host.
+    /// The host, a name or an address.
     pub host: Host,
     /// The port, if one is written.
     pub port: Option<u16>,
@@ -141,10 +141,10 @@ pub(super) fn parse_port(text: &str) -> Result<u16, Invalid> {
     }
 }
 
-/// Which hosts a pattern stands for.
+/// The hosts that a pattern matches, whatever the port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Hosts {
-    /// This one.
+    /// Exactly this host.
     One(Host),
     /// All names below this one, of any depth, but not itself.
     Below(String),
@@ -200,7 +200,7 @@ enum Meant {
 }
 
 impl HostPattern {
-    /// What is answered if nothing is said: names of the loopback interface, with any port.
+    /// The default pattern: names of the loopback interface, with any port.
     pub const LOOPBACK: Self = Self(Meant::Loopback);
 
     /// Whether the pattern stands for this host, asked for by a scheme with this default port. One without a port stands for
@@ -216,7 +216,7 @@ impl HostPattern {
         }
     }
 
-    /// What is answered by a server for everybody: every host, and a request that names none.
+    /// The pattern of a server for everybody: every host, and a request that names none.
     pub const ANY: Self = Self(Meant::Any);
 
     /// The name that this pattern is if it may be a slip for a word, `loopbak`: hosts of one label are rare.

@@ -1,6 +1,6 @@
 //! A value that cannot be one of its setting.
 
-/// What is wrong with a value that was written.
+/// Error of a value that cannot be parsed: the message for whoever wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Invalid(pub(super) String);

@@ -157,7 +157,7 @@ pub const LOG_RATE: (u32, usize) = (2_000, 1024 * 1024);
 /// Bytes of log lines that wait to be written, while the disk or the reader is slow. Beyond it they are dropped and counted.
 pub const LOG_QUEUE: usize = 1024 * 1024;
 
-/// How many connections there may be.
+/// Upper bounds on open connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Connections {
     /// In total; `None` follows from the open-file limit. Over it: 503.
@@ -166,7 +166,7 @@ pub struct Connections {
     pub by_address: usize,
 }
 
-/// How many connections there may be.
+/// The default bounds on open connections.
 pub const CONNECTIONS: Connections = Connections {
     total: None,
     // 512: a large office behind one address.
@@ -177,8 +177,7 @@ pub const CONNECTIONS: Connections = Connections {
 /// whoever has it says so.
 pub const MOST_CONNECTIONS: usize = 1_000_000;
 
-/// What share of the memory that there is connections may hold of messages, all together: a quarter, because a message that
-/// is gathered in a buffer that grows is there twice for a moment, and scripts and the kernel need theirs.
+/// Divisor of the available memory for the bound on messages that all connections hold together: a quarter, because a message that is gathered in a growing buffer is there twice for a moment, and scripts and the kernel need theirs.
 pub const BUFFERED_SHARE: usize = 4;
 
 /// However little memory there is, a longest message can come and go: with its answer, for two clients.
@@ -268,7 +267,7 @@ pub struct Files {
     pub chunk: usize,
     /// Files that a worker reads and writes at once; the others wait for their turn.
     pub at_once: usize,
-    /// How long any response may take,
+    /// Time limit of any response,
     pub time: Duration,
     /// and how many bytes a second one must be taken at beyond that.
     pub rate: u64,
@@ -288,8 +287,8 @@ pub const FILES: Files = Files {
 /// Connections that wait to be accepted: a burst of reconnecting clients.
 pub const BACKLOG: i32 = 1024;
 
-/// How long a TLS handshake may take.
+/// Default timeout of a TLS handshake.
 pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How long a shutdown may take.
+/// Default time limit of the drain at a shutdown.
 pub const DRAIN: Duration = Duration::from_secs(5);

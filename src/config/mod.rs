@@ -22,29 +22,29 @@ pub use trusted::Trusted;
 /// Everything that a run of the server depends on.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where to listen.
+    /// The addresses, ports and Unix-domain sockets to listen on.
     pub listen: Listen,
-    /// Where handlers are.
+    /// The handler folder, and how it is scanned.
     pub handlers: Handlers,
-    /// Where ordinary files are, if any are served.
+    /// The folder of ordinary files, if any are served.
     pub document_root: Option<PathBuf>,
     /// Whether this is a developer's seat: what happens is shown, on loopback or behind a password.
     pub dev: bool,
-    /// What scripts may do and use up.
+    /// Permissions and bounds of scripts.
     pub script: Script,
-    /// Worker threads.
+    /// Number of worker threads.
     pub workers: usize,
     /// Certificates, if TLS is spoken on any port.
     pub tls: Option<Tls>,
-    /// Who may connect.
+    /// The admission rules: origins, hosts and users.
     pub admission: Admission,
-    /// What stands between the clients and the server.
+    /// The reverse proxies in front of the server.
     pub proxy: Proxy,
     /// Compression of messages.
     pub deflate: Deflate,
     /// The bounds of connections.
     pub limits: Limits,
-    /// How long a shutdown may take.
+    /// Time limit of the drain at a shutdown.
     pub drain: Duration,
     /// How long clients are let in after it was asked for, while load balancers hear that the server is not ready.
     pub drain_delay: Duration,
@@ -56,18 +56,18 @@ pub struct Config {
     pub at_terminal: bool,
     /// Whether connections have a line for each open and close; `None` is up to who looks on.
     pub access_log: Option<bool>,
-    /// What was written and sets nothing, a sentence each.
+    /// Warnings about the settings, such as those without effect, a sentence each.
     pub warnings: Vec<String>,
 }
 
 /// The bounds of connections, before and after their handshake.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How many at once.
+    /// Upper bounds on open connections, in total and per address.
     pub connections: limits::Connections,
     /// The first request of each.
     pub head: limits::Head,
-    /// What follows an upgrade.
+    /// The bounds of a connection after its upgrade.
     pub websocket: limits::Websocket,
     /// Bytes of messages that all connections hold together; `None` follows from the memory that there is. Over it: 1013
     /// for those that hold most.
@@ -91,11 +91,11 @@ impl Default for Limits {
 /// TLS, on the plain port's place or beside it.
 #[derive(Debug, Clone)]
 pub struct Tls {
-    /// Where certificate and key come from.
+    /// The source of the certificate chain and its private key.
     pub identity: Identity,
     /// Whether clients show certificates.
     pub clients: ClientCertificates,
-    /// How long a TLS handshake may take.
+    /// Timeout of a TLS handshake.
     pub handshake: Duration,
 }
 
@@ -113,10 +113,10 @@ pub enum Identity {
     Development,
 }
 
-/// What is asked of clients.
+/// The policy on client certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientCertificates {
-    /// Nothing.
+    /// No certificate is requested.
     Ignored,
     /// A certificate by one of the authorities in this PEM file, or none.
     Optional(PathBuf),
@@ -124,7 +124,7 @@ pub enum ClientCertificates {
     Required(PathBuf),
 }
 
-/// Who may connect.
+/// The admission rules: who may connect.
 #[derive(Debug, Clone, Default)]
 pub struct Admission {
     /// Origins that are let in, instead of the default.
@@ -135,7 +135,7 @@ pub struct Admission {
     pub credentials: Option<Vec<Credential>>,
 }
 
-/// What stands between the clients and the server.
+/// The reverse proxies between the clients and the server.
 #[derive(Debug, Clone, Default)]
 pub struct Proxy {
     /// Peers whose word about the client is taken.
@@ -180,7 +180,7 @@ impl Default for Deflate {
     }
 }
 
-/// What scripts may do and use up.
+/// Permissions and bounds of scripts.
 #[derive(Debug, Clone)]
 pub struct Script {
     /// The bounds of every run.
@@ -210,7 +210,7 @@ impl Default for Script {
 /// Addresses to listen on.
 #[derive(Debug, Clone)]
 pub struct Listen {
-    /// The addresses.
+    /// The interface whose addresses the ports are bound on.
     pub host: Interface,
     /// The port; 0 takes a free one.
     pub port: u16,
@@ -227,18 +227,18 @@ pub struct Listen {
 /// Where metrics are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metrics {
-    /// The addresses.
+    /// The interface whose addresses the ports are bound on.
     pub host: Interface,
     /// The port; 0 takes a free one.
     pub port: u16,
 }
 
-/// Which addresses of this machine are listened on, IPv4 and IPv6.
+/// The addresses of this machine to listen on, IPv4 and IPv6.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Interface {
     /// Those that only this machine reaches.
     Loopback,
-    /// All.
+    /// Every address: `0.0.0.0` and `::`.
     Every,
     /// Those of this host name, or this address.
     Named(String),

@@ -13,7 +13,7 @@ pub enum Origin {
     Null,
     /// `file://`: a page from the disk, in some browsers.
     File,
-    /// Anything else.
+    /// Any other origin: scheme, host and port.
     Site(Site),
 }
 
@@ -26,7 +26,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Where a page comes from that was served where this request goes to.
+    /// Returns the origin of a page that was served where this request goes to.
     pub fn of_request(authority: &Authority, secure: bool) -> Self {
         let scheme = if secure { "https" } else { "http" };
         Self {

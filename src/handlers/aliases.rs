@@ -25,13 +25,13 @@ pub struct Alias {
 #[derive(Debug, Default)]
 pub struct MapFile {
     path: Option<PathBuf>,
-    /// What serves.
+    /// The aliases in force.
     pub aliases: Vec<Alias>,
-    /// What is wrong with the file as a whole, or with its lines.
+    /// Faults of the file as a whole, or of its lines.
     pub faults: Vec<Fault>,
-    /// What the aliases were made of, or why they could not be.
+    /// The text that was parsed last, or why it could not be read.
     text: Option<Result<String, String>>,
-    /// What was read since, and when first: it may be half of what somebody writes.
+    /// A newer text that is not taken yet, and when it was first read: it may be half of what somebody writes.
     coming: Option<(Result<String, String>, Instant)>,
 }
 
@@ -93,7 +93,7 @@ impl MapFile {
 }
 
 impl Alias {
-    /// What is wrong with it, if no handler serves the path that it is for.
+    /// Returns the fault of an alias whose existing path no handler serves.
     pub fn dangling(&self) -> Fault {
         let (path, existing) = (&self.path, &self.existing);
         let message = format!("the alias {path} is for {existing}, which no handler serves");

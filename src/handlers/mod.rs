@@ -25,9 +25,9 @@ pub(crate) use reconcile::Reconciler;
 pub(crate) use registry::{Entry, Found, Generation};
 pub(crate) use report::Report;
 
-/// How long a file must stand still before it is read: longer than an editor pauses between two writes.
+/// Debounce time: a file must stay unchanged for so long before it is read, which is longer than an editor pauses between two writes.
 const STILL: Duration = Duration::from_millis(25);
-/// How long a file that never stands still is waited for.
+/// Upper bound on the wait for a file that never stays unchanged.
 const LONGEST: Duration = Duration::from_millis(500);
 
 /// Whether a file is a handler by its name; other scripts are modules.

@@ -1,4 +1,4 @@
-//! What is no handler, and was probably meant as one: said where a folder has none.
+//! Near misses: files that are no handlers and were probably meant as such, named where a folder has none.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,9 +6,9 @@ use std::path::Path;
 use super::path::SUFFIX;
 use crate::script;
 
-/// How many are named.
+/// Number of near misses that the message names.
 const NAMED: usize = 5;
-/// How many are remembered of a look.
+/// Upper bound on near misses kept per scan.
 const MOST: usize = 100;
 
 /// Files by name, with what each is and what to do.
@@ -47,7 +47,7 @@ impl Near {
     }
 }
 
-/// What a file is that is no handler, and what to do about it; `None` if nobody meant it as one.
+/// Describes a near miss, and what to do about it; `None` for a file that nobody meant as a handler.
 fn what(name: &str) -> Option<String> {
     let small = name.to_ascii_lowercase();
     let stem = |end: &str| &name[..name.len() - end.len()];

@@ -7,11 +7,10 @@ use percent_encoding::percent_decode_str;
 /// The end of a handler's file name.
 pub const SUFFIX: &str = "_wsh.rhai";
 
-/// How names begin that are passed over, because they are editors' leavings: `.echo_wsh.rhai.swp`, `.#echo_wsh.rhai`,
-/// `#echo_wsh.rhai#`, `~echo_wsh.rhai`.
+/// First characters of names that are passed over, because they are editors' leavings: `.echo_wsh.rhai.swp`, `.#echo_wsh.rhai`, `#echo_wsh.rhai#`, `~echo_wsh.rhai`.
 pub const LEAVINGS: [char; 3] = ['.', '#', '~'];
 
-/// What a handler answers: literal segments and parameters.
+/// The path pattern of a handler: literal segments and parameters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route(Vec<Segment>);
 
@@ -58,7 +57,7 @@ impl Route {
             .then(|| self.to_string())
     }
 
-    /// What the parameters match in a decoded path, if it fits.
+    /// Returns the parameters and their values, if a decoded path matches.
     pub fn matches(&self, path: &str) -> Option<Vec<(String, String)>> {
         let mut parts = path.strip_prefix('/')?.split('/');
         let mut params = Vec::new();
@@ -96,7 +95,7 @@ impl fmt::Display for Route {
     }
 }
 
-/// Why a path is refused.
+/// The reason why a path is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// Not `%` and two hexadecimal digits, or not UTF-8.

@@ -22,20 +22,19 @@ use crate::config;
 use crate::file::Disk;
 use crate::script::{self, Fault, Host};
 
-/// How long the folder must be quiet before what does not fit together is said to be broken: programs that save several
-/// files, and copies over a network, pause less, and whoever waits for the report of a mistake hardly longer.
+/// Quiet time of the folder after which what does not fit together is reported as broken: programs that save several files, and copies over a network, pause less, and whoever waits for the report of a mistake hardly longer.
 const FIT: Duration = Duration::from_millis(500);
-/// How long what does not fit together is waited for in a folder that is never quiet.
+/// Upper bound on the wait for changes to fit together, in a folder that is never quiet.
 const FIT_LONGEST: Duration = Duration::from_secs(3);
 
-/// What a look leads to.
+/// The outcome of a look.
 #[derive(Debug, Default)]
 pub struct Look {
-    /// What serves from now on, if anything has changed.
+    /// The generation that serves from now on, if anything has changed.
     pub generation: Option<Generation>,
-    /// What is to be said.
+    /// The findings to log.
     pub report: Report,
-    /// How soon to look again, if something is changing.
+    /// Delay until the next look, if something is changing.
     pub again: Option<Duration>,
     /// Whether the root was there.
     pub is_whole: bool,
@@ -58,7 +57,7 @@ pub struct Reconciler {
 #[derive(Debug, Default)]
 struct Changes {
     files: BTreeSet<String>,
-    /// When the first of them was read, and the last.
+    /// Time when the first of them was read, and the last.
     began: Option<Instant>,
     last: Option<Instant>,
     /// Whether they were tried as they are, and do not fit together.
@@ -76,12 +75,12 @@ impl Changes {
         }
     }
 
-    /// How long they have been coming.
+    /// Returns the time since the first of them was read.
     fn age(&self) -> Duration {
         self.began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 
-    /// How much longer to wait for what makes them fit.
+    /// Returns the time left to wait for what makes them fit.
     fn patience(&self) -> Duration {
         let quiet = self.last.map_or(Duration::ZERO, |last| last.elapsed());
         let left = FIT.saturating_sub(quiet);

@@ -11,15 +11,15 @@ use crate::script::{Fault, Hook, Source};
 /// A handler file in one generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// What serves: the newest version that compiled, if any did.
+    /// The source that serves: the newest version that compiled, if any did.
     pub source: Option<Arc<Source>>,
     /// The hooks that it defines.
     pub hooks: Vec<Hook>,
-    /// What is wrong with the newest version, if it does not serve.
+    /// The fault of the newest version, if it does not serve.
     pub fault: Option<Fault>,
 }
 
-/// Where the built-in pages are, and no handler is found by a browser.
+/// Path prefix of the built-in pages, below which only WebSocket connections reach a handler.
 const PAGES: &str = "_wsh/";
 
 /// The handlers at one moment.
@@ -32,14 +32,14 @@ pub struct Generation {
     patterns: Vec<(Route, String)>,
 }
 
-/// What a path leads to.
+/// The handler that a path resolves to, with its parameters.
 #[derive(Debug)]
 pub struct Found<'g> {
-    /// Its file.
+    /// The handler's file, by its name below the root.
     pub file: &'g str,
-    /// The handler.
+    /// The handler's entry in the generation.
     pub entry: &'g Entry,
-    /// What its parameters matched.
+    /// The route's parameters, each with the value that it matched.
     pub params: Vec<(String, String)>,
 }
 

@@ -11,10 +11,10 @@ pub struct Report {
     pub reloaded: Vec<(String, Vec<String>)>,
     /// Files that are gone.
     pub removed: Vec<String>,
-    /// Why the newest version of some files does not serve: a module's fault keeps back all that import it.
+    /// Faults of newest versions that do not serve, each with the files that it keeps back: a module's fault keeps back all that import it.
     pub broken: Vec<(Fault, Vec<String>)>,
-    /// What else should be said.
+    /// Other faults to log.
     pub problems: Vec<Fault>,
-    /// What should be said of problems that were said before and are none any more, by file.
+    /// Problems logged before that are none any more: by file, with the message to log.
     pub over: Vec<(String, String)>,
 }

@@ -21,7 +21,7 @@ const DEPTH: usize = 64;
 /// Folders that are walked: links between folders can multiply them without end.
 const FOLDERS: usize = 100_000;
 
-/// What changes when a file does. The change time cannot be set, so a kept modification time does not hide an edit.
+/// File metadata that changes when a file does. The change time cannot be set, so a kept modification time does not hide an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -47,12 +47,12 @@ impl Stamp {
         self.size == 0
     }
 
-    /// What the file is, whatever it is called: device and inode.
+    /// Returns the identity of the file, whatever it is called: device and inode.
     pub fn inode(&self) -> (u64, u64) {
         (self.device, self.inode)
     }
 
-    /// How long ago the file last changed; zero if its clock is ahead of ours.
+    /// Returns the time since the file last changed; zero if its clock is ahead of ours.
     pub fn age(&self) -> Duration {
         let changed = SystemTime::UNIX_EPOCH
             + Duration::new(
@@ -66,7 +66,7 @@ impl Stamp {
 /// One look: the script files below the root by name, and what could not be taken.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// Where names begin, and the device that it is on.
+    /// The root that names are relative to, resolved, and the device that it is on.
     root: PathBuf,
     device: u64,
     /// Handlers and modules, by name with `/`.
@@ -79,12 +79,12 @@ pub struct Scan {
     pub unreadable: BTreeMap<String, String>,
     /// Names that no path can have, and folders that are too deep or too many.
     pub passed: Vec<Fault>,
-    /// What was probably meant as a handler.
+    /// Files that were probably meant as handlers.
     pub near: Near,
 }
 
 impl Scan {
-    /// Where a file is.
+    /// Returns the path of a file, from its name below the root.
     pub fn path(&self, file: &str) -> PathBuf {
         self.root.join(file)
     }
@@ -165,9 +165,9 @@ struct Walk<'a> {
     scan: &'a mut Scan,
 }
 
-/// What a name leads to.
+/// The target of a directory entry.
 enum Target {
-    /// It itself.
+    /// The entry itself, which is no link.
     Here(Metadata),
     /// Something else, where that is.
     Linked(PathBuf, Metadata),
@@ -298,7 +298,7 @@ impl Walk<'_> {
         }
     }
 
-    /// What a name leads to. Only what a link leads to may be on a disk that does not answer.
+    /// Resolves a directory entry. Only the target of a link may be on a disk that does not answer.
     fn target(&mut self, folder: &Path, entry: &DirEntry) -> io::Result<Target> {
         let metadata = entry.metadata()?;
         if !metadata.is_symlink() {

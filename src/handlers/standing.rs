@@ -4,25 +4,25 @@ use std::collections::BTreeMap;
 
 use crate::script::Fault;
 
-/// What a condition is about. What is not known anew, as the scan is not while the root is away, stays as it was.
+/// The subject of a condition. One that is not known anew, as the scan is not while the root is away, stays as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
-    /// The root.
+    /// The root of the handlers, which cannot be read.
     Root,
     /// The map file.
     MapFile,
-    /// What lies in the folder and cannot be taken.
+    /// Entries of the folder that cannot be taken.
     Scan,
     /// That there is no handler at all.
     Nothing,
     /// Paths that two files have, aliases of nothing.
     Routes,
-    /// What is probably not meant in the handlers.
+    /// Probable mistakes in the handlers that serve.
     Handlers,
 }
 
 impl Subject {
-    /// What is said when a condition is over; nothing where what follows is said anyhow.
+    /// Returns the message for a condition that is over; `None` where what follows is logged anyhow.
     fn over(self, fault: &Fault) -> Option<String> {
         match self {
             Self::Root | Self::MapFile if fault.location.is_none() => {

@@ -1,4 +1,4 @@
-//! What the files say: each is read when it stands still, and again for as long as its clock might hide an edit.
+//! The texts of handlers and modules: each is read when it stands still, and again for as long as its clock might hide an edit.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -23,20 +23,20 @@ pub struct Texts {
     unsettled: HashSet<String>,
 }
 
-/// What is known of one file.
+/// The last read of one file.
 #[derive(Debug)]
 struct Known {
     stamp: Stamp,
-    /// What was read last, whether it serves or not, or why it could not be read.
+    /// The text that was read last, whether it serves or not, or why it could not be read.
     text: Result<String, Unreadable>,
 }
 
-/// What a look found.
+/// The changes that a look found.
 #[derive(Debug, Default)]
 pub struct News {
     /// Files with another text than before, and files that are gone.
     pub files: Vec<String>,
-    /// How soon to look again, if something is changing.
+    /// Delay until the next look, if something is changing.
     pub again: Option<Duration>,
 }
 
@@ -47,7 +47,7 @@ impl News {
 }
 
 impl Texts {
-    /// Nothing yet.
+    /// Creates an empty collection, for files of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -55,7 +55,7 @@ impl Texts {
         }
     }
 
-    /// What a file says, if it is known.
+    /// Returns the text of a file, or why it could not be read; `None` if the file is not known.
     pub fn get(&self, file: &str) -> Option<&Result<String, Unreadable>> {
         self.known.get(file).map(|known| &known.text)
     }

@@ -19,7 +19,7 @@ pub struct Handlers {
     library: Library,
     /// Modules that may not be read, with the reason.
     refused: BTreeMap<String, String>,
-    /// How many versions of a file have served. A file that comes back goes on counting.
+    /// Number of versions of a file that have served. A file that comes back goes on counting.
     versions: HashMap<String, u64>,
 }
 
@@ -27,7 +27,7 @@ pub struct Handlers {
 #[derive(Debug, Default)]
 struct Handler {
     entry: Entry,
-    /// What is probably not meant in what serves.
+    /// Probable mistakes in the version that serves.
     warnings: Vec<Fault>,
     /// The modules that it asked for.
     asked: BTreeSet<String>,
@@ -43,7 +43,7 @@ pub struct Trial {
 }
 
 impl Handlers {
-    /// No handlers.
+    /// Creates an empty set of handlers.
     pub fn new(host: Host) -> Self {
         Self {
             host,
@@ -131,7 +131,7 @@ impl Handlers {
         has_changed
     }
 
-    /// What serves, by file.
+    /// Returns the entry of every handler, by file.
     pub fn entries(&self) -> BTreeMap<String, Entry> {
         let entries = self.handlers.iter();
         let entries = entries.map(|(file, handler)| (file.clone(), handler.entry.clone()));
@@ -149,7 +149,7 @@ impl Handlers {
         self.handlers.is_empty()
     }
 
-    /// What is probably not meant in what serves.
+    /// Returns the probable mistakes in the versions that serve.
     pub fn warnings(&self) -> impl Iterator<Item = Fault> {
         self.handlers
             .values()
@@ -197,7 +197,7 @@ impl Handler {
     }
 }
 
-/// What a module is called by its file's name; `None` for a handler.
+/// Returns the module name of a file; `None` for a handler.
 fn module_name(file: &str) -> Option<&str> {
     file.strip_suffix(script::SUFFIX)
         .filter(|_| !is_handler(file))

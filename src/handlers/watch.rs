@@ -1,4 +1,4 @@
-//! When to look at the folder: at file events, when asked to, and now and then, because events get lost.
+//! Triggers of looks at the folder: file events, requests, and a timer, because events get lost.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -103,7 +103,7 @@ impl Watch {
         self.watcher.is_some()
     }
 
-    /// How long to wait for an event after a look that took so long.
+    /// Returns the time to wait for an event after a look of this cost.
     fn period(&self, cost: Duration) -> Duration {
         if self.is_armed() {
             (cost * SHARE).clamp(PERIOD, LONGEST_PERIOD)

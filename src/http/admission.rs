@@ -1,4 +1,4 @@
-//! Who may connect, by the names that a request gives: which host it is for, and whose page has sent it.
+//! Admission by the names that a request gives: the host that it is for, and the origin of the page that has sent it.
 //!
 //! A browser says both truthfully, whatever page it shows. `Host` tells a page that has made its own name lead here (DNS
 //! rebinding), `Origin` one that connects from elsewhere (cross-site WebSocket hijacking). Host is judged first: a page
@@ -10,7 +10,7 @@ use super::refusals::Kind;
 use super::respond::Refusal;
 use crate::config::{Admission, Authority, HostPattern, Origin, OriginPattern, Proxy, Site};
 
-/// What a request says of itself.
+/// The Host, origins and scheme of a request.
 #[derive(Debug)]
 pub struct Asked<'r> {
     /// The `Host` header; requests of HTTP/1.0 may have none.
@@ -23,7 +23,7 @@ pub struct Asked<'r> {
     pub secure: bool,
 }
 
-/// Why a request is turned away, for the log; the peer gets the `Refusal`.
+/// The reason why a request is denied, for the log; the peer gets the `Refusal`.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Denial {
     /// It is for a host that is not ours; the reason, and what would let it in.
@@ -175,7 +175,7 @@ impl<'c> Rules<'c> {
     }
 }
 
-/// Why an origin that is none may not pass, what it may have been meant to be, and what would let it in.
+/// Returns why a malformed origin is denied, what it may have been meant to be, and what would let it in.
 fn malformed(text: &str) -> String {
     if text.is_empty() {
         return "the Origin header is empty, which passes with --allow-origin '*' alone".into();
@@ -247,7 +247,7 @@ mod tests {
         }
     }
 
-    /// What becomes of a plain request with this Host and these origins: `ok`, `host` or `origin`.
+    /// Returns the verdict on a plain request with this Host and these origins: `ok`, `host` or `origin`.
     fn judge(admission: &Admission, host: &str, origins: &[&str]) -> &'static str {
         judge_forwarded(admission, &Proxy::default(), host, None, origins, false)
     }

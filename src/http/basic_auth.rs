@@ -6,7 +6,7 @@ use super::refusals::Kind;
 use super::respond::Refusal;
 use crate::config::Credential;
 
-/// Why somebody is not known.
+/// The reason why authentication fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unknown {
     /// Nothing was shown: browsers ask their user after that.

@@ -1,4 +1,4 @@
-//! Who is at the other end of a stream, as far as the stream, a trusted proxy and the client itself tell.
+//! The peer of a stream, as far as the stream, a trusted proxy and the client itself tell.
 
 use std::fmt;
 use std::net::SocketAddr;

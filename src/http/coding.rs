@@ -113,7 +113,7 @@ impl Kept {
     /// Keeps it if there is room, for which those go that nobody is being sent. Without room it is not used either:
     /// memory is not to depend on how many clients read slowly.
     fn keep(&mut self, version: Version, file: Option<Arc<[u8]>>) -> Option<Arc<[u8]>> {
-        /// What an entry takes beside its bytes, about.
+        /// Approximate overhead of an entry, in bytes.
         const ENTRY: usize = 128;
         let size = |file: &Option<Arc<[u8]>>| ENTRY + file.as_ref().map_or(0, |file| file.len());
         if self.bytes + size(&file) > KEPT {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::head::Head;
 
-/// What tells one version of a file from another.
+/// The validators of a file, RFC 9110 section 8.8, which tell its versions apart.
 #[derive(Debug, Clone)]
 pub struct Validators {
     /// The entity tag's characters between the quotes; it is strong. A file from before 1970 has none.
@@ -16,7 +16,7 @@ pub struct Validators {
     is_settled: bool,
 }
 
-/// What the conditions of a request come to.
+/// The outcome of a request's preconditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It is answered; with a part of the file only if `ranges` hold.
@@ -66,7 +66,7 @@ impl Validators {
         })
     }
 
-    /// The `Last-Modified`.
+    /// Returns the value of `Last-Modified`, if there is one.
     pub fn modified(&self) -> Option<String> {
         self.modified.map(httpdate::fmt_http_date)
     }

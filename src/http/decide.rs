@@ -12,7 +12,7 @@ use super::site::Site;
 use super::upgrade::Target;
 use crate::handlers::{Entry, Found, decode_path};
 
-/// What a request is for.
+/// The way to answer a request: an upgrade, a response or a file.
 pub enum Decision {
     /// A connection to a handler, at this path.
     Upgrade(Target, String),

@@ -23,7 +23,7 @@ use crate::config::limits::FILES;
 /// The document root, and what all workers share of it.
 #[derive(Debug)]
 pub struct Files {
-    /// Resolved.
+    /// Path of the document root, resolved.
     root: PathBuf,
     room: Arc<Room>,
     compressed: Compressed,
@@ -225,7 +225,7 @@ fn content_range(part: &std::ops::Range<u64>, length: u64) -> String {
     format!("bytes {}-{}/{length}", part.start, part.end - 1)
 }
 
-/// What a client is told of a file that cannot be opened or read: that it is not there only if it is not.
+/// Returns the refusal for a file that cannot be opened or read: 404 only if it is not there.
 fn unreadable(error: &io::Error) -> Refusal {
     match error.raw_os_error() {
         Some(libc::EMFILE | libc::ENFILE) => {

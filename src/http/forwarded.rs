@@ -1,4 +1,4 @@
-//! What trusted proxies say about a client: `Forwarded`, RFC 7239, or else `X-Forwarded-For`, `-Proto` and `-Host`.
+//! Forwarding headers of trusted proxies: `Forwarded`, RFC 7239, or else `X-Forwarded-For`, `-Proto` and `-Host`.
 //!
 //! Each proxy appends who it was called by, so the lists are walked from the right, for as long as whoever wrote an
 //! element is trusted. What stands further left was written by strangers and is not even read.
@@ -10,7 +10,7 @@ use super::head::Head;
 use crate::config::{Authority, Trusted};
 use crate::websocket::handshake::quoted;
 
-/// What was said. A field that nobody spoke of is `None`.
+/// The client as forwarding headers describe it. A field that none of them has is `None`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
     /// The first client from the right that is no trusted proxy; its port is 0 if it is not known.
@@ -29,7 +29,7 @@ pub struct Malformed {
     element: String,
 }
 
-/// What a request says about its client, if its peer may say something.
+/// Reads the forwarding headers of a request, if its peer is trusted.
 pub fn read(head: &Head, client: &Client, trusted: &[Trusted]) -> Result<Forwarded, Malformed> {
     let is_trusted = |peer: Option<IpAddr>| trusted.iter().any(|trusted| trusted.has(peer));
     let mut said = Forwarded::default();
@@ -73,7 +73,7 @@ fn joined(head: &Head, name: &str) -> String {
     head.values(name).collect::<Vec<_>>().join(",")
 }
 
-/// What one proxy says.
+/// One hop: the values that one proxy has appended.
 #[derive(Debug, Default)]
 struct Hop {
     address: Option<SocketAddr>,
@@ -182,7 +182,7 @@ impl<'t> Backwards<'t> {
         }
     }
 
-    /// Where the last element begins, and the separator before it is.
+    /// Returns the position of the last separator outside quotes, behind which the last element begins.
     fn cut(&self, text: &str) -> Option<usize> {
         let bytes = text.as_bytes();
         let mut is_quoted = false;

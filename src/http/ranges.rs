@@ -5,7 +5,7 @@ use std::ops::Range;
 /// Parts that are sent at once: whoever asks for more gets the whole, section 14.2.
 const MOST: usize = 16;
 
-/// What a `Range` header asks for of a file.
+/// The ranges of a file that a `Range` header requests.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// All of it: there is no such header, or one that is not to be heeded.

@@ -7,12 +7,12 @@ use super::client::Client;
 use crate::observe::Flood;
 use crate::observe::event::{Event, Lazily, text};
 
-/// What somebody was turned away for. The ids are stable: log searches and counters rest on them.
+/// The reason why a client was refused. The ids are stable: log searches and counters rest on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The host.
+    /// A host that is not allowed.
     Host,
-    /// The origin.
+    /// An origin that is not allowed.
     Origin,
     /// No user and password, or wrong ones.
     BasicAuth,

@@ -22,9 +22,9 @@ pub struct Refusal {
     /// The words behind it.
     reason: String,
     headers: Headers,
-    /// Plain text.
+    /// The body, plain text for the peer.
     pub body: String,
-    /// What the operator can do, for the log.
+    /// Advice to the operator, for the log alone.
     advice: &'static str,
 }
 
@@ -98,7 +98,7 @@ impl Refusal {
         self
     }
 
-    /// Why, for the log: the body in one short line. A script may have written it with what a peer sent.
+    /// Returns the reason for the log: the body in one short line, and the advice. A script may have written it with what a peer sent.
     pub fn why(&self) -> String {
         const SHOWN: usize = 256;
         let body = self.body.trim_end();

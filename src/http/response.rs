@@ -20,10 +20,10 @@ use super::room::Held;
 use super::trace;
 use crate::config::limits::FILES;
 
-/// What becomes of the connection behind a response.
+/// The persistence of the connection after a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
-    /// It ends.
+    /// The connection is closed.
     Close,
     /// It waits for another request, for so long.
     Keep(Duration),
@@ -32,14 +32,14 @@ pub enum Then {
 /// Header lines in their order.
 pub type Headers = Vec<(Cow<'static, str>, String)>;
 
-/// A response.
+/// A response that is no refusal: status, headers and body.
 #[derive(Debug)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// What is said beside the length and the connection.
+    /// Headers besides the date, the length and the connection.
     pub headers: Headers,
-    /// What follows the head.
+    /// The body, which follows the head; empty by default.
     pub body: Body,
 }
 
@@ -55,7 +55,7 @@ pub struct Body {
 /// Some bytes of a body.
 #[derive(Debug)]
 pub enum Part {
-    /// These.
+    /// Owned or static bytes.
     Bytes(Cow<'static, [u8]>),
     /// These, which others are sent as well.
     Shared(Arc<[u8]>),
@@ -95,7 +95,7 @@ impl Body {
         bytes
     }
 
-    /// How long it is.
+    /// Returns the length, in bytes.
     pub fn len(&self) -> u64 {
         self.parts.iter().map(Part::len).sum()
     }
@@ -131,12 +131,11 @@ pub fn head(status: u16, reason: &str, then: Then, headers: &Headers) -> String 
     out
 }
 
-/// How a worker sends: so many responses at a time are read from the disk and written, the others wait for their turn. A
-/// client that takes nothing for the moment has none, so that it holds up nobody.
+/// The pace of a worker's responses: so many at a time are read from the disk and written, the others wait for a permit. A client that takes nothing for the moment has none, so that it holds up nobody.
 pub struct Pace<'s> {
     /// Of the worker.
     pub turns: &'s Semaphore,
-    /// How long a client may take nothing at all.
+    /// Time limit without progress, while the client takes nothing at all.
     pub stall: Duration,
     /// The connection's number.
     pub connection: u64,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many descriptors clients hold, and how many they may.
+/// The count of descriptors that clients hold, and its bound.
 #[derive(Debug)]
 pub struct Room {
     used: AtomicUsize,
@@ -24,7 +24,7 @@ impl Room {
         })
     }
 
-    /// How many are held.
+    /// Returns the number of descriptors held.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }

@@ -292,7 +292,7 @@ fn neighbour(generation: &Generation, path: &str) -> Option<String> {
 /// Letters of a path that are logged.
 const SHOWN: usize = 200;
 
-/// What browsers ask for by themselves.
+/// Paths that browsers request by themselves.
 const USUAL: [&str; 4] = [
     "/favicon.ico",
     "/apple-touch-icon.png",
@@ -338,7 +338,7 @@ async fn next_head<S: AsyncRead + Unpin>(
     }
 }
 
-/// How long a connection on which nothing was heard is listened to when the server goes down.
+/// Time for which a connection that has sent nothing is still read when the server drains.
 const UNREAD: Duration = Duration::from_millis(50);
 
 /// Reads up to the end of a request head that has begun; `None` if the peer left before.

@@ -14,7 +14,7 @@ use crate::handlers::Generation;
 use crate::script::Runtime;
 use crate::websocket::{Ledger, Shared};
 
-/// What answering a connection needs: one worker's site.
+/// One worker's site: the state that answering a connection needs.
 pub struct Site {
     /// The handlers that serve.
     pub generation: RefCell<Arc<Generation>>,
@@ -24,16 +24,16 @@ pub struct Site {
     pub shared: Rc<Shared>,
     /// Of those that are sent files, how many may be at it at once.
     pub turns: Semaphore,
-    /// What holds for all workers.
+    /// The settings of all workers.
     pub settings: Settings,
 }
 
-/// What a site is told by the configuration.
+/// The settings of a site, the same on all workers.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Ordinary files, if any are served.
     pub files: Option<Arc<Files>>,
-    /// How many descriptors clients may hold.
+    /// The count of descriptors that clients hold, and its bound.
     pub room: Arc<Room>,
     /// What probes are answered with.
     pub health: Arc<Health>,
@@ -43,14 +43,14 @@ pub struct Settings {
     pub access_log: bool,
     /// The bounds of requests and connections.
     pub limits: Limits,
-    /// Who may connect.
+    /// The admission rules: origins, hosts and users.
     pub admission: Admission,
-    /// Whose word about clients is taken.
+    /// The trusted proxies, whose word about clients is taken.
     pub proxy: Proxy,
     /// Who may ask for the server's health.
     pub probes: Vec<Trusted>,
-    /// What is agreed to of compression.
+    /// The terms on which permessage-deflate is agreed to.
     pub deflate: Deflate,
-    /// What all connections may hold together.
+    /// The account of message bytes that all connections hold together, and its bound.
     pub ledger: Arc<Ledger>,
 }

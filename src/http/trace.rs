@@ -7,7 +7,7 @@ use crate::observe::one_line;
 
 /// Bytes of a line that are logged.
 const SHOWN: usize = 256;
-/// What stands for what is not.
+/// Placeholder of what is not logged.
 const MASKED: &str = "***";
 
 /// Headers whose values are secrets, by a part of the name: Authorization, Proxy-Authorization, Cookie, Set-Cookie and what

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use rhai::{Dynamic, EvalAltResult, Position};
 
-/// What a run may use up between two waits.
+/// Budget of a run between two waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Computing time.
+    /// Upper bound on computing time.
     pub time: Duration,
-    /// Operations.
+    /// Upper bound on Rhai operations.
     pub operations: u32,
     /// Bytes that it may hold, counted from its call on; they bound how deep it can nest data.
     pub memory: usize,
@@ -24,7 +24,7 @@ impl Budget {
     };
 }
 
-/// Why a script is ended from outside; it travels in Rhai's uncatchable `ErrorTerminated`.
+/// Reason why a script is ended from outside; it travels in Rhai's uncatchable `ErrorTerminated`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// It used up its computing time.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rhai::{Dynamic, EvalAltResult, ImmutableString, Position};
 
-/// What a host function throws: scripts can catch it and look at its `kind` and `message`.
+/// Error that a host function throws: scripts can catch it and look at its `kind` and `message`.
 #[derive(Debug, Clone)]
 pub struct HostError {
     /// A word to compare with.

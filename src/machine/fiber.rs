@@ -63,11 +63,11 @@ pub struct Fiber<C, R> {
     lowest: usize,
 }
 
-/// How far a fiber came.
+/// Result of running a fiber up to its end or its next wait.
 pub enum Step<C, R> {
     /// The call is done; the fiber is back in the pool.
     Returned(R),
-    /// It waits.
+    /// The fiber has yielded and waits for this.
     Waits(Fiber<C, R>, Wait),
 }
 

@@ -16,8 +16,7 @@ use mimalloc::MiMalloc;
 
 use crate::config::limits::WEBSOCKET;
 
-/// What a block counts beside its bytes: freeing a quarter of a million small ones, which closures in closures can be, takes
-/// 25 ms in which nobody else's turn comes. So a budget of 64 MiB is at most 65,536 blocks.
+/// Bytes that a block counts beside its own: freeing a quarter of a million small ones, which closures in closures can be, takes 25 ms in which nobody else's turn comes. So a budget of 64 MiB is at most 65,536 blocks.
 pub const BLOCK: usize = 1024;
 
 /// A long array counts eightfold. Rhai copies one in a single operation that nothing interrupts: a million elements take 30 ms.
@@ -42,7 +41,7 @@ thread_local! {
     static LARGE_FREED: [Cell<usize>; 3] = const { [const { Cell::new(0) }; 3] };
 }
 
-/// mimalloc, counting.
+/// Global allocator: mimalloc with a count of the bytes of each thread.
 #[derive(Debug)]
 pub struct Heap;
 
@@ -81,7 +80,7 @@ fn large_freed(size: usize) {
     }
 }
 
-/// What a block of this size counts.
+/// Returns the bytes that a block of this size counts.
 fn weight(size: usize, align: usize) -> usize {
     let (long, times) = if align >= align_of::<usize>() {
         ARRAY

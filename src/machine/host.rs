@@ -18,24 +18,23 @@ use super::random::Random;
 
 /// Functions of one subject.
 pub struct Package {
-    /// A word.
+    /// Name of the package, a word.
     pub name: &'static str,
     /// A paragraph of the reference.
     pub about: &'static str,
-    /// Its functions.
+    /// Functions, methods and properties of the package.
     pub functions: &'static [Function],
 }
 
 /// A function, method or property.
 pub struct Function {
-    /// How it is called, one line a form: `sleep(seconds: float)`, `now() -> float`, `ws.send(text: string)`,
-    /// `request.path -> string` for a property, `request.protocol = string` for one that can be set.
+    /// Signatures, one line a form: `sleep(seconds: float)`, `now() -> float`, `ws.send(text: string)`, `request.path -> string` for a property, `request.protocol = string` for one that can be set.
     pub signatures: &'static [&'static str],
-    /// What it does and gives, in sentences.
+    /// Description of what it does and gives, in sentences.
     pub about: &'static str,
-    /// What it throws: the error's `kind`, and when.
+    /// Errors that it throws: the `kind`, and when.
     pub throws: &'static [(&'static str, &'static str)],
-    /// Where it may be called.
+    /// Hooks that it may be called in.
     pub allowed: Allowed,
     /// Statements for a `transfer_data(ws, message)` that is sent `hello`, or, if it defines functions, a whole handler.
     /// A test runs it and expects the messages that stand behind `// =>`, in order.

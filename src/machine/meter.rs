@@ -1,4 +1,4 @@
-//! How long a script may compute: slices of time, and a budget over them.
+//! Metering of scripts' computing time: slices of time, and a budget over them.
 //!
 //! Rhai calls [`tick`] at every operation. A script that has used up its slice lets others go first; one that has
 //! used up its budget between two waits ends with an error. To Rhai a native function is one operation, however long
@@ -16,8 +16,7 @@ use super::running::{self, Running, Usage};
 use super::wait::{Wait, Wake};
 use super::{fiber, heap};
 
-/// How long a script may hold its worker. A quarter of a millisecond is a hundred echo hooks, and keeps the round
-/// trips of the other connections well under the 5 ms that a connection may wait for others.
+/// Time slice for which a script may hold its worker. A quarter of a millisecond is a hundred echo hooks, and keeps the round trips of the other connections well under the 5 ms that a connection may wait for others.
 const SLICE: Duration = Duration::from_micros(250);
 /// Operations between two looks at the clock, at most: about 1 µs of them for 25 ns of it.
 const INTERVAL: u32 = 16;

@@ -27,7 +27,7 @@ pub type SharedModule = Rc<Module>;
 #[derive(Debug, Clone, Default)]
 pub struct Imports(pub Rc<BTreeMap<String, SharedModule>>);
 
-/// What a file's top level left: what its functions run in, and its variables.
+/// Module environment that a file's top level left: the state that its functions run in, and its variables.
 pub type World = (GlobalRuntimeState, Scope<'static>);
 
 /// Runs a file's top level, which may only leave data behind that nests at most so deep.
@@ -90,7 +90,7 @@ impl ModuleResolver for Resolver {
     }
 }
 
-/// What a module's file offers: its public functions, what it exports, and under their names the modules it imports.
+/// Returns the module that a file offers: its public functions, what it exports, and under their names the modules it imports.
 pub fn exports(
     ast: &AST,
     (global, scope): World,
@@ -209,10 +209,10 @@ fn enter(
     ))
 }
 
-/// How deep in arrays and maps functions are looked for that go to another file.
+/// Depth of arrays and maps to which they are searched for functions that go to another file.
 const BOUND_DEPTH: u32 = 4;
 
-/// What a function is called that has come from another file.
+/// Name of a function pointer that has come from another file.
 pub const BOUND: &str = "callback_from_another_file";
 
 /// Rhai's function pointers are names, to be found where they are called: one that goes to another file is bound to

@@ -29,7 +29,7 @@ pub(super) struct Usage {
     pub looked: Option<Instant>,
     /// Computing time before this slice.
     pub spent: Duration,
-    /// What the thread held when the call was let run, less what the call held already then.
+    /// Bytes that the thread held when the call was let run, less those that the call held already then.
     pub base: isize,
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub struct Source {
     /// The file's name below the handler folder, with `/`.
     pub file: String,
-    /// What it says.
+    /// Source text of the file.
     pub text: String,
     /// Counts the versions of this file that were served.
     pub version: u64,
@@ -17,7 +17,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// What a file of it says, its own or a module's.
+    /// Returns the text of one of its files, its own or a module's.
     pub fn text_of(&self, file: &str) -> &str {
         let mut texts = self.texts();
         texts
@@ -43,7 +43,7 @@ pub const SUFFIX: &str = ".rhai";
 pub struct ModuleText {
     /// The file's name below the handler folder, with `/`.
     pub file: String,
-    /// What it says.
+    /// Source text of the file.
     pub text: String,
     /// Another for every other text, and whenever a module that it imports has another.
     pub version: u64,
@@ -52,7 +52,7 @@ pub struct ModuleText {
 }
 
 impl ModuleText {
-    /// What an import calls it.
+    /// Returns the module's name in an import.
     pub fn name(&self) -> &str {
         self.file.strip_suffix(SUFFIX).unwrap_or(&self.file)
     }

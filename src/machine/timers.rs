@@ -46,7 +46,7 @@ impl Timers {
         self.list.clear();
     }
 
-    /// How many there are beside one of this name.
+    /// Returns the number of timers beside one of this name.
     pub fn others(&self, name: &str) -> usize {
         self.list.iter().filter(|timer| timer.name != name).count()
     }

@@ -9,7 +9,7 @@ use rhai::Dynamic;
 /// A future that one thread polls, and that borrows nothing.
 pub type LocalBoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// What a fiber waits for.
+/// Condition that a fiber waits for.
 pub enum Wait {
     /// The end of this: time, bytes, room, an answer of a service. What comes of it is not told here, see
     /// [`until`](super::meter::until).
@@ -30,10 +30,10 @@ impl fmt::Debug for Wait {
     }
 }
 
-/// Why a wait is over.
+/// Reason why a wait is over.
 #[derive(Debug)]
 pub enum Wake {
-    /// What was waited for has come: a message, or `()`.
+    /// The awaited event has come, with its value: a message, or `()`.
     Ready(Dynamic),
     /// The call must end at once.
     Cancelled,

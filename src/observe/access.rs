@@ -22,7 +22,7 @@ pub struct Opened<'o> {
     pub connection: u64,
     /// Without a query.
     pub path: &'o str,
-    /// Its address.
+    /// The client's address, or `unix`.
     pub client: &'o str,
     /// The handler's file.
     pub handler: &'o str,
@@ -33,7 +33,7 @@ pub struct Opened<'o> {
 }
 
 impl Opened<'_> {
-    /// Logs it.
+    /// Logs the opened connection.
     pub fn log(&self) {
         let Self {
             connection,
@@ -63,10 +63,10 @@ impl Opened<'_> {
     }
 }
 
-/// What has gone one way.
+/// The traffic of one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Whole messages.
+    /// Number of whole messages.
     pub messages: u64,
     /// Bytes behind the handshake, as they were before TLS.
     pub bytes: u64,
@@ -78,15 +78,15 @@ pub struct Closed<'c> {
     pub connection: u64,
     /// Without a query.
     pub path: &'c str,
-    /// Its address.
+    /// The client's address, or `unix`.
     pub client: &'c str,
     /// The code, as the handler is told it.
     pub code: u16,
     /// The reason that came with it, or what went wrong.
     pub reason: &'c str,
-    /// Who ended it.
+    /// The side that ended the connection.
     pub by: By,
-    /// How long it was open.
+    /// Time for which the connection was open.
     pub time: Duration,
     /// From the client.
     pub received: Traffic,
@@ -95,7 +95,7 @@ pub struct Closed<'c> {
 }
 
 impl Closed<'_> {
-    /// Logs it.
+    /// Logs the closed connection.
     pub fn log(&self) {
         let Self {
             connection,
@@ -143,7 +143,7 @@ pub struct Answered<'a> {
     pub method: &'a str,
     /// Without a query.
     pub path: &'a str,
-    /// Its address.
+    /// The client's address, or `unix`.
     pub client: &'a str,
     /// The answer's status code.
     pub status: u16,
@@ -152,7 +152,7 @@ pub struct Answered<'a> {
 }
 
 impl Answered<'_> {
-    /// Logs it.
+    /// Logs the answered request.
     pub fn log(&self) {
         let Self {
             connection,

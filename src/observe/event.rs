@@ -80,14 +80,14 @@ impl<F: Fn() -> String> fmt::Display for Lazily<F> {
     }
 }
 
-/// Who ended a connection.
+/// The side that ended a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
     /// The client's Close was the first.
     Client,
     /// The server's Close was, or the handler or the server has dropped the connection.
     Server,
-    /// It broke.
+    /// Neither side: the connection broke.
     Nobody,
 }
 

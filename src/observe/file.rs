@@ -1,4 +1,4 @@
-//! Where log lines end up: a file that is opened again when it was renamed, or standard error.
+//! Sinks of log lines: a file that is opened again when it was renamed, or standard error.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// Where a queue's lines go.
+/// The sink that a queue's lines are written to.
 pub trait Sink: Write + Send + 'static {
     /// Whatever has this name now gets the lines from here on; one that cannot be opened changes nothing.
     fn reopen(&mut self) -> io::Result<()>;

@@ -28,8 +28,7 @@ const OLD_LEVELS: [(&str, LevelFilter); 3] = [
     ("critical", LevelFilter::ERROR),
 ];
 
-/// What is logged, such as `info`, `http=debug` or `warn,script=info`. A part that is not named has the level that stands
-/// alone, or `info`.
+/// The log filter, such as `info`, `http=debug` or `warn,script=info`. A part that is not named has the level that stands alone, or `info`.
 #[derive(Debug, Clone)]
 pub struct Filter {
     text: String,
@@ -37,7 +36,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// What decides about each event.
+    /// Returns the `tracing` filter that decides about each event.
     pub fn targets(&self) -> Targets {
         self.targets.clone()
     }

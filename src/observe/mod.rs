@@ -1,4 +1,4 @@
-//! What happens, for whoever runs the server: log lines on standard error, or in a file.
+//! Logging, for whoever runs the server: lines on standard error, or in a file.
 
 pub(crate) mod access;
 pub mod event;

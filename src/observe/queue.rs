@@ -13,7 +13,7 @@ use super::format::Format;
 use super::json;
 use crate::config::limits::LOG_QUEUE;
 
-/// How long the end of the program waits for lines to be written.
+/// Upper bound on the wait for lines to be written at the end of the program.
 const FLUSH: Duration = Duration::from_secs(2);
 
 /// The queue's end for whoever logs.
@@ -40,7 +40,7 @@ struct State {
     reopens: bool,
 }
 
-/// What there is to do for the thread that writes.
+/// The next task of the thread that writes.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Task {
     /// Lines that had no place.
@@ -81,7 +81,7 @@ pub fn start(out: impl Sink, format: Format) -> io::Result<(Lines, Log)> {
 struct Writer<S> {
     out: S,
     format: Format,
-    /// How many, and why the latest.
+    /// Number of lines lost, and the latest error.
     lost: Option<(u64, io::Error)>,
     /// A line was written up to its middle.
     is_cut: bool,

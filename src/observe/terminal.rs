@@ -17,7 +17,7 @@ use super::event;
 /// Columns that a line is kept to.
 pub const WIDTH: usize = 80;
 
-/// How the log looks in a terminal.
+/// The event format of the log in a terminal.
 #[derive(Debug, Clone, Copy)]
 pub struct Terminal {
     /// Whether it has colours: <https://no-color.org>, <https://bixense.com/clicolors>.
@@ -30,7 +30,7 @@ static WATCHED: OnceLock<Option<Terminal>> = OnceLock::new();
 /// The end of the names of those files. A map file has its path already.
 const SUFFIX: &str = ".rhai";
 
-/// Where the files are that reports name.
+/// Folder of the files that reports name.
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
 /// The terminal that the log goes to, if it goes to one.
@@ -60,7 +60,7 @@ fn path_from(here: &Path, folder: &Path, file: &str) -> String {
 }
 
 impl Terminal {
-    /// What standard error is, or is to be taken for.
+    /// Returns the terminal that standard error is, or is to be taken for.
     pub fn of_stderr() -> Option<Self> {
         let is_forced = std::env::var_os("CLICOLOR_FORCE")
             .is_some_and(|value| !value.is_empty() && value != "0");

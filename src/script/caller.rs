@@ -13,7 +13,7 @@ use crate::machine::source::Source;
 
 /// A hook's call, as the functions that it calls may ask about it.
 pub struct Caller {
-    /// Which hook.
+    /// Hook that is running.
     pub hook: Hook,
     /// The connection, with its `this`.
     pub peer: Rc<Peer>,
@@ -80,7 +80,7 @@ pub fn has(hook: Hook) -> bool {
     served.is_some_and(|served| served.hooks.has(hook))
 }
 
-/// Who keeps the handler's own timers, in its hooks without a connection.
+/// Returns the peer that keeps the handler's own timers, in its hooks without a connection.
 pub fn service() -> Option<Rc<Peer>> {
     let caller = current()?;
     matches!(caller.hook, Hook::OnLoad | Hook::OnInterval).then(|| Rc::clone(&caller.peer))

@@ -18,13 +18,13 @@ use crate::machine::source::{ModuleText, Source};
 /// A thread's engine, and the modules that it has compiled: handlers share them.
 #[derive(Debug)]
 pub struct Compiler {
-    /// What everything runs on.
+    /// Engine that all scripts of the thread run on.
     pub engine: Rc<Engine>,
     /// The bounds of scripts.
     pub limits: Limits,
     /// Whether they may break the protocol.
     pub allow_raw: bool,
-    /// By version.
+    /// Compiled modules, or the faults that keep them from being compiled, by version.
     modules: RefCell<HashMap<u64, Result<SharedModule, Fault>>>,
 }
 

@@ -1,4 +1,4 @@
-//! What a file says and probably does not mean, read off its syntax tree.
+//! Warnings about what a file says and probably does not mean, read off its AST.
 
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 

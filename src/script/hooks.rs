@@ -7,13 +7,13 @@ pub enum Hook {
     DoExtraHandshake,
     /// Once after it.
     OnOpen,
-    /// Every message.
+    /// A data message, one call each.
     TransferData,
     /// Once, a loop over all messages.
     TransferLoop,
-    /// A Ping.
+    /// A Ping frame from the peer.
     OnPing,
-    /// A Pong.
+    /// A Pong frame from the peer.
     OnPong,
     /// A timer of the connection.
     OnTimer,
@@ -23,7 +23,7 @@ pub enum Hook {
     OnFrame,
     /// The peer's Close.
     PassiveClosingHandshake,
-    /// The end.
+    /// The end of the connection, however it came.
     OnClose,
     /// The handler begins to serve, without a connection.
     OnLoad,
@@ -31,22 +31,22 @@ pub enum Hook {
     OnInterval,
 }
 
-/// What the table says of one hook.
+/// Row of the hook table.
 #[derive(Debug)]
 pub struct HookInfo {
-    /// Which hook it is.
+    /// Hook that the row describes.
     pub hook: Hook,
     /// The function's name in a script.
     pub name: &'static str,
     /// Its parameters, as the documentation names them.
     pub params: &'static [&'static str],
-    /// When it is called.
+    /// Occasion on which it is called, as the reference says it.
     pub when: &'static str,
-    /// What becomes of its result.
+    /// Use made of its result, as the reference says it.
     pub result: &'static str,
 }
 
-/// Every hook.
+/// Table of all hooks, in the order of the enum.
 pub const HOOKS: [HookInfo; 13] = [
     HookInfo {
         hook: Hook::DoExtraHandshake,
@@ -205,7 +205,7 @@ impl FromIterator<Hook> for HookSet {
 }
 
 impl HookInfo {
-    /// How a script defines it.
+    /// Returns the hook's definition in a script, as `fn name(parameters)`.
     pub fn definition(&self) -> String {
         format!("fn {}({})", self.name, self.params.join(", "))
     }

@@ -42,7 +42,7 @@ impl Library {
         };
     }
 
-    /// Why there is no such module.
+    /// Returns the message about a module that does not exist.
     fn missing(&self, name: &str) -> String {
         let last = |path: &str| path.rsplit('/').next().map(str::to_owned);
         let mut alike: Vec<_> = self
@@ -59,7 +59,7 @@ impl Library {
     }
 }
 
-/// Why a file has no text, and the line that it is about.
+/// Reason why a file has no text, and the line that it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     why: String,
@@ -104,14 +104,14 @@ pub struct Tried {
     pub source: Arc<Source>,
     /// The hooks that it defines.
     pub hooks: Vec<Hook>,
-    /// What is probably not meant.
+    /// Warnings about what is probably not meant.
     pub warnings: Vec<Fault>,
 }
 
-/// What came of trying a handler.
+/// Result of trying a handler.
 #[derive(Debug)]
 pub struct Checked {
-    /// What serves, or the fault that keeps it from serving.
+    /// The handler that serves, or the fault that keeps it from serving.
     pub result: Result<Tried, Fault>,
     /// The modules that it asked for, also those that are not there: when one changes, it must be tried again.
     pub asked: BTreeSet<String>,
@@ -123,10 +123,10 @@ pub struct Checked {
 /// References that lead nowhere and do not matter for certain, of which a handler is told at once.
 const DOUBTFUL: usize = 10;
 
-/// What a file gets that makes the server itself fail.
+/// Message about a file that makes the server itself fail.
 const PANIC: &str = "the server failed while it compiled this file: that is a fault of the server, please report it";
 
-/// Why a handler does not serve.
+/// Reason why a handler does not serve.
 struct Broken {
     fault: Box<Fault>,
     is_apart: bool,
@@ -146,13 +146,13 @@ impl From<Fault> for Broken {
 pub struct Checker<'l> {
     compiler: Compiler,
     library: &'l mut Library,
-    /// What there is to refer to besides.
+    /// Functions of the engine, which files may refer to besides.
     natives: Natives,
     /// The modules seen so far, so that one that does not compile is parsed once for all who ask for it.
     read: HashMap<String, Result<Read, Fault>>,
 }
 
-/// What is read in a module's text.
+/// Imports, references and doubts that are read in a module's text.
 #[derive(Debug, Clone)]
 struct Read {
     imports: Vec<Import>,
@@ -302,14 +302,14 @@ impl<'l> Checker<'l> {
         Ok((resolved.dangling, doubts))
     }
 
-    /// What is said of a reference that leads nowhere: the same as when it runs.
+    /// Returns the fault for a reference that leads nowhere: the same as when it runs.
     fn in_words(&self, source: &Source, dangling: &Dangling) -> Fault {
         let Dangling { file, error, .. } = dangling;
         let fault = Fault::from_run(source, file, error, Position::NONE);
         fault.with_hint(hint::of_run(&self.compiler.engine, source, file, error))
     }
 
-    /// What a module's text says.
+    /// Parses a module's text, once for all who ask for it.
     fn read(&mut self, name: &str, text: &str) -> Result<Read, Fault> {
         let compiler = &self.compiler;
         let read = self.read.entry(name.to_owned()).or_insert_with(|| {
@@ -410,7 +410,7 @@ impl<'l> Checker<'l> {
     }
 }
 
-/// What hooks return as if somebody took it.
+/// Returns warnings about values that hooks return as if somebody took them.
 fn for_nobody(source: &Source, references: &References) -> Vec<Fault> {
     let mut warnings = Vec::new();
     for function in &references.functions {
@@ -473,7 +473,7 @@ fn imports(file: &str, text: &str, ast: &AST) -> Result<Vec<Import>, Fault> {
     checked.collect()
 }
 
-/// What is wrong with a module's name in an import, in a sentence.
+/// Checks a module's name in an import; the error says in a sentence what is wrong with it.
 fn check_name(name: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     let wrong = if name.starts_with('/') {

@@ -8,14 +8,13 @@ use std::sync::{Mutex, PoisonError};
 
 use super::program::Program;
 
-/// How many there are in the process, by file and version: whoever saves a file is told. It is locked once at a loop's
-/// beginning and once at its end.
+/// Number of running loops in the process, by file and version: whoever saves a file is told. It is locked once at a loop's beginning and once at its end.
 static LOOPS: Mutex<BTreeMap<String, BTreeMap<u64, usize>>> = Mutex::new(BTreeMap::new());
 
 /// A connection's loop, and what the connection stays on because of it.
 #[derive(Debug)]
 pub struct Loop {
-    /// What it began in.
+    /// Program that the loop began in.
     pub program: Rc<Program>,
     is_over: Cell<bool>,
 }
@@ -59,7 +58,7 @@ impl Drop for Loop {
     }
 }
 
-/// How many connections run a loop of a file in another version than this one: by version.
+/// Returns the number of connections that run a loop of a file in another version than this one, by version.
 pub fn of_other_versions(file: &str, version: u64) -> Vec<(u64, usize)> {
     let loops = LOOPS.lock().unwrap_or_else(PoisonError::into_inner);
     let versions = loops.get(file).into_iter().flatten();

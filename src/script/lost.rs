@@ -16,11 +16,11 @@ use crate::machine::host::Function;
 /// A write whose effect would be lost.
 #[derive(Debug)]
 pub struct Lost {
-    /// Where it is written.
+    /// Position of the write in the file.
     pub position: Position,
-    /// What it changes in vain.
+    /// Message about what it changes in vain.
     pub message: String,
-    /// What would not be lost.
+    /// Hint at what would not be lost.
     pub hint: String,
 }
 
@@ -48,8 +48,7 @@ pub fn find(ast: &AST) -> Option<Lost> {
     bodies.into_iter().find_map(Body::lost)
 }
 
-/// Which body a statement of a function belongs to: of those around it the one that begins last. A closure's body that is an
-/// expression has no end, and is that statement.
+/// Returns the number of the body that a statement of a function belongs to: of those around it the one that begins last. A closure's body that is an expression has no end, and is that statement.
 fn owner(functions: &[&ScriptFuncDef], at: Position) -> usize {
     let around = functions.iter().enumerate().filter(|(_, defined)| {
         let (start, end) = (defined.body.start_position(), defined.body.end_position());
@@ -59,7 +58,7 @@ fn owner(functions: &[&ScriptFuncDef], at: Position) -> usize {
     innermost.map_or(0, |(number, _)| number + 1)
 }
 
-/// What the top level or a function names and writes.
+/// Names and writes of the top level or of a function.
 #[derive(Default)]
 struct Body {
     /// Names that are the host's objects here, with their types.
@@ -68,7 +67,7 @@ struct Body {
     constants: BTreeSet<String>,
     /// Names that are something else, maybe also.
     others: BTreeSet<String>,
-    /// What is lost whatever its names are.
+    /// Write that is lost whatever its names are.
     lost: Option<Lost>,
     writes: Vec<Write>,
 }
@@ -290,7 +289,7 @@ fn each(statements: &[Stmt], on_node: &mut dyn FnMut(&ASTNode)) {
     }
 }
 
-/// What stands before the first dot or bracket, and what follows.
+/// Access chain: the expression before the first dot or bracket, and the steps that follow.
 struct Chain<'a> {
     root: &'a Expr,
     steps: Vec<Step<'a>>,

@@ -21,7 +21,7 @@ use crate::machine::source::Source;
 /// A compiled source with everything a call needs at hand.
 #[derive(Debug)]
 pub struct Program {
-    /// What it was compiled from.
+    /// Source that it was compiled from.
     pub source: Arc<Source>,
     /// What a running hook may ask about it.
     pub served: Rc<Served>,
@@ -29,7 +29,7 @@ pub struct Program {
     pub keeps_requests: bool,
     engine: Rc<Engine>,
     hooks: [Option<Body>; HOOKS.len()],
-    /// What a new frame begins with: the functions, and what the top level left for them.
+    /// Module environment that a new frame begins with: the functions, and what the top level left for them.
     world: GlobalRuntimeState,
     /// Frames that no call uses now, one for each call that has ever run at the same time.
     #[allow(
@@ -73,7 +73,7 @@ impl Body {
     }
 }
 
-/// What Rhai needs to run one call; used again, so that functions are looked up once and not in every call.
+/// Rhai's state for running one call; used again, so that functions are looked up once and not in every call.
 #[derive(Debug)]
 struct Frame {
     global: GlobalRuntimeState,
@@ -138,7 +138,7 @@ impl Program {
         outline.functions.iter().filter_map(warning).collect()
     }
 
-    /// What is wrong with a function that has a hook's shape, and is not called all the same.
+    /// Returns a warning and its hint for a function that has a hook's shape, and is not called all the same.
     fn idle(&self, name: &str, params: &[String], allow_raw: bool) -> Option<(String, String)> {
         let is = |hook: Hook| name == hook.name() && params.len() == hook.info().params.len();
         if is(Hook::TransferData) && self.has(Hook::TransferLoop) {
@@ -241,13 +241,13 @@ impl Program {
         Ok(value)
     }
 
-    /// What a failed call is reported as; `None` when it was ended because its peer is gone.
+    /// Returns the fault that a failed call is reported as; `None` when it was ended because its peer is gone.
     pub fn fault(&self, hook: Hook, error: &EvalAltResult) -> Option<Fault> {
         (Stop::of(error) != Some(Stop::Cancelled))
             .then(|| Fault::from_run(&self.source, &self.source.file, error, self.start_of(hook)))
     }
 
-    /// What to do about a failed call, if that is known.
+    /// Returns the hint for a failed call, if one is known.
     pub fn hint(&self, fault: &Fault, error: &EvalAltResult) -> Option<String> {
         hint::of_run(&self.engine, &self.source, &fault.file, error)
     }
@@ -287,7 +287,7 @@ fn elsewhere(name: &str) -> Option<(&'static HookInfo, String)> {
     Some((hook, format!("the hook is `{}`", hook.definition())))
 }
 
-/// What to do about a function that was probably meant to answer messages.
+/// Returns the hint for a function that was probably meant to answer messages.
 fn meant_for_messages(function: &Function) -> Option<String> {
     let is_it = |hook: &HookInfo| hook.name == Hook::TransferData.name();
     if let Some((hook, hint)) = elsewhere(&function.name) {
@@ -320,11 +320,10 @@ fn nearest_hook(name: &str) -> (&'static HookInfo, f64) {
     likely
 }
 
-/// How like a hook's name another must be to be taken for it, from 0 to 1.
+/// Threshold of likeness, from 0 to 1, beyond which a name is taken for a hook's.
 const LIKE: f64 = 0.9;
 
-/// What is wrong with a function that has a hook's name and other parameters, or nearly a hook's name; and what was
-/// probably meant.
+/// Returns a warning and its hint for a function that has a hook's name and other parameters, or nearly a hook's name: what is wrong, and what was probably meant.
 fn misshapen(name: &str, params: &[String]) -> Option<(String, String)> {
     let same_name: Vec<_> = HOOKS.iter().filter(|info| info.name == name).collect();
     if !same_name.is_empty() {

@@ -13,7 +13,7 @@ use crate::websocket::extensions::Wishes;
 pub struct Request {
     /// The path as it was matched, decoded.
     pub path: String,
-    /// What `[name]` parts of the handler's path matched.
+    /// Path parameters: what the `[name]` parts of the handler's path matched.
     pub params: Vec<(String, String)>,
     /// Path and query as they came.
     pub target: String,
@@ -33,7 +33,7 @@ pub struct Request {
     pub client_subject: Option<String>,
     /// The user who is known by a password that the server asked for.
     pub user: Option<String>,
-    /// What the script answers.
+    /// The script's part of the answer to the handshake.
     pub answer: RefCell<Answer>,
     /// Bytes on their way while the script decides.
     pub wire: RefCell<Wire>,
@@ -41,18 +41,18 @@ pub struct Request {
     pub raw_head: RefCell<Blob>,
 }
 
-/// What a script adds to the answer, or puts in its place.
+/// Settings by which a script adds to the answer, or replaces it.
 #[derive(Debug, Default)]
 pub struct Answer {
     /// The subprotocol, one of those requested.
     pub protocol: Option<String>,
-    /// More headers.
+    /// Additional header fields.
     pub headers: Vec<(String, String)>,
     /// Instead of the 101.
     pub rejection: Option<Rejection>,
     /// Bytes of one message, if fewer than the server's bound.
     pub max_message: Option<usize>,
-    /// What is wanted of compression.
+    /// Overrides of the server's permessage-deflate terms.
     pub deflate: Wishes,
     /// No answer: the connection is dropped.
     pub is_aborted: bool,
@@ -78,7 +78,7 @@ pub struct Rejection {
 pub struct Wire {
     /// To be written before the answer.
     pub outgoing: Vec<u8>,
-    /// What came behind the request head.
+    /// Bytes that came behind the request head.
     pub incoming: Vec<u8>,
     /// The client has ended.
     pub is_ended: bool,
@@ -97,7 +97,7 @@ impl Request {
         self.values(name).next()
     }
 
-    /// What stands behind `?`, as it came.
+    /// Returns the query component behind `?`, as it came; empty without one.
     pub fn query(&self) -> &str {
         self.target.split_once('?').map_or("", |(_, query)| query)
     }

@@ -7,7 +7,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::Interface;
 
-/// How often a free port is tried on the second address.
+/// Number of attempts to bind the same free port on all addresses.
 const ATTEMPTS: usize = 16;
 
 /// Binds every address of an interface; port 0 becomes the same free port on all of them.

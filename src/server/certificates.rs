@@ -23,7 +23,7 @@ use crate::keeper::Asked;
 use crate::observe::event::{Event, text};
 use crate::text::without_mark;
 
-/// How often the files are looked at.
+/// Interval between two looks at the files.
 const PERIOD: Duration = Duration::from_secs(2);
 /// Bytes that are read of a file: a long chain has some ten thousand.
 const LONGEST: usize = 1024 * 1024;
@@ -32,7 +32,7 @@ const SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 /// HTTP/1.1 is what an upgrade needs; whoever speaks nothing else is told so in the handshake.
 const ALPN: &[u8] = b"http/1.1";
 
-/// What cannot serve, why, and what to do.
+/// Error of a file that cannot serve: why, and what to do.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{flag} {}: {why}", file.display())]
 pub struct Unusable {
@@ -46,7 +46,7 @@ pub struct Unusable {
 struct Pem {
     certificate: Vec<u8>,
     private_key: Vec<u8>,
-    /// Who vouches for clients.
+    /// Certificates of the authorities that vouch for clients.
     authorities: Option<Vec<u8>>,
 }
 
@@ -58,11 +58,11 @@ pub struct Certificates {
     disk: Disk,
     pem: Pem,
     current: watch::Sender<Arc<ServerConfig>>,
-    /// What was wrong at the last look, and whether it has been said.
+    /// The error of the last look, and whether it has been logged.
     wrong: Option<(Unusable, bool)>,
 }
 
-/// Where an identity is.
+/// Paths of an identity's certificate and key.
 #[derive(Debug)]
 struct Files {
     certificate: PathBuf,
@@ -99,12 +99,12 @@ impl Certificates {
         })
     }
 
-    /// What a handshake that begins now is to use.
+    /// Returns the configuration for handshakes that begin now, as a receiver.
     pub fn current(&self) -> watch::Receiver<Arc<ServerConfig>> {
         self.current.subscribe()
     }
 
-    /// How to trust a certificate of development, in lines.
+    /// Returns the instructions for trusting a certificate of development, in lines.
     pub fn advice(&self) -> Option<&str> {
         self.files.advice.as_deref()
     }
@@ -350,7 +350,7 @@ fn private_key(file: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, Unusab
     })
 }
 
-/// When a certificate ends, as far as it says so.
+/// Returns the end of a certificate's validity, if it can be read.
 fn end_of(certificate: &CertificateDer<'_>) -> Option<x509_cert::time::Time> {
     let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
     Some(certificate.tbs_certificate().validity().not_after)

@@ -28,21 +28,21 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const LEAF_DAYS: u32 = 365;
 /// Ten years: trusting it anew is the user's work.
 const AUTHORITY_DAYS: u32 = 3650;
-/// What ends sooner is made anew.
+/// Remaining days of validity at which the server's certificate is made anew.
 const RENEW_DAYS: u32 = 30;
 /// Bytes of a file: a certificate has less than a thousand.
 const LONGEST: usize = 64 * 1024;
-/// What the authority's name begins with. A number follows, so that a user who trusts two can tell them apart.
+/// Prefix of the authority's common name. A number follows, so that a user who trusts two can tell them apart.
 const NAME: &str = "wsh-server development authority";
 
-/// Where everything is.
+/// Paths of the development certificates and the server's key.
 #[derive(Debug)]
 pub struct Made {
     /// The authority's certificate, which browsers are to trust.
     pub authority: PathBuf,
-    /// The server's.
+    /// The server's certificate.
     pub certificate: PathBuf,
-    /// Its key.
+    /// The private key of the server's certificate.
     pub private_key: PathBuf,
 }
 
@@ -55,7 +55,7 @@ impl Made {
         }
     }
 
-    /// How to make browsers and the system trust it, in lines.
+    /// Returns the instructions for making browsers and the system trust the authority, in lines.
     pub fn how_to_trust(&self) -> String {
         let file = self.authority.display();
         format!(
@@ -135,7 +135,7 @@ pub fn holds(certificate: &Path) -> bool {
     known.is_some_and(|known| unfit(&known, RENEW_DAYS, SystemTime::now()).is_none())
 }
 
-/// Why the server's certificate must be made, if there is more to it than that there is none.
+/// Checks the server's certificate; `Err` if it must be made, with the reason if that is worth a log line.
 fn check_leaf(made: &Made, now: SystemTime) -> Result<(), Option<String>> {
     let leaf = read(&made.certificate).ok_or(None)?;
     if !made.private_key.exists() {
@@ -163,7 +163,7 @@ fn common_name(file: &Path) -> Option<String> {
     Some(subject.strip_prefix("CN=")?.to_owned())
 }
 
-/// Why a certificate is none to begin with today, if it should hold for so many days more.
+/// Returns why a certificate is not valid now, or will not be for so many days more.
 fn unfit(certificate: &Certificate, days: u32, now: SystemTime) -> Option<String> {
     let validity = certificate.tbs_certificate().validity();
     let (begins, ends) = (validity.not_before, validity.not_after);
@@ -292,7 +292,7 @@ fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// What a start finds, by the clock that is right again.
+    /// A start by the right clock replaces certificates that a wrong clock has made.
     #[test]
     fn what_a_wrong_clock_made_is_made_anew() {
         let dir = tempfile::tempdir().expect("a temporary folder");

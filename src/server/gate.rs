@@ -1,4 +1,4 @@
-//! How many connections there may be: in total, and from one address.
+//! Limits on connections: in total, and from one address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -87,7 +87,7 @@ impl Drop for Place {
     }
 }
 
-/// What counts as one address: a subscriber of IPv6 has a whole /64 of them, RFC 6177.
+/// Returns the address that a connection is counted by: of IPv6 the /64, of which a subscriber has a whole one, RFC 6177.
 fn party(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,

@@ -21,7 +21,7 @@ use super::unix::SocketFile;
 use super::worker::{Arrival, Worker};
 use crate::http::{Client, Room};
 
-/// How long accepting pauses when the system has no descriptor or memory for another connection: at first, and at most.
+/// Back-off of accepting when the system has no descriptor or memory for another connection: the first pause, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 /// Connections that are shed at once then; the rest wait for the next look.
 const SHED: usize = 64;
@@ -29,7 +29,7 @@ const SHED: usize = 64;
 /// A socket that listens, and what is spoken on it.
 #[derive(Debug)]
 pub struct Listener {
-    /// The socket.
+    /// The listening socket, TCP or Unix-domain.
     pub socket: Socket,
     /// Whether it speaks TLS.
     pub is_encrypted: bool,
@@ -38,7 +38,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// How to reach it: `ws://127.0.0.1:9998`, `wss://[::1]:9999`, `unix:/run/wsh.sock`.
+    /// Returns its URL: `ws://127.0.0.1:9998`, `wss://[::1]:9999`, `unix:/run/wsh.sock`.
     pub fn url(&self) -> String {
         let scheme = match (&self.socket, self.is_encrypted) {
             (Socket::Tcp(_), false) => "ws",
@@ -50,12 +50,12 @@ impl Listener {
     }
 }
 
-/// What accepting needs beside the sockets.
+/// The limits and the TLS configuration that connections are accepted by.
 #[derive(Debug)]
 pub struct Admission {
-    /// How many may come in.
+    /// The gate that admits or refuses each connection.
     pub gate: Arc<Gate>,
-    /// How many there are, and files that are sent.
+    /// The count of open connections, and of files that are sent.
     pub room: Arc<Room>,
     /// The configuration of TLS handshakes, if there are any, and how long each may take.
     pub tls: Option<(watch::Receiver<Arc<ServerConfig>>, Duration)>,
@@ -88,7 +88,7 @@ pub async fn accept(
     }
 }
 
-/// Where connections come in.
+/// The accept loop: its sockets, its limits, and the workers.
 struct Door<'w> {
     acceptors: Vec<(Acceptor, bool)>,
     admission: Admission,

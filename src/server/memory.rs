@@ -1,4 +1,4 @@
-//! How much memory this process may come to have: the machine's, its control group's, its own limit.
+//! The memory available to this process: the least of the machine's, its control group's limit and its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -96,7 +96,7 @@ pub async fn header<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Vec<u8>>
     Ok(bytes)
 }
 
-/// What a header tells.
+/// The contents of a PROXY protocol header.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Told {
     /// The client; `None` for the proxy's own connections, as health checks are.
@@ -105,7 +105,7 @@ pub struct Told {
     pub secure: bool,
 }
 
-/// What the bytes of a whole header tell; `None` if they are malformed.
+/// Parses the bytes of a whole header; `None` if they are malformed.
 pub fn parse(bytes: &[u8]) -> Option<Told> {
     let (header, length) = ProxyHeader::parse(bytes, ParseConfig::default()).ok()?;
     (length == bytes.len()).then(|| Told {
@@ -126,7 +126,7 @@ mod tests {
         [V2, &[command, family], &length, fields].concat()
     }
 
-    /// What is told, and what is left for the next reader; `Err` says why it is closed.
+    /// Returns the header's contents, and the bytes left for the next reader; `Err` says why the connection is closed.
     fn take(bytes: &[u8]) -> Result<(Option<Told>, Vec<u8>), io::ErrorKind> {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         runtime.expect("a runtime").block_on(async {

@@ -11,14 +11,14 @@ use crate::http;
 use crate::observe::Flood;
 use crate::observe::event::Event;
 
-/// How often one and the same refusal is said.
+/// Interval between two log lines about the same refusal.
 const REPEAT: Duration = Duration::from_secs(10);
 /// Refused clients that are waited for at once, until they have read why. More of them are just dropped.
 const TELLING: usize = 128;
 /// A fatal alert in the clear, RFC 8446 section 6: internal_error, which is also what a lack of room is called.
 const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
-/// Why a connection is refused, and what the operator can do.
+/// The reason why a connection is refused, and what the operator can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Refusal {
     /// There are so many already.

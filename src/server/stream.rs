@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 /// A bound socket that listens.
 #[derive(Debug)]
 pub enum Socket {
-    /// A port.
+    /// A TCP socket.
     Tcp(TcpListener),
     /// A socket in the file system.
     Unix(UnixListener),
@@ -27,7 +27,7 @@ pub enum Stream {
 /// A socket that a runtime knows.
 #[derive(Debug)]
 pub enum Acceptor {
-    /// A port.
+    /// A TCP socket.
     Tcp(tokio::net::TcpListener),
     /// A socket in the file system.
     Unix(tokio::net::UnixListener),

@@ -1,4 +1,4 @@
-//! What a service manager gives and is told: sockets that it has bound, and how far the server is.
+//! Integration with a service manager: sockets that it has bound, and notifications of the server's state.
 
 use std::io;
 
@@ -29,7 +29,7 @@ pub fn inherited() -> io::Result<Vec<(Socket, bool)>> {
     Ok(sockets)
 }
 
-/// What the service manager is told.
+/// The state that the service manager is notified of.
 #[derive(Debug, Clone, Copy)]
 pub enum State {
     /// Connections are answered.

@@ -27,12 +27,12 @@ impl<S: Transport> Transport for TlsStream<S> {
     }
 }
 
-/// What a handshake goes by: the configuration of the moment when it began.
+/// The terms of a handshake: the configuration of the moment when it began, and a timeout.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// Certificate, key, and what is asked of clients.
     pub config: Arc<ServerConfig>,
-    /// How long it may take.
+    /// Timeout of the handshake.
     pub time: Duration,
 }
 
@@ -88,7 +88,7 @@ where
     None
 }
 
-/// What ends a handshake of who does not speak TLS, RFC 8446 section 6: a fatal alert, unexpected_message.
+/// The fatal alert to a client that does not speak TLS, RFC 8446 section 6: unexpected_message.
 const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
 
 /// Tells who speaks plain HTTP to a port of TLS so, in plain HTTP; others that are no TLS get an alert.
@@ -124,7 +124,7 @@ where
     http::finish(stream, &ALERT, limits.linger).await;
 }
 
-/// What is wrong with a client's certificate, if that is what broke the handshake.
+/// Returns the fault of a client's certificate, if that is what broke the handshake.
 fn client_certificate(error: &std::io::Error) -> Option<String> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     Some(match error {

@@ -29,7 +29,7 @@ use crate::websocket::{Shared, Transport};
 /// The unit of the connections' clock.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What a worker is told.
+/// An order to a worker, from another thread.
 #[derive(Debug)]
 pub enum Order {
     /// Serve this connection.
@@ -47,13 +47,13 @@ pub enum Order {
 pub struct Arrival {
     /// The stream, before its first byte.
     pub stream: Stream,
-    /// Its peer.
+    /// The peer, as far as the socket tells.
     pub client: Client,
-    /// What its TLS handshake goes by, if it is to speak TLS.
+    /// Terms of its TLS handshake; `None` if it speaks plain HTTP.
     pub tls: Option<Terms>,
     /// Its place among the connections of its address.
     pub place: Option<Place>,
-    /// Who gives it one, once a proxy has told its address.
+    /// The gate that gives it a place, once a proxy has told its address.
     pub gate: Arc<Gate>,
 }
 
@@ -64,7 +64,7 @@ pub struct Worker {
     load: Arc<Load>,
 }
 
-/// What a worker has to do.
+/// The load of a worker, in connections.
 #[derive(Debug)]
 struct Load {
     connections: AtomicUsize,
@@ -125,7 +125,7 @@ impl Worker {
         })
     }
 
-    /// How many connections it has.
+    /// Returns the number of connections it has.
     pub fn connections(&self) -> usize {
         self.load.connections.load(Ordering::Relaxed)
     }

@@ -9,7 +9,7 @@ pub(crate) use super::code;
 /// The longest reason: a control frame's 125 bytes less the code.
 pub const MAX_REASON: usize = 123;
 
-/// What a Close frame says; a frame with an empty body is `None` of it.
+/// Body of a Close frame; a frame with an empty body is `None` of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Close {
     /// A code that may travel, see [`is_sendable`].

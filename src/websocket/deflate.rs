@@ -14,8 +14,7 @@ use super::Violation;
 use super::buffer::grow;
 use super::extensions::{MAX_BITS, Terms};
 
-/// What a sync flush ends with, and what a message leaves out: the empty stored block without its
-/// first bits.
+/// Last bytes of a sync flush, which a message leaves out: the empty stored block without its first bits.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 /// [`TAIL`], and an empty last block, whose end shows that the message did not end within a block.
 const END: [u8; 6] = [0x00, 0x00, 0xFF, 0xFF, 0x03, 0x00];
@@ -26,8 +25,7 @@ const STEP: usize = 16 * 1024;
 /// Bytes that are compressed at once: a tenth of a millisecond, or one where it is to be as small
 /// as can be.
 const PIECE: usize = 16 * 1024;
-/// What a byte to inflate counts, beside those that come out: a dozen of them make the decoder
-/// build new tables.
+/// Work that a byte to inflate counts, beside those that come out: a dozen of them make the decoder build new tables.
 const INPUT_WORTH: usize = 64;
 /// Bytes of a buffer that is kept for the next message.
 const KEPT: usize = 64 * 1024;
@@ -37,7 +35,7 @@ const FINAL_BLOCKS: usize = 16;
 /// That worth: starting anew behind a final block copies a window of 32 KiB.
 const FINAL_BLOCK_WORTH: usize = 4 * 1024;
 
-/// What a worker compresses and inflates with, made at the first use and kept.
+/// A worker's pool of compressors and inflaters, made at the first use and kept.
 #[derive(Default)]
 pub struct Pool {
     /// One for each size of window.
@@ -176,7 +174,7 @@ impl Pool {
     }
 }
 
-/// What one message after another is compressed with.
+/// DEFLATE compressor, used for one message after another.
 #[derive(Debug)]
 pub struct Compressor {
     zlib: Compress,
@@ -240,19 +238,18 @@ impl Compressor {
     }
 }
 
-/// What one message after another is inflated with. Its window is the largest there is, which holds
-/// every smaller one.
+/// DEFLATE decompressor, used for one message after another. Its window is the largest there is, which holds every smaller one.
 #[derive(Debug)]
 pub struct Inflater {
     zlib: Decompress,
     at: At,
     /// Final blocks of this message so far.
     final_blocks: usize,
-    /// What the peer may refer to beyond this message.
+    /// Bytes of the window before this message, which the peer may refer to.
     history: Vec<u8>,
 }
 
-/// Where in a message an [`Inflater`] is.
+/// Position of an [`Inflater`] within a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     /// Before its first byte.

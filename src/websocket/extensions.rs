@@ -1,5 +1,4 @@
-//! What is agreed on besides the protocol itself: `Sec-WebSocket-Extensions` to an agreement about
-//! permessage-deflate. RFC 6455 section 9.1 and RFC 7692 sections 5 and 7.1.
+//! Extension negotiation: `Sec-WebSocket-Extensions` to an agreement about permessage-deflate. RFC 6455 section 9.1 and RFC 7692 sections 5 and 7.1.
 //!
 //! Three things can be wrong with the header. What is no list of extensions at all is the client's
 //! fault ([`Malformed`]); an offer that says what it must not say is declined, and the next one is
@@ -35,7 +34,7 @@ pub struct Malformed;
 /// One element of the header: an extension that the client would like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer<'h> {
-    /// Its name.
+    /// Name of the extension, a token.
     pub name: &'h str,
     /// Names and values in order, the quotes taken off.
     pub params: Vec<(&'h str, Option<Cow<'h, str>>)>,
@@ -61,8 +60,7 @@ pub fn parse<'h>(values: impl Iterator<Item = &'h str>) -> Result<Vec<Offer<'h>>
     Ok(offers)
 }
 
-/// What of a header's value has not been looked at. Each byte is looked at once or twice, whatever
-/// the value is.
+/// Unparsed rest of a header's value. Each byte is looked at once or twice, whatever the value is.
 struct Rest<'h>(&'h str);
 
 impl<'h> Rest<'h> {
@@ -121,7 +119,7 @@ impl<'h> Rest<'h> {
     }
 }
 
-/// What this side is ready to agree to.
+/// Terms of permessage-deflate that this side is ready to agree to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
     /// Bytes from which a message is compressed.
@@ -155,10 +153,10 @@ impl From<&Deflate> for Terms {
     }
 }
 
-/// What a handler wants to be otherwise than the server's configuration says.
+/// A handler's overrides of the server's permessage-deflate configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wishes {
-    /// No compression.
+    /// Whether compression is declined.
     pub refused: bool,
     /// Instead of [`Terms::threshold`].
     pub threshold: Option<usize>,
@@ -198,10 +196,10 @@ impl Terms {
     }
 }
 
-/// What has been agreed on for one connection.
+/// Negotiated parameters of permessage-deflate for one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Agreed {
-    /// What holds: no more than both sides are ready for.
+    /// Terms in force: no more than both sides are ready for.
     pub terms: Terms,
     /// Whether the answer names the server's window.
     names_server_bits: bool,

@@ -33,7 +33,7 @@ pub struct Header {
     pub length: u64,
 }
 
-/// What decides which frames may come next.
+/// Connection state that decides which frames may come next.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Expected {
     /// A fragmented message is open (section 5.4).
@@ -163,7 +163,7 @@ pub struct Raw {
     pub opcode: u8,
     /// The key, if the frame says that it is masked.
     pub mask: Option<[u8; 4]>,
-    /// What the header announces; `None` is the payload's real length.
+    /// Payload length that the header announces; `None` is the payload's real length.
     pub length: Option<u64>,
     /// In which of its three forms; `None` is the shortest that holds it.
     pub form: Option<LengthForm>,
@@ -278,7 +278,7 @@ pub fn unmask(payload: &mut [u8], mask: [u8; 4]) -> [u8; 4] {
 mod tests {
     use super::*;
 
-    /// What is written bit by bit is read back bit by bit, in each form of the length.
+    /// Raw frames that are encoded bit by bit are decoded to the same bits, in each form of the length.
     #[test]
     fn raw_frames_come_back() {
         for form in [LengthForm::Bits7, LengthForm::Bits16, LengthForm::Bits64] {

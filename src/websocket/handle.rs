@@ -12,7 +12,7 @@ use super::message::Message;
 use super::outbox::{Outbox, ReadyState, SendError};
 use crate::local::Slot;
 
-/// How the handler or the server has dropped the connection.
+/// Manner in which the handler or the server has dropped the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parting {
     /// It has not.
@@ -72,7 +72,7 @@ impl Handle {
         self.outbox.buffered()
     }
 
-    /// What was agreed on about compression, if it was.
+    /// Returns the negotiated parameters of permessage-deflate, if there are any.
     pub fn agreed(&self) -> Option<&Agreed> {
         self.outbox.agreed()
     }

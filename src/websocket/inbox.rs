@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::session::Event;
 
-/// What a queued event counts beside its bytes, so that empty messages are bounded too.
+/// Bytes that a queued event counts beside its own, so that empty messages are bounded too.
 const EVENT_OVERHEAD: usize = 64;
 
 /// The queue of one connection.
@@ -22,7 +22,7 @@ struct Queue {
     end: Option<End>,
 }
 
-/// How a connection ended, as [`Event::Closed`] tells it.
+/// End of a connection, as [`Event::Closed`] tells it.
 #[derive(Debug)]
 pub struct End {
     /// The close code.

@@ -1,5 +1,4 @@
-//! What all connections hold of messages, with a bound on the sum: beyond it the largest go, and
-//! the others notice nothing.
+//! Account of the message bytes that all connections hold, with a bound on the sum: beyond it the largest go, and the others notice nothing.
 //!
 //! Each message and each queue has a bound of its own, and enough strangers together are beyond any
 //! machine. Only what is large is counted, and only when it has changed by much, so that most
@@ -20,7 +19,7 @@ pub const STEP: usize = 16 * 1024;
 /// The bound's name in the log.
 pub const REFUSAL: &str = "max-buffered";
 
-/// How long the next word about closed connections waits.
+/// Minimum interval between two log lines about closed connections.
 const QUIET: Duration = Duration::from_secs(10);
 
 /// The account of all workers' connections.

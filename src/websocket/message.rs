@@ -21,9 +21,9 @@ use super::{Limits, Violation};
 /// A complete data message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message<'b> {
-    /// Valid UTF-8.
+    /// Text message: valid UTF-8.
     Text(Cow<'b, str>),
-    /// Any bytes.
+    /// Binary message: any bytes.
     Binary(Cow<'b, [u8]>),
 }
 
@@ -58,7 +58,7 @@ impl Message<'_> {
     }
 }
 
-/// What a client's bytes can amount to.
+/// Decoded unit of a client's bytes: a data message or a control frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming<'b> {
     /// A whole data message.
@@ -78,11 +78,11 @@ pub struct Decoder {
     frame: Option<Frame>,
     /// The fragmented message that is open, and what came in pieces.
     parts: Option<Box<Parts>>,
-    /// Where compression was agreed on.
+    /// Inflation state; `None` unless permessage-deflate was negotiated.
     inflation: Option<Box<Inflation>>,
 }
 
-/// What there is of compression between two messages.
+/// permessage-deflate state that is kept between two messages.
 #[derive(Debug)]
 struct Inflation {
     pool: Rc<Pool>,
@@ -375,8 +375,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// What a frame that is wholly in `parts` completes: a control frame, a message, or nothing
-    /// yet.
+    /// Returns what a frame that is wholly in `parts` completes: a control frame, a message, or nothing yet.
     fn complete(&mut self, frame: Frame) -> Result<Option<Incoming<'static>>, Violation> {
         let Some(parts) = &mut self.parts else {
             return Ok(None);
@@ -451,7 +450,7 @@ mod tests {
         raw.encode()
     }
 
-    /// What these pieces amount to, up to the first violation.
+    /// Decodes these pieces: returns what came out up to the first violation, and the violation.
     fn decode(pieces: &[&[u8]], terms: &Terms) -> (Vec<String>, Option<Violation>) {
         let mut decoder = Decoder::inflating(terms, Rc::default());
         let mut seen = Vec::new();

@@ -1,4 +1,4 @@
-//! What goes to the peer: frames in order, in one buffer, until the stream takes them.
+//! Send queue to the peer: frames in order, in one buffer, until the stream takes them.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -20,9 +20,7 @@ use super::share::WRITE;
 use super::watch::Watch;
 use crate::local::Slot;
 
-/// What a long payload's address in the buffer is a multiple of: that of a cache line, where the
-/// processor copies fastest. AMD's `rep movsb`, which the C library copies with from 2 KiB on,
-/// takes up to three times as long where it is not.
+/// Alignment of a long payload's address in the buffer: that of a cache line, where the processor copies fastest. AMD's `rep movsb`, which the C library copies with from 2 KiB on, takes up to three times as long where it is not.
 const ALIGNMENT: usize = 64;
 /// The payloads that are long in that sense.
 const LONG: usize = 2 * 1024;
@@ -30,15 +28,15 @@ const LONG: usize = 2 * 1024;
 /// The states of the WebSocket interface that a server's connection can be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadyState {
-    /// Messages flow.
+    /// Open: messages may be sent and received.
     Open,
     /// A Close was sent: nothing follows it.
     Closing,
-    /// Over.
+    /// Closed: the connection has ended.
     Closed,
 }
 
-/// Why a frame was not taken.
+/// Reason why a frame was not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// RFC 6455 section 5.5.1: no frame after a Close.
@@ -52,22 +50,21 @@ pub enum SendError {
 /// The queue of a connection's frames.
 pub struct Outbox {
     bytes: Slot<Vec<u8>>,
-    /// How many of them the stream has taken; those that only [align](align) the first frame count
-    /// as taken.
+    /// Number of bytes that the stream has taken; those that only [align](align) the first frame count as taken.
     sent: Cell<usize>,
     state: Cell<ReadyState>,
     /// The code of the Close that was sent; 1005 for one without.
     sent_code: Cell<u16>,
     /// The kind of the fragmented message that is open.
     fragments: Cell<Option<Data>>,
-    /// What few connections have.
+    /// Optional parts, boxed, since few connections have any.
     extras: Option<Box<Extras>>,
 }
 
-/// What a connection has beside the ordinary, so that one without it has no place for it.
+/// Optional parts of a connection, so that one without them has no place for them.
 #[derive(Default)]
 struct Extras {
-    /// Where compression was agreed on.
+    /// Compression state; `None` unless permessage-deflate was negotiated.
     deflation: Option<Deflation>,
     /// Where somebody looks on.
     watch: Option<Box<Watch>>,
@@ -116,7 +113,7 @@ impl Outbox {
         self.extras.as_ref()?.deflation.as_ref()
     }
 
-    /// What was agreed on about compression, if it was.
+    /// Returns the negotiated parameters of permessage-deflate, if there are any.
     pub fn agreed(&self) -> Option<&Agreed> {
         self.deflation().map(Deflation::agreed)
     }
@@ -353,7 +350,7 @@ impl Outbox {
         taken
     }
 
-    /// What the stream has not taken yet.
+    /// Calls `write` with the bytes that the stream has not taken yet.
     fn with_unsent<R>(&self, write: impl FnOnce(&[u8]) -> R) -> R {
         self.bytes.look(|bytes| write(&bytes[self.sent.get()..]))
     }

@@ -1,5 +1,4 @@
-//! What a connection does with its messages: the door between the protocol and whoever handles
-//! them.
+//! Session interface: the boundary between the protocol and whoever handles a connection's messages.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -9,9 +8,7 @@ use super::close::Close;
 use super::handle::Handle;
 use super::message::Message;
 
-/// What a session is told, one at a time and in this order: opened, then what comes, then at most
-/// one request to close, then closed. What came before the peer's Close is handled before it, and
-/// can be answered.
+/// Event that a session is told, one at a time and in this order: opened, then what comes, then at most one request to close, then closed. What came before the peer's Close is handled before it, and can be answered.
 #[derive(Debug)]
 pub enum Event<'b> {
     /// The handshake is done.
@@ -25,7 +22,7 @@ pub enum Event<'b> {
     /// A frame's bytes before anything else looks at them, for a session that heeds it; see
     /// [`frame::Raw`](super::frame::Raw).
     Frame(Box<[u8]>),
-    /// What [`Session::poll_due`] announced.
+    /// The session's own event, which [`Session::poll_due`] announced.
     Due,
     /// The peer's Close arrived, `None` without a code; only for a session that heeds it.
     CloseRequested(Option<Close>),
@@ -41,7 +38,7 @@ pub enum Event<'b> {
     },
 }
 
-/// How the handling of an event ended.
+/// Outcome of handling an event.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing more to do.
@@ -85,7 +82,7 @@ pub trait Session {
     fn heeds(&self, what: Heed) -> bool;
 }
 
-/// What a connection sees to by itself unless its session does.
+/// Frames that a connection sees to by itself unless its session does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heed {
     /// The peer's Close; otherwise its code is sent back.

@@ -15,7 +15,7 @@ const TIME: Duration = Duration::from_micros(500);
 /// Events between two looks at the clock; most connections have fewer in a share, and do without.
 const EVENTS: u32 = 8;
 
-/// What was used of it.
+/// Used part of a connection's share: bytes, events and time.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Share {
     bytes: usize,

@@ -20,20 +20,20 @@ const READ_BUFFER: usize = 128 * 1024;
 /// Bytes that the write buffer keeps between two uses; one huge reply is not held for ever.
 const WRITE_BUFFER: usize = 256 * 1024;
 
-/// What all connections of one worker share.
+/// State that all connections of one worker share.
 #[derive(Debug)]
 pub struct Shared {
     /// The bounds that hold for each of them.
     pub limits: Limits,
     /// Those that are open.
     pub connections: Connections,
-    /// Their alarms.
+    /// The worker's clock, with the alarms of these connections.
     pub clock: Clock,
-    /// What their messages are compressed and inflated with.
+    /// Pool of compressors and inflaters for their messages.
     pub pool: Rc<Pool>,
     /// Which of them may inflate a long message.
     pub(super) inflating: Exclusive,
-    /// What they hold, and those of the other workers.
+    /// Account of the message bytes that they hold, and those of the other workers.
     pub(super) ledger: Arc<Ledger>,
     /// What the one that runs has used of its share.
     share: Cell<Share>,

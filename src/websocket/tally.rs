@@ -1,11 +1,11 @@
-//! What the access log tells of a connection at its end; there is one only where that is on.
+//! Traffic counters of a connection, for the access log's line at its end; there are some only where that log is on.
 
 use std::cell::Cell;
 use std::time::Instant;
 
 use crate::observe::access::{By, Closed, Traffic};
 
-/// What has gone over one connection so far.
+/// Traffic counters of one connection so far.
 #[derive(Debug)]
 pub struct Tally {
     client: Box<str>,

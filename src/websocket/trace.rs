@@ -15,7 +15,7 @@ pub fn is_on() -> bool {
 
 /// A frame, and what is known of its payload: the beginning, without the mask.
 pub struct Frame<'p> {
-    /// Its kind.
+    /// Opcode of the frame.
     pub opcode: OpCode,
     /// Whether it ends its message.
     pub fin: bool,

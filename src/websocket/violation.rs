@@ -1,4 +1,4 @@
-//! What a peer can do wrong, and the close code that says so.
+//! Protocol violations by a peer, each with the close code that says so.
 
 use super::code;
 
@@ -22,10 +22,10 @@ pub enum Violation {
     /// Section 5.5: a control frame stands alone.
     #[error("a fragmented control frame")]
     ControlFragmented,
-    /// Section 5.4.
+    /// Section 5.4: a continuation frame continues a fragmented message.
     #[error("a continuation frame with nothing to continue")]
     NothingToContinue,
-    /// Section 5.4.
+    /// Section 5.4: a fragmented message ends before the next message begins.
     #[error("a new message inside a fragmented one")]
     MessageInsideMessage,
     /// Section 5.2: the shortest form must be used.
@@ -40,13 +40,13 @@ pub enum Violation {
     /// Section 7.4: not a code that may be sent.
     #[error("close code {0} must not be sent")]
     CloseCode(u16),
-    /// Section 5.5.1.
+    /// Section 5.5.1: the reason is UTF-8.
     #[error("a close reason that is not UTF-8")]
     CloseReason,
-    /// Section 8.1.
+    /// Section 8.1: a text message is UTF-8.
     #[error("text that is not UTF-8")]
     InvalidUtf8,
-    /// Section 10.4.
+    /// Section 10.4: a message has at most so many bytes.
     #[error("a message over the limit of {limit} bytes")]
     TooBig {
         /// The limit in bytes.
@@ -88,7 +88,7 @@ impl Violation {
         }
     }
 
-    /// How its bound is set, if it has one; `script` if a handler has set it for this connection.
+    /// Returns the name of the setting for its bound, if it has one; `script` if a handler has set it for this connection.
     pub fn setting(self, script: bool) -> Option<&'static str> {
         Some(match self {
             Self::TooBig { .. } if script => "request.max_message",

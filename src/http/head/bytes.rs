@@ -6,7 +6,7 @@ use super::{Form, Head, bounds};
 use crate::config::limits;
 use crate::http::respond::Refusal;
 
-/// Where the head ends, given that the last `new` bytes have just come; `None` asks for more.
+/// Returns the length of the head, given that the last `new` bytes have just come; `None` asks for more.
 pub fn end(bytes: &[u8], new: usize, limits: &limits::Head) -> Result<Option<usize>, Refusal> {
     let seen = bytes.len() - new;
     let line_end = bytes.iter().position(|byte| *byte == b'\n');

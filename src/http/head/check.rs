@@ -8,7 +8,7 @@ use crate::websocket::extensions::{self, Offer};
 use crate::websocket::handshake::{has_token, is_key, is_token, tokens};
 
 impl Head {
-    /// What holds for every request.
+    /// Checks the requirements on every request: Host, method, target, and no body.
     pub fn check(&self) -> Result<(), Refusal> {
         let hosts: Vec<_> = self.values("host").collect();
         match hosts[..] {
@@ -58,7 +58,7 @@ impl Head {
         }
     }
 
-    /// What holds for an opening handshake, RFC 6455 section 4.2.1.
+    /// Checks the requirements on an opening handshake, RFC 6455 section 4.2.1.
     pub fn check_upgrade(&self) -> Result<(), Refusal> {
         if self.method() != "GET" {
             return Err(Refusal::new(405, "an opening handshake is a GET").header("Allow", "GET"));

@@ -82,7 +82,7 @@ impl Head {
         if path.is_empty() { "/" } else { path }
     }
 
-    /// What is behind the `?`, if there is one.
+    /// Returns the query, without the `?`, if there is one.
     pub fn query(&self) -> Option<&str> {
         let (_, query) = self.path_and_query().split_once('?')?;
         Some(query)
@@ -137,12 +137,12 @@ impl Head {
         })
     }
 
-    /// What came behind the head.
+    /// Returns the bytes behind the head.
     pub fn rest(&self) -> &[u8] {
         &self.bytes[self.length..]
     }
 
-    /// What came behind the head, which is the next request where no body is let in.
+    /// Returns the bytes behind the head, which are the next request where no body is let in.
     pub fn into_rest(mut self) -> Vec<u8> {
         self.bytes.split_off(self.length)
     }

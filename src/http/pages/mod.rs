@@ -72,7 +72,7 @@ pub fn are_wanted(head: &Head) -> bool {
         .any(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
 }
 
-/// What is below `/_wsh/`, if the path is: the list of handlers, or what pages are made of.
+/// Returns the response for a path below `/_wsh/`, the list of handlers or an asset of the pages; `Some(None)` if there is none, `None` for other paths.
 pub fn asset(head: &Head, path: &str, generation: &Generation) -> Option<Option<Response>> {
     let name = path.strip_prefix(RESERVED)?;
     if name.is_empty() {

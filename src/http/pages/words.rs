@@ -1,4 +1,4 @@
-//! What the pages say, in the languages that their readers have.
+//! Texts of the pages, in the languages that their readers have.
 
 use serde_json::{Value, json};
 
@@ -62,7 +62,7 @@ impl Words {
         words
     }
 
-    /// What the script of a page says.
+    /// Returns the texts of the page's script.
     pub fn of_script(&self) -> Value {
         json!({
             "open": self.open, "close": self.close, "states": self.states, "opened": self.opened,

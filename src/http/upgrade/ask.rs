@@ -30,9 +30,9 @@ pub const FAULT: &str = "fault";
 
 /// The handler that a handshake is for.
 pub struct Target {
-    /// The handler.
+    /// The handler's source.
     pub source: Arc<Source>,
-    /// What its parameters matched.
+    /// The route's parameters, each with the value that it matched.
     pub params: Vec<(String, String)>,
 }
 

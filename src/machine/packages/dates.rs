@@ -34,7 +34,7 @@ fn out_of_range<T>(seconds: impl std::fmt::Display) -> Result<T> {
     throw("time", format!("no date is {seconds} seconds from 1970"))
 }
 
-/// `2015-10-21T07:28:00Z`.
+/// Formats seconds from 1970 as RFC 3339 has it: `2015-10-21T07:28:00Z`.
 pub fn rfc3339(seconds: i64) -> Result<String> {
     by_pattern(at(seconds)?, "%Y-%m-%dT%H:%M:%SZ")
 }

@@ -314,7 +314,7 @@ pub const PACKAGE: Package = Package {
     ],
 };
 
-/// What RFC 3986 leaves as it is.
+/// ASCII characters to percent-encode: all but those that RFC 3986 leaves as they are.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')

@@ -1,11 +1,11 @@
-//! What `catch` gets when a function of ours has failed.
+//! The error object that `catch` gets when a host function has failed.
 
 use rhai::ImmutableString;
 
 use crate::machine::error::HostError;
 use crate::machine::host::{Allowed, Function, Package};
 
-/// `error`.
+/// The `errors` package: properties of the caught `error`.
 pub const PACKAGE: Package = Package {
     name: "errors",
     about: "What the server's functions throw, as `catch (error)` gets it. Rhai's own errors have a `message`, too, and no `kind`.",

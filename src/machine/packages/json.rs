@@ -95,14 +95,14 @@ fn parse(json: &[u8], limits: &Limits) -> Result<Dynamic> {
     }
 }
 
-/// What all values of a text have in common.
+/// State that all values of one JSON text share while it is read.
 struct Reading<'a> {
     limits: &'a Limits,
     json: &'a [u8],
-    /// How much of the text has been searched for numbers.
+    /// Bytes of the text that have been searched for numbers.
     scanned: Cell<usize>,
     pace: RefCell<Pace>,
-    /// Why reading was ended from outside, since errors of serde are texts.
+    /// Reason why reading was ended from outside, kept here since errors of serde are texts.
     stop: Cell<Option<Stop>>,
 }
 
@@ -227,7 +227,7 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 }
 
-/// How long the string is that begins here, with its quotes.
+/// Returns the length of the string that begins here, its quotes included.
 fn string_length(text: &[u8]) -> usize {
     let mut at = 1;
     while let Some(found) = memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {
@@ -240,7 +240,7 @@ fn string_length(text: &[u8]) -> usize {
     text.len()
 }
 
-/// How long the number is that begins here.
+/// Returns the length of the number that begins here.
 fn number_length(text: &[u8]) -> usize {
     let belongs = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
     let end = text.iter().position(|byte| !belongs(byte));
@@ -265,7 +265,7 @@ fn whole(number: &str) -> Option<i64> {
     }
 }
 
-/// What is wrong with a text that is no JSON: what it should be, where, and what stands there.
+/// Returns the message about a text that is no JSON: what it should be, where, and what stands there.
 fn wrong(json: &[u8], error: &serde_json::Error) -> String {
     let (line, column) = (error.line(), error.column());
     let said = error.to_string();

@@ -52,7 +52,7 @@ impl Format {
         Ok(Self { big, fields })
     }
 
-    /// How many bytes it takes.
+    /// Returns the number of bytes that the format takes.
     fn length(&self) -> usize {
         self.fields
             .iter()
@@ -62,7 +62,7 @@ impl Format {
             })
     }
 
-    /// How many values it takes.
+    /// Returns the number of values that the format takes.
     fn values(&self) -> usize {
         self.fields
             .iter()

@@ -1,4 +1,4 @@
-//! Chance.
+//! Random numbers, bytes and UUIDs.
 
 use std::rc::Rc;
 

@@ -25,7 +25,7 @@ use crate::websocket::{Close, Outbox, Parting, ReadyState, SendError, close};
 /// Bytes of a control frame's payload, RFC 6455 section 5.5.
 const MAX_CONTROL: usize = 125;
 
-/// `ws`.
+/// The `ws` object of scripts.
 #[derive(Debug, Clone)]
 pub struct WebSocket(pub Rc<Peer>);
 

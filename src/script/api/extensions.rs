@@ -18,7 +18,7 @@ pub fn extension<'n>(
     Dynamic::from_map(map([("name", name.into()), ("params", params)].into_iter()))
 }
 
-/// What `deflate` may be told.
+/// Option names that `deflate` accepts.
 const OPTIONS: [&str; 6] = [
     "threshold",
     "level",

@@ -15,9 +15,9 @@ use crate::script::request::Request;
 /// A form of calling a function, or of using a property.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Form<'a> {
-    /// What stands before the dot: `ws`, `request`, `error`.
+    /// Object before the dot: `ws`, `request`, `error`; `None` for a function without one.
     receiver: Option<&'a str>,
-    /// What stands behind it.
+    /// Name of the function or property, behind the dot if there is one.
     pub name: &'a str,
     kind: Kind<'a>,
 }
@@ -91,7 +91,7 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// How many values it takes, what stands before the dot among them.
+    /// Returns the number of values it takes, the object before the dot included.
     pub fn arity(&self) -> usize {
         let params = match &self.kind {
             Kind::Call(params, _) => params.len(),
@@ -106,7 +106,7 @@ impl<'a> Form<'a> {
         !matches!(self.kind, Kind::Call(..))
     }
 
-    /// `sleep`, `ws.send`.
+    /// Returns the dotted name: `sleep`, `ws.send`.
     pub fn path(&self) -> String {
         match self.receiver {
             Some(receiver) => format!("{receiver}.{}", self.name),
@@ -142,7 +142,7 @@ impl<'a> Form<'a> {
         )
     }
 
-    /// What it is in an engine: the type that it belongs to, its name and the number of its parameters.
+    /// Returns its registration in an engine: the type that it belongs to, its name and the number of its parameters.
     #[cfg(test)]
     pub fn registered(&self) -> (Option<&'static str>, String, usize) {
         let accessor = match &self.kind {
@@ -173,7 +173,7 @@ impl fmt::Display for Form<'_> {
     }
 }
 
-/// `seconds: float`.
+/// Parses a parameter with its type: `seconds: float`.
 fn param(text: &str) -> Option<(&str, &str)> {
     let (name, types) = text.trim().split_once(": ")?;
     is_name(name).then_some((name, type_of(types)?))

@@ -21,7 +21,7 @@ pub fn option(known: &str, options: &Map) -> Result<Option<bool>, Box<EvalAltRes
     Ok(wanted)
 }
 
-/// What is said about an option that there is not.
+/// Returns the message about an unknown option, with the most similar known one.
 pub fn no_option(name: &str, options: &[&str]) -> String {
     let likeness = |option: &str| strsim::jaro_winkler(option, name);
     let nearest = options

@@ -20,7 +20,7 @@ use crate::websocket::handshake::accept_key;
 
 /// Only in the handshake.
 const HANDSHAKE: Allowed = Allowed::Only(&["do_extra_handshake"]);
-/// What every function here throws without the flag.
+/// Error that every function here throws without the flag: its `kind`, and when.
 const NEEDS_FLAG: (&str, &str) = ("raw", "if the server runs without `--allow-raw`");
 
 /// Whether `ws` or `request` has a method or property of this name only with the flag.
@@ -29,7 +29,7 @@ pub fn is_method(name: &str) -> bool {
     forms.any(|form| form.name == name && form.path() != name)
 }
 
-/// Wrong bytes.
+/// The `raw` package: bytes, frames and answers that break the protocol, to test clients with.
 pub const PACKAGE: Package = Package {
     name: "raw",
     about: "To test clients with: bytes, frames and answers that break the protocol. All of it needs the flag `--allow-raw` and throws `raw` \

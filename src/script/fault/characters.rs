@@ -10,7 +10,7 @@ pub fn named(c: char) -> String {
     }
 }
 
-/// What to do about a character.
+/// Returns the hint for a character that a script cannot have.
 pub fn advice(c: char) -> Option<String> {
     if c == IDEOGRAPHIC_SPACE {
         return Some("this is the full-width space; write an ordinary one".to_owned());
@@ -36,7 +36,7 @@ pub fn advice(c: char) -> Option<String> {
     (!c.is_ascii()).then(|| hint.to_owned())
 }
 
-/// What to do about the first character of a word that no script has.
+/// Returns the hint for the first character of a word that no script has.
 pub fn advice_for(word: &str) -> Option<String> {
     advice(word.chars().find(|c| !c.is_ascii())?)
 }
@@ -104,7 +104,7 @@ fn invisible(c: char) -> Option<&'static str> {
     })
 }
 
-/// What Chinese and Japanese keyboards give in full width: Unicode has it in the order of ASCII.
+/// Returns the ASCII character for a full-width one, which Chinese and Japanese keyboards give: Unicode has them in the order of ASCII.
 fn half_width(c: char) -> Option<char> {
     ('\u{ff01}'..='\u{ff5e}')
         .contains(&c)

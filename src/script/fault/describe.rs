@@ -15,7 +15,7 @@ use crate::script::api::PACKAGES;
 /// Characters that a report shows of what scripts and peers make: the rest would only fill the log.
 const SHOWN: usize = 400;
 
-/// What failed at run time, and where.
+/// Returns the message for a run-time error: what failed, and where.
 pub fn run(error: &EvalAltResult, location: Option<&Location>) -> String {
     // Names can come from peers too: `Fn(message)`.
     shown(format_args!("{}", failure(error, location)))
@@ -112,7 +112,7 @@ fn failure(error: &EvalAltResult, location: Option<&Location>) -> String {
     }
 }
 
-/// What keeps a source from being compiled.
+/// Returns the message for a parse error: what keeps a source from being compiled.
 pub fn parse(error: &ParseErrorType) -> String {
     use ParseErrorType as Error;
     match error {
@@ -142,7 +142,7 @@ pub fn parse(error: &ParseErrorType) -> String {
     }
 }
 
-/// Why a run was ended from outside.
+/// Returns the message for a run that was ended from outside.
 pub fn stop(stop: Stop) -> String {
     match stop {
         Stop::Time(budget) => {
@@ -192,7 +192,7 @@ pub fn setter(text: &str) -> Option<&str> {
     text.split("'set$").nth(1)?.split('\'').next()
 }
 
-/// What a property cannot be set to: nothing if that is not known before it runs.
+/// Returns the words for the type that a property cannot be set to: none if that is not known before it runs.
 fn set_to(to: &str) -> String {
     match to {
         UNKNOWN => String::new(),
@@ -200,7 +200,7 @@ fn set_to(to: &str) -> String {
     }
 }
 
-/// How a value's type is written when nothing is known of it.
+/// Placeholder for a value's type when nothing is known of it.
 pub const UNKNOWN: &str = "_";
 
 /// Whether one of our objects has this property.
@@ -210,10 +210,10 @@ fn is_property(name: &str) -> bool {
     forms.any(|form| form.is_property() && form.name == name)
 }
 
-/// How Rhai begins to tell of a text that is no number.
+/// Prefix of Rhai's message about a text that is no number.
 const UNPARSED: &str = "Error parsing ";
 
-/// How Rhai writes the type of a string argument.
+/// Rhai's name for the type of a string argument.
 const STRINGS: &str = "&str | ImmutableString | String";
 
 /// A type as the reference names it.
@@ -233,7 +233,7 @@ pub fn plain(type_name: &str) -> &str {
 pub struct Call<'e> {
     /// The function's name, or an operator.
     pub name: &'e str,
-    /// What it was given; for a method call its object first.
+    /// Types of the arguments; for a method call the object's first.
     pub types: Vec<&'e str>,
 }
 
@@ -285,7 +285,7 @@ impl<'e> Call<'e> {
 /// A property that a type does not have, or does not let be set.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Property<'e> {
-    /// Its name.
+    /// Name of the property.
     pub name: &'e str,
     /// The type of the object.
     pub of: &'e str,

@@ -2,7 +2,7 @@
 
 use crate::script::api::form::OBJECTS;
 
-/// Where a name that nothing has here was used.
+/// Kind of use of a name that nothing has here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Used {
     /// As a variable, or a function that is called without an object.
@@ -131,7 +131,7 @@ const SYNONYMS: &[(&[&str], &str)] = &[
     (&["exit", "quit"], "ws.close"),
 ];
 
-/// What a function of another language is called here: of those that are called as this one was.
+/// Returns the name that a function of another language has here: of those that are called as this one was.
 pub fn synonym(name: &str, used: Used, of: Option<&str>) -> Option<String> {
     let fits = |ours: &str| match used {
         Used::Connection => ours.contains('.'),
@@ -573,7 +573,7 @@ const SAID: &[(Used, &[&str], &str)] = &[
     ),
 ];
 
-/// What to say of a name that nothing has here.
+/// Returns the hint for a name that nothing has here, if there is one.
 pub fn said(name: &str, used: Used) -> Option<&'static str> {
     let mut found = SAID
         .iter()
@@ -581,7 +581,7 @@ pub fn said(name: &str, used: Used) -> Option<&'static str> {
     found.next().map(|(_, _, hint)| *hint)
 }
 
-/// What a hook's parameter is called elsewhere, and here.
+/// Names of a hook's parameter elsewhere, and its name here.
 const PARAMETERS: &[(&[&str], &str)] = &[
     (
         &[
@@ -612,7 +612,7 @@ const PARAMETERS: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// What a hook's parameter of this name is called here.
+/// Returns the name here of a hook's parameter with this name elsewhere.
 pub fn parameter(name: &str) -> Option<&'static str> {
     let found = PARAMETERS.iter().find(|(others, _)| others.contains(&name));
     found.map(|(_, ours)| *ours)

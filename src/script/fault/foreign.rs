@@ -1,4 +1,4 @@
-//! What people write who come from another language, and how it is said here.
+//! Foreign syntax: what people write who come from another language, and how it is said here.
 
 use super::Location;
 use super::elsewhere::REGEX;
@@ -16,15 +16,15 @@ const LOOPS: &str = "a loop is written `for i in 0..10 { … }` or `for item in 
 const CASES: &str = "it is written `switch value { 1 => …, _ => … }`";
 const NAMELESS: &str = "loops have no names: `break` ends the innermost, and a `return` in a function of its own ends several";
 
-/// Where a source does not compile.
+/// Position at which a source does not compile, with the line around it.
 struct Place<'a> {
-    /// The line.
+    /// Text of the line, without its indentation.
     line: &'a str,
     /// The line up to the place.
     before: &'a str,
     /// The line from the place on.
     here: &'a str,
-    /// What Rhai misses.
+    /// Token that Rhai misses; empty if it misses none.
     missing: &'a str,
 }
 
@@ -293,7 +293,7 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["..."], "a range is `0..10`, or `0..=9` with its end"),
 ];
 
-/// How the word or sign of another language that stands here is said.
+/// Returns the hint for the word or sign of another language that stands here.
 pub fn said_here(location: &Location) -> Option<&'static str> {
     let (word, from_here) = (location.word(), &location.text[location.span().start..]);
     let is_this = |known: &&str| {
@@ -310,10 +310,10 @@ pub fn said_here(location: &Location) -> Option<&'static str> {
     found.next().map(|(_, hint)| *hint)
 }
 
-/// What stands before a hook's name in pywebsocket.
+/// Prefix of a hook's name in pywebsocket.
 const PREFIX: &str = "web_socket_";
 
-/// What events are called elsewhere, without the `on` before them, `_` and capitals.
+/// Names of events elsewhere, with the hook for each: without the `on` before them, `_` and capitals.
 const EVENTS: &[(&[&str], Hook)] = &[
     (
         &["message", "data", "text", "binary", "receive"],
@@ -344,7 +344,7 @@ pub fn without_prefix(name: &str) -> Option<&str> {
     name.strip_prefix(PREFIX)
 }
 
-/// How the form of another language is said, in the middle of which this place is; `missing` is what Rhai misses.
+/// Returns the hint for the form of another language that this place is in the middle of; `missing` is the token that Rhai misses.
 pub fn form_here(location: &Location, missing: &str) -> Option<String> {
     let before = location.text[..location.span().start].trim_end();
     let from_here = &location.text[location.span().start..];

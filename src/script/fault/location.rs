@@ -7,11 +7,11 @@ use rhai::Position;
 /// A place in a file, with the line that it is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// From 1.
+    /// Line number, from 1.
     pub line: usize,
     /// In characters, from 1.
     pub column: usize,
-    /// What the line says.
+    /// Text of the line, without its line break.
     pub text: Box<str>,
 }
 
@@ -91,7 +91,7 @@ impl Location {
         &rest[..end.unwrap_or(rest.len())]
     }
 
-    /// What stands between the parentheses behind the word, if they are closed in this line.
+    /// Returns the text between the parentheses behind the word, if they are closed in this line.
     pub fn argument(&self) -> Option<&str> {
         let inside = self.rest().strip_prefix('(')?;
         let mut open = 1;
@@ -102,7 +102,7 @@ impl Location {
         Some(inside[..end].trim())
     }
 
-    /// Where a member of this name is first used, at a position or behind it.
+    /// Returns the position of the first use of a member of this name, at a position or behind it.
     pub(super) fn of_member(text: &str, name: &str, from: Position) -> Option<Position> {
         let first = from.line()?;
         let lines = text.split('\n').enumerate().skip(first - 1);
@@ -122,7 +122,7 @@ impl Location {
         found.next()
     }
 
-    /// What follows the word.
+    /// Returns the rest of the line behind the word, without leading spaces.
     pub fn rest(&self) -> &str {
         self.text[self.span().end..].trim_start()
     }

@@ -19,33 +19,33 @@ use rhai::{EvalAltResult, ParseError, Position};
 use crate::machine::source::Source;
 pub use location::Location;
 
-/// What is wrong with a script, compile-time or run-time; it is printed with its line.
+/// Diagnostic about a script, compile-time or run-time; it is printed with its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// How bad it is.
+    /// Severity: error or warning.
     pub severity: Severity,
     /// The file's name below the handler folder, with `/`.
     pub file: String,
-    /// Where in the file, unless it is about the file as a whole.
+    /// Location in the file, unless it is about the file as a whole.
     pub location: Option<Location>,
-    /// What is wrong, in one line.
+    /// Message that says what is wrong, in one line.
     pub message: String,
-    /// What to do about it, in one line.
+    /// Hint that says what to do about it, in one line.
     pub hint: Option<String>,
     /// For a fault in a module, which file called it, and where.
     pub call: Option<Box<Call>>,
 }
 
-/// Where a module was called.
+/// Call site of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// The file that did.
     pub file: String,
-    /// Where in it.
+    /// Location of the call in that file.
     pub location: Location,
 }
 
-/// How bad a fault is.
+/// Severity of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     /// Something does not work.
@@ -132,7 +132,7 @@ impl Fault {
 }
 
 impl Severity {
-    /// A word.
+    /// Returns the severity as a word: `error` or `warning`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Error => "error",

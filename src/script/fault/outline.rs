@@ -2,7 +2,7 @@
 
 use rhai::{Engine, Position, Token};
 
-/// What a source defines at its top level, and what is known of one place of it.
+/// Definitions at a source's top level, and what is known of one place of it.
 #[derive(Debug, Default)]
 pub struct Outline {
     /// Every `fn`, in order.
@@ -26,11 +26,11 @@ pub struct Outline {
 /// A function of a source.
 #[derive(Debug, Clone)]
 pub struct Function {
-    /// Its name.
+    /// Name of the function.
     pub name: String,
-    /// Where the name stands.
+    /// Position of the name in the source.
     pub position: Position,
-    /// Its parameters.
+    /// Names of the parameters, in order.
     pub params: Vec<String>,
     /// Whether other files cannot call it.
     pub is_private: bool,
@@ -79,7 +79,7 @@ pub fn method_in_argument(engine: &Engine, text: &str, place: Position) -> Optio
     }
 }
 
-/// Where the parentheses that open here are closed.
+/// Returns the index of the token that closes the parentheses that open here.
 fn closing(tokens: Tokens<'_>) -> Option<usize> {
     let mut open = 0;
     for (at, (token, _)) in tokens.iter().enumerate() {
@@ -128,7 +128,7 @@ struct Reader {
     /// Names that belong into the next block.
     pending: Vec<String>,
     pending_function: Option<usize>,
-    /// How far each line is indented.
+    /// Indentation of each line.
     indents: Vec<usize>,
     /// A block whose end is indented in another way than its beginning.
     crooked: Option<(char, Position)>,

@@ -13,13 +13,13 @@ use crate::script::api::form::{Form, OBJECTS, types};
 /// One form of a function, method or property.
 #[derive(Debug, Clone)]
 pub struct Signature {
-    /// Its name.
+    /// Name of the function, method or property.
     pub name: String,
     /// Whether it is used without parentheses.
     pub is_property: bool,
     /// The type of its object or first argument, or types between `|`, or `any`; none if it takes nothing.
     pub of: Option<&'static str>,
-    /// How many arguments it takes, its object among them.
+    /// Number of arguments, the object among them.
     pub arity: usize,
     /// Their types, as far as Rhai says them.
     arguments: Vec<&'static str>,
@@ -74,7 +74,7 @@ impl Signature {
         }
     }
 
-    /// What Rhai knows of a registered function; `None` for operators and for types that no script has.
+    /// Returns the signature of a function registered with Rhai; `None` for operators and for types that no script has.
     fn of_native(function: &rhai::FuncMetadata) -> Option<Self> {
         let types = function.param_types.iter().map(|id| {
             let known = types().find(|(_, of)| of == id)?;

@@ -1,4 +1,4 @@
-//! What the reference says about one name.
+//! Reference entry of one name.
 
 use std::fmt::Write;
 
@@ -11,8 +11,7 @@ use crate::script::hooks::HOOKS;
 /// Names that are offered for one that there is not.
 const OFFERED: usize = 3;
 
-/// What there is under a name, as markdown: functions with it, whatever they are called on, the hook, else the package; or
-/// the names that were probably meant.
+/// Returns the reference entries of a name as markdown: functions with it, whatever they are called on, the hook, else the package; or the names that were probably meant.
 pub fn entry(name: &str) -> Result<String, Vec<String>> {
     let name = name.trim_end_matches("()");
     let mut text = String::new();

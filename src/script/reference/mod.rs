@@ -17,7 +17,7 @@ use super::hooks::HOOKS;
 use crate::config::limits::{SCRIPT, TOPICS, WEBSOCKET};
 use crate::machine::host::{Allowed, Function, Package};
 
-/// What a person reads; `{{hooks}}`, `{{limits}}` and `{{reference}}` stand for what is made from tables.
+/// Template of the guide that a person reads; `{{hooks}}`, `{{limits}}` and `{{reference}}` stand for what is made from tables.
 const GUIDE: &str = include_str!("guide.md");
 
 /// The whole reference as markdown: what `wsh-server api` prints, and `docs/scripting.md`.
@@ -190,7 +190,7 @@ fn section(package: &Package) -> String {
 }
 
 impl Function {
-    /// What it is called, with what it belongs to: `sleep`, `ws.send`; every name of its own once.
+    /// Returns its names, with what it belongs to: `sleep`, `ws.send`; every name of its own once.
     fn paths(&self) -> Vec<String> {
         let mut paths: Vec<_> = self.written().map(|form| form.path()).collect();
         paths.dedup();
@@ -216,7 +216,7 @@ impl Function {
         text
     }
 
-    /// Where it may be called and what it throws, a sentence each.
+    /// Returns the remarks on where it may be called and what it throws, a sentence each.
     fn remarks(&self) -> impl Iterator<Item = String> {
         let throws = self
             .throws
@@ -285,7 +285,7 @@ mod tests {
     /// The type that a function belongs to if it is one of ours, its name and the number of its parameters.
     type Known = (Option<&'static str>, String, usize);
 
-    /// What an engine was given, beside its packages or with them.
+    /// Returns the functions registered with an engine, beside its packages or with them.
     fn registered(engine: &Engine, packages: bool) -> BTreeSet<Known> {
         let known = |info: rhai::FuncInfo<'_>| {
             let class = info.metadata.param_types.first().and_then(|first| {

@@ -9,6 +9,6 @@ use super::references::References;
 pub struct File {
     /// Its name below the handler folder.
     pub name: String,
-    /// What it refers to.
+    /// References of the file, and the names that it offers to others.
     pub references: Rc<References>,
 }

@@ -1,4 +1,4 @@
-//! Which values can only be `ws`, a request or a message: from the hooks' parameters through the calls of a source.
+//! Type flow of the values that can only be `ws`, a request or a message: from the hooks' parameters through the calls of a source.
 //!
 //! A source is a world of its own: its functions are called by its hooks, by each other, and by nobody else. So a
 //! parameter is what the calls give that are written in it, unless the function may be called by its name in a variable.
@@ -18,31 +18,31 @@ const OURS: u8 = 1 | 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kinds(u8);
 
-/// What a value can be.
+/// Types that a value can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
     /// There is none: nothing calls this.
     Never,
     /// One of these types.
     Types {
-        /// Which.
+        /// Set of the possible types.
         kinds: Kinds,
         /// It went through a call, and so may be one of several that the function is for.
         is_passed: bool,
     },
-    /// Anything.
+    /// Any type.
     Any,
 }
 
 /// Calls through which a value is followed.
 const ROUNDS: usize = 32;
 
-/// What the parameters of a source's functions can be: by file, function and number.
+/// Types that the parameters of a source's functions can have: by file, function and number.
 #[derive(Debug)]
 pub struct Flows(HashMap<String, Vec<Vec<Flow>>>);
 
 impl Kinds {
-    /// Their names.
+    /// Returns the names of the types.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let kinds = KINDS.iter().enumerate();
         let of = kinds.filter(move |(at, _)| self.0 & 1 << at != 0);
@@ -54,7 +54,7 @@ impl Kinds {
         self.0 & !OURS == 0
     }
 
-    /// What the table of hooks says of a parameter, where that is certain.
+    /// Returns the types of a hook's parameter of this name, where that is certain.
     fn of_param(name: &str) -> Option<Self> {
         Some(Self(match name {
             "ws" => 1,
@@ -125,7 +125,7 @@ impl Flows {
         flows
     }
 
-    /// What a value can be in a function of a file.
+    /// Returns the types that a value can have in a function of a file.
     pub fn value(&self, file: &str, function: usize, value: Value) -> Flow {
         match value {
             Value::Param(at) => self.0[file][function][at],
@@ -205,7 +205,7 @@ impl Flows {
     }
 }
 
-/// What is known of a function's parameters before any call.
+/// Returns the types of a function's parameters that are known before any call is followed.
 fn beginning(file: &File, function: &Function, is_handler: bool) -> Vec<Flow> {
     let params = 0..function.params;
     if function.is_closure {

@@ -1,4 +1,4 @@
-//! What a file refers to, looked up when it is loaded: functions, methods, properties and constants that do not exist.
+//! Name resolution of a file's references when it is loaded: functions, methods, properties and constants that do not exist.
 //!
 //! Rhai looks a name up when the line runs that has it, which would be when a message comes. Here a source is held
 //! against what there is before it serves: `references` reads what each file refers to and what it offers to others,
@@ -26,7 +26,7 @@ use references::{Argument, Function, Reference, Use, Value};
 pub struct Dangling {
     /// The file that does.
     pub file: String,
-    /// What would be thrown if it ran.
+    /// Error that would be thrown if it ran.
     pub error: Box<EvalAltResult>,
     /// It keeps the file from serving. Otherwise it stands in a `try` block, or the type of a message decides, and the
     /// author is told.
@@ -40,7 +40,7 @@ pub struct Dangling {
 pub struct Resolved {
     /// Those that lead nowhere, in the order of files and lines.
     pub dangling: Vec<Dangling>,
-    /// Where the test power is used: the file, the place, and the name.
+    /// Uses of the test power: the file, the place, and the name.
     pub raw: Vec<(String, Position, ImmutableString)>,
 }
 
@@ -93,7 +93,7 @@ impl Resolver<'_> {
         .collect()
     }
 
-    /// Where `ws` or a request is asked for what breaks the protocol.
+    /// Returns the uses of `ws` or a request that break the protocol.
     fn raw(&self) -> Vec<(String, Position, ImmutableString)> {
         let functions = self.file.references.functions.iter().enumerate();
         let uses = functions.flat_map(|(at, function)| {
@@ -110,7 +110,7 @@ impl Resolver<'_> {
         .collect()
     }
 
-    /// What using a reference would throw, if that is certain, and whether the type of a message makes it so.
+    /// Returns the error that using a reference would throw, if that is certain, and whether the type of a message makes it so.
     fn look_up(&self, at: usize, function: &Function, of: &Use) -> Option<(EvalAltResult, bool)> {
         let (args, position) = (&of.args[..], of.position);
         let own = &self.file.references;
@@ -174,8 +174,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// What is known of a value for certain. In a function that others hand it to, what stands behind a condition may be
-    /// for other values.
+    /// Returns the types of a value that are known for certain. In a function that others hand it to, what stands behind a condition may be for other values.
     fn object(&self, at: usize, function: &Function, of: &Use, value: Value) -> Option<Object> {
         match self.flows.value(&self.file.name, at, value) {
             Flow::Types { kinds, is_passed } => {
@@ -214,13 +213,13 @@ impl Resolver<'_> {
     }
 }
 
-/// What a value is.
+/// Possible types of a value.
 struct Object {
     /// One of these types, of which there is one at least.
     types: Vec<&'static str>,
     /// They are `ws` or a request, and nothing else.
     is_ours: bool,
-    /// What is used of it here must be there for one of its types; otherwise for a value of some type.
+    /// Whether a member that is used here must be there for one of its types; otherwise for a value of some type.
     is_strict: bool,
 }
 
@@ -230,10 +229,10 @@ impl Object {
     }
 }
 
-/// What stands for the file's own constants.
+/// Rhai's namespace for the file's own constants.
 const GLOBAL: &str = "global";
 
-/// What Rhai itself calls, whatever it is given.
+/// Names of functions that Rhai itself calls, whatever they are given.
 const KEYWORDS: [&str; 8] = [
     "Fn",
     "call",
@@ -245,7 +244,7 @@ const KEYWORDS: [&str; 8] = [
     "type_of",
 ];
 
-/// What Rhai throws for a call that nothing takes, with what is known of its arguments.
+/// Returns the error that Rhai throws for a call that nothing takes, with what is known of its arguments.
 fn no_function(
     name: &str,
     of: Option<&str>,
@@ -257,8 +256,7 @@ fn no_function(
     EvalAltResult::ErrorFunctionNotFound(format!("{name} ({})", args.join(", ")), position)
 }
 
-/// What Rhai throws for a property that a type does not have, or that cannot be set to a value: in its message the name
-/// is quoted, the type, and the value's type.
+/// Returns the error that Rhai throws for a property that a type does not have, or that cannot be set to a value: in its message the name is quoted, the type, and the value's type.
 fn no_property(name: &str, of: &str, to: Option<&Argument>, position: Position) -> EvalAltResult {
     let to = to.map_or(String::new(), |to| format!(" '{}'", to.written));
     EvalAltResult::ErrorDotExpr(format!("'{name}' '{of}'{to}"), position)

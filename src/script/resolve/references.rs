@@ -9,18 +9,18 @@ use rhai::{
 
 use crate::script::fault::describe::UNKNOWN;
 
-/// What a file refers to, and what others may refer to in it.
+/// References of a file, and the names in it that others may refer to.
 #[derive(Debug, Default)]
 pub struct References {
     /// The top level, then every function and closure.
     pub functions: Vec<Function>,
-    /// Where functions of a name are among them.
+    /// Indices of the functions of each name among them.
     named: HashMap<ImmutableString, Vec<usize>>,
-    /// How many of a closure's parameters are what it captures.
+    /// Number of parameters of each closure that are what it captures.
     captures: HashMap<ImmutableString, usize>,
-    /// What the file's own functions find as `global::NAME`.
+    /// Constants that the file's own functions find as `global::NAME`.
     pub constants: BTreeSet<ImmutableString>,
-    /// What other files find as `module::NAME`.
+    /// Names that other files find as `module::NAME`.
     pub exports: BTreeSet<ImmutableString>,
     /// Names of modules, with what is imported by that name.
     imports: BTreeSet<(ImmutableString, ImmutableString)>,
@@ -39,7 +39,7 @@ pub struct References {
 pub struct Function {
     /// Its name; empty for the top level.
     pub name: ImmutableString,
-    /// How many parameters it has; what a closure captures comes before those that it shows.
+    /// Number of parameters; what a closure captures comes before those that it shows.
     pub params: usize,
     /// It is called as a method of one type.
     pub is_typed: bool,
@@ -47,22 +47,22 @@ pub struct Function {
     pub is_closure: bool,
     /// Other files cannot call it.
     pub is_private: bool,
-    /// What it refers to.
+    /// References that the function makes.
     pub uses: Vec<Use>,
     /// It does something else for other types.
     pub asks_for_types: bool,
-    /// Where it returns a plain value, as if that were for somebody.
+    /// Positions at which it returns a plain value, as if that were for somebody.
     pub returned: Vec<Position>,
 }
 
 /// A place that refers to something.
 #[derive(Debug)]
 pub struct Use {
-    /// To what.
+    /// Target of the reference.
     pub what: Reference,
-    /// What it is called with.
+    /// Arguments of the call.
     pub args: Vec<Argument>,
-    /// Where that is written.
+    /// Position of the reference in the file.
     pub position: Position,
     /// It is reached whenever the function is called, as far as it gets there.
     pub is_certain: bool,
@@ -70,18 +70,18 @@ pub struct Use {
     pub is_tried: bool,
 }
 
-/// What a place refers to.
+/// Target of a reference.
 #[derive(Debug)]
 pub enum Reference {
-    /// `name(…)`.
+    /// Function that is called, `name(…)`.
     Function(ImmutableString),
-    /// `module::name(…)`.
+    /// Function of a module that is called, `module::name(…)`.
     InModule(Vec<ImmutableString>, ImmutableString),
     /// `module::NAME` or `global::NAME`.
     Constant(Vec<ImmutableString>, ImmutableString),
-    /// `value.name(…)`.
+    /// Method that is called, `value.name(…)`.
     Method(Value, ImmutableString),
-    /// `value.name`.
+    /// Property that is read, `value.name`.
     Get(Value, ImmutableString),
     /// `value.name = …`, with what it is set to as argument.
     Set(Value, ImmutableString),
@@ -89,21 +89,21 @@ pub enum Reference {
     Closure(ImmutableString),
 }
 
-/// Where a value comes from.
+/// Origin of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value {
     /// A parameter of the function that it is used in.
     Param(usize),
-    /// Somewhere else.
+    /// Any other origin.
     Unknown,
 }
 
-/// What a call is given.
+/// Argument of a call.
 #[derive(Debug)]
 pub struct Argument {
-    /// Where it comes from.
+    /// Origin of the argument's value.
     pub value: Value,
-    /// How a report shows it: a variable's name, a literal's type.
+    /// Text that a report shows for it: a variable's name, a literal's type.
     pub written: ImmutableString,
 }
 
@@ -150,7 +150,7 @@ impl References {
         places.map(|at| (*at, &self.functions[*at]))
     }
 
-    /// How many of a closure's parameters are what it captures; the rest is what it is called with.
+    /// Returns the number of a closure's parameters that are what it captures; the rest is what it is called with.
     pub fn captures(&self, closure: &Function) -> usize {
         self.captures.get(&closure.name).copied().unwrap_or(0)
     }
@@ -242,7 +242,7 @@ impl References {
         self.read_exports(ast);
     }
 
-    /// What the statements of the top level leave for functions and for other files.
+    /// Reads the constants and exports that the statements of the top level leave for functions and for other files.
     fn read_exports(&mut self, ast: &AST) {
         for statement in ast.statements() {
             match statement {
@@ -266,7 +266,7 @@ impl References {
     }
 }
 
-/// Where the bodies of functions are.
+/// Source ranges of the bodies of functions.
 #[derive(Default)]
 struct Bodies {
     /// Their beginning and end, with whose they are.
@@ -298,13 +298,13 @@ impl Bodies {
     }
 }
 
-/// Where a function is being read.
+/// Scope and nesting at the place where a function is being read.
 struct Reader {
     /// The variables that are seen, with where their values come from.
     scope: Vec<(ImmutableString, Value)>,
-    /// How many conditions, loops and the like there are around.
+    /// Nesting depth of conditions, loops and the like.
     conditions: usize,
-    /// How many `try` blocks.
+    /// Nesting depth of `try` blocks.
     tries: usize,
     /// It may have returned before.
     is_left: bool,
@@ -336,7 +336,7 @@ impl Reader {
         self.scope.truncate(outer);
     }
 
-    /// What is reached sometimes.
+    /// Reads code that is reached only sometimes.
     fn sometimes(&mut self, read: impl FnOnce(&mut Self)) {
         self.conditions += 1;
         read(self);
@@ -503,7 +503,7 @@ impl Reader {
         }
     }
 
-    /// What stands behind a dot: a member, perhaps with more behind it.
+    /// Reads what stands behind a dot: a member, perhaps with more behind it.
     fn member(&mut self, into: &mut References, at: usize, of: Value, member: &Expr) {
         match member {
             Expr::Property(property, position) => {
@@ -528,7 +528,7 @@ impl Reader {
         }
     }
 
-    /// What stands in brackets, and, unless the chain ends there, what follows them.
+    /// Reads what stands in brackets, and, unless the chain ends there, what follows them.
     fn index(&mut self, into: &mut References, at: usize, index: &Expr, flags: ASTFlags) {
         match index {
             Expr::Dot(sides, ..) if !flags.intersects(ASTFlags::BREAK) => {
@@ -543,7 +543,7 @@ impl Reader {
         }
     }
 
-    /// What is assigned to.
+    /// Reads the target of an assignment.
     fn target(&mut self, into: &mut References, at: usize, target: &Expr, to: Argument) {
         match target {
             Expr::Variable(variable, ..) if variable.2.is_empty() => {
@@ -639,7 +639,7 @@ impl Reader {
         });
     }
 
-    /// Where the value of an expression comes from.
+    /// Returns the origin of an expression's value.
     fn value(&self, known: &References, expression: &Expr) -> Value {
         let Expr::Variable(variable, ..) = expression else {
             return Value::Unknown;
@@ -675,7 +675,7 @@ fn names(path: &rhai::Namespace) -> Vec<ImmutableString> {
     path.path.iter().map(|ident| ident.name.clone()).collect()
 }
 
-/// How a report shows an argument.
+/// Returns the text that a report shows for an argument.
 fn written(argument: &Expr) -> ImmutableString {
     match argument {
         Expr::Variable(variable, ..) if variable.2.is_empty() => variable.1.clone(),

@@ -25,7 +25,7 @@ fn check(code: &str) -> Checked {
     checker.check("it_wsh.rhai", &Ok(code.into()), 1)
 }
 
-/// What keeps a handler from serving, and where.
+/// Returns the line and the message of the fault that keeps a handler from serving.
 fn fault(code: &str) -> Option<(usize, String)> {
     let fault: Fault = check(code).result.err()?;
     let line = fault.location.as_ref().map_or(0, |location| location.line);

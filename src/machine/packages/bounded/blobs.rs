@@ -35,7 +35,7 @@ fn int(byte: u8) -> Dynamic {
     Dynamic::from_int(byte.into())
 }
 
-/// What a closure says to a byte, which it gets as a parameter or in `this`, and to its index.
+/// Calls a closure with a byte, as a parameter or in `this`, and with its index, and returns its result.
 fn ask(
     name: &str,
     context: &NativeCallContext,
@@ -62,7 +62,7 @@ fn from(blob: &[u8], start: i64) -> impl Iterator<Item = (usize, u8)> {
     blob.iter().copied().enumerate().skip(start)
 }
 
-/// Where a byte stands, or a row of them.
+/// Returns the index at which `find` meets a byte, or a row of them, from `start` on; -1 if nowhere.
 fn place(blob: &[u8], start: i64, find: impl FnOnce(&[u8]) -> Option<usize>) -> i64 {
     let start = offset(blob.len(), start);
     find(&blob[start..]).map_or(-1, |at| (start + at) as i64)

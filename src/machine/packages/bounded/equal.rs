@@ -74,7 +74,7 @@ pub fn register(engine: &mut Engine, limits: &Limits) {
     );
 }
 
-/// Where an index counts from, which is from the end if it is negative.
+/// Converts an index, which counts from the end if it is negative, into an offset within `length`.
 pub fn offset(length: usize, index: i64) -> usize {
     let distance = usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX);
     if index < 0 {

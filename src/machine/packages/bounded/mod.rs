@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(thrown("[1, 2].sort(|x, y| \"a\")"), "\"type\"");
     }
 
-    /// Where Rhai walks through a value after each of its methods, these take minutes.
+    /// These scripts take minutes where Rhai walks through a value after each of its methods.
     #[test]
     fn b05_filling_and_reading_take_time_by_their_number_only() {
         let began = Instant::now();

@@ -289,7 +289,7 @@ fn register_parts(engine: &mut Engine) {
     });
 }
 
-/// How many characters stand before an index, which counts from the end if it is negative.
+/// Returns the number of characters before an index, which counts from the end if it is negative.
 fn place(text: &str, index: i64) -> usize {
     let distance = usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX);
     if index < 0 {

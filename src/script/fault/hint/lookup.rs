@@ -1,4 +1,4 @@
-//! What there is around one place of a source, and so what was probably meant by a name that nothing has.
+//! Lookup of the names around one place of a source, and so of what was probably meant by a name that nothing has.
 
 use rhai::{Engine, Position};
 
@@ -16,10 +16,10 @@ use crate::script::hooks::HOOKS;
 /// Forms of a function that a hint lists.
 const LISTED: usize = 5;
 
-/// What is there, around one place of a source.
+/// Names and signatures that there are around one place of a source.
 pub struct Lookup<'a> {
     engine: &'a Engine,
-    /// The place.
+    /// Location of the place; `None` if its position has no line.
     pub location: Option<Location>,
     outline: Outline,
     signatures: Vec<Signature>,
@@ -451,7 +451,7 @@ impl<'a> Lookup<'a> {
     }
 }
 
-/// What a chat keeps of all who are in it.
+/// Variable names in which a chat keeps all who are in it.
 const PEOPLE: [&str; 6] = [
     "users",
     "players",

@@ -1,4 +1,4 @@
-//! What to do about an error, where more is known than the error says: what there is, what was probably meant.
+//! Hints about an error, where more is known than the error says: what there is, what was probably meant.
 //!
 //! Nothing of this is looked at before something has failed, and then it is collected anew.
 

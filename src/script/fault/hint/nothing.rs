@@ -1,4 +1,4 @@
-//! What to do about `()` where a value is wanted: which name gave it, and what that name needs.
+//! Hints about `()` where a value is wanted: which name gave it, and what that name needs.
 
 use crate::script::fault::Location;
 use crate::script::fault::describe::Call;
@@ -34,7 +34,7 @@ pub fn of_member(location: Option<&Location>, begin: Option<&str>) -> String {
     of(path, Default::Begin { value: begin, rest })
 }
 
-/// What would do in its place.
+/// Replacement for `()` that a hint suggests.
 enum Default<'a> {
     /// A value for this once.
     Value(&'a str),
@@ -103,7 +103,7 @@ fn word(text: &str) -> &str {
     }
 }
 
-/// How open connections come to what `on_open` would have set.
+/// Returns the words about how open connections come to what `on_open` would have set; empty without `on_reload`.
 pub fn on_reload() -> &'static str {
     let is_there = HOOKS.iter().any(|hook| hook.name == "on_reload");
     if is_there {
