@@ -9,7 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use wsh_server::config::limits;
 use wsh_server::websocket::handshake::accept_key;
-use wsh_server::websocket::{Connection, Event, Handle, Heed, Outbox, Outcome, Session, Shared};
+use wsh_server::websocket::{
+    Connection, Event, Handle, Interest, Outbox, Outcome, Session, Shared,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -40,7 +42,7 @@ impl Session for Echo {
         Poll::Pending
     }
 
-    fn heeds(&self, _: Heed) -> bool {
+    fn is_interested_in(&self, _: Interest) -> bool {
         false
     }
 }

@@ -193,7 +193,7 @@ impl App {
 fn site(config: &Config) -> Result<http::Settings> {
     let document_root = config.document_root.as_ref();
     let document_root = document_root.map(|root| root.canonicalize()).transpose()?;
-    let room = http::Room::new(connections(&config.limits.connections));
+    let room = http::Descriptors::new(connections(&config.limits.connections));
     let files = document_root.map(|root| Arc::new(http::Files::new(root, Arc::clone(&room))));
     Ok(http::Settings {
         files,

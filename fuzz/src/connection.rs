@@ -15,7 +15,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsh_server::websocket::frame::Raw;
 use wsh_server::websocket::{
-    Close, Connection, Event, Handle, Heed, Message, Outbox, Outcome, Session, Shared, Transport,
+    Close, Connection, Event, Handle, Interest, Message, Outbox, Outcome, Session, Shared,
+    Transport,
 };
 
 use super::frames::BOUNDS;
@@ -299,7 +300,7 @@ impl Session for Echo {
         Poll::Pending
     }
 
-    fn heeds(&self, _: Heed) -> bool {
+    fn is_interested_in(&self, _: Interest) -> bool {
         false
     }
 }

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use wsh_server::config::Deflate;
-use wsh_server::websocket::extensions::{self, Terms};
-use wsh_server::websocket::inflation::MUCH;
+use wsh_server::websocket::extensions::{self, Parameters};
+use wsh_server::websocket::inflation::LONG_TURN;
 use wsh_server::websocket::{Decoder, Limits, Pool, Violation};
 
 use super::frames::{BOUNDS, of};
@@ -37,8 +37,8 @@ pub fn extension(bytes: &[u8]) {
     assert!(!answer.contains("client_max_window_bits") || names("client_max_window_bits"));
 }
 
-fn terms() -> Terms {
-    Terms::from(&Deflate {
+fn terms() -> Parameters {
+    Parameters::from(&Deflate {
         client_context: true,
         server_context: true,
         ..Deflate::default()
@@ -107,7 +107,7 @@ fn heard(bytes: &[u8], pieces: &mut Pieces) -> Vec<Heard> {
                 Ok(None) if input.is_empty() => break,
                 Ok(None) => {
                     assert!(decoder.is_spent(), "it stops for that alone");
-                    decoder.refresh(MUCH);
+                    decoder.refresh(LONG_TURN);
                 }
                 Err(violation) => heard.push(Heard::Violation(violation.code())),
             }

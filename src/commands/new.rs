@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{look, print};
 use crate::config::{Handlers, Script};
-use crate::handlers::{LEAVINGS, Route, SUFFIX, decode_path};
+use crate::handlers::{IGNORED_PREFIXES, Route, SUFFIX, decode_path};
 
 /// A handler to begin with.
 #[derive(Debug)]
@@ -131,7 +131,10 @@ fn file_of(name: &str) -> Result<String> {
     if stem.split('/').any(str::is_empty) {
         bail!("{name:?} is no name for a handler: write chat, or room/chat for one in a folder");
     }
-    if stem.split('/').any(|part| part.starts_with(LEAVINGS)) {
+    if stem
+        .split('/')
+        .any(|part| part.starts_with(IGNORED_PREFIXES))
+    {
         bail!(
             "{name:?} is no name for a handler: files and folders that begin with '.', '#' or '~' are not served"
         );

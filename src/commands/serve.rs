@@ -33,7 +33,7 @@ pub fn serve(config: Config, log: &Log) -> Result<ExitCode> {
 
 /// The action that a signal asks for.
 #[derive(Debug, Clone, Copy)]
-enum Wish {
+enum Disposition {
     /// The end; a second one has this exit code, which shells expect of it.
     Stop(u8),
     /// A look at everything that is read from files, unless the terminal is gone.
@@ -47,24 +47,24 @@ enum Wish {
 }
 
 /// The signals that are handled: those of a terminal, a service manager, logrotate or whoever monitors. The rest are reports of faults, or end nothing.
-const WISHES: [(i32, Wish); 11] = [
-    (libc::SIGINT, Wish::Stop(130)),
-    (libc::SIGTERM, Wish::Stop(143)),
-    (libc::SIGQUIT, Wish::Stop(131)),
-    (libc::SIGHUP, Wish::HangUp),
-    (libc::SIGUSR1, Wish::Reopen),
-    (libc::SIGUSR2, Wish::Nothing("SIGUSR2")),
-    (libc::SIGALRM, Wish::Nothing("SIGALRM")),
-    (libc::SIGVTALRM, Wish::Nothing("SIGVTALRM")),
-    (libc::SIGPROF, Wish::Nothing("SIGPROF")),
-    (libc::SIGIO, Wish::Nothing("SIGIO")),
+const DISPOSITIONS: [(i32, Disposition); 11] = [
+    (libc::SIGINT, Disposition::Stop(130)),
+    (libc::SIGTERM, Disposition::Stop(143)),
+    (libc::SIGQUIT, Disposition::Stop(131)),
+    (libc::SIGHUP, Disposition::HangUp),
+    (libc::SIGUSR1, Disposition::Reopen),
+    (libc::SIGUSR2, Disposition::Nothing("SIGUSR2")),
+    (libc::SIGALRM, Disposition::Nothing("SIGALRM")),
+    (libc::SIGVTALRM, Disposition::Nothing("SIGVTALRM")),
+    (libc::SIGPROF, Disposition::Nothing("SIGPROF")),
+    (libc::SIGIO, Disposition::Nothing("SIGIO")),
     // A log file as long as files may be: writing to it fails then, and that is all. A line about it would be the next
     // that fails.
-    (libc::SIGXFSZ, Wish::Failed),
+    (libc::SIGXFSZ, Disposition::Failed),
 ];
 
 struct Signals<'l> {
-    wishes: Vec<(unix::Signal, Wish)>,
+    wishes: Vec<(unix::Signal, Disposition)>,
     log: &'l Log,
     /// It was started from a terminal, and not detached from it since.
     has_terminal: bool,
@@ -72,7 +72,8 @@ struct Signals<'l> {
 
 impl<'l> Signals<'l> {
     fn new(log: &'l Log) -> std::io::Result<Self> {
-        let caught = WISHES.map(|(number, wish)| Ok((signal(SignalKind::from_raw(number))?, wish)));
+        let caught =
+            DISPOSITIONS.map(|(number, wish)| Ok((signal(SignalKind::from_raw(number))?, wish)));
         Ok(Self {
             wishes: caught.into_iter().collect::<std::io::Result<_>>()?,
             log,
@@ -84,26 +85,26 @@ impl<'l> Signals<'l> {
     async fn next(&mut self) -> app::Signal {
         loop {
             match self.wish().await {
-                Wish::Stop(code) => return app::Signal::Stop(code.into()),
+                Disposition::Stop(code) => return app::Signal::Stop(code.into()),
                 // The signal's first meaning: whoever closes the window does not leave a server behind.
-                Wish::HangUp if self.has_terminal && !has_terminal() => {
+                Disposition::HangUp if self.has_terminal && !has_terminal() => {
                     return app::Signal::Stop(129.into());
                 }
-                Wish::HangUp => {
+                Disposition::HangUp => {
                     self.log.reopen();
                     return app::Signal::Reload;
                 }
-                Wish::Reopen => {
+                Disposition::Reopen => {
                     self.log.reopen();
                     Event::LogReopened {}.tell();
                 }
-                Wish::Nothing(name) => Event::SignalIgnored { name }.tell(),
-                Wish::Failed => {}
+                Disposition::Nothing(name) => Event::SignalIgnored { name }.tell(),
+                Disposition::Failed => {}
             }
         }
     }
 
-    async fn wish(&mut self) -> Wish {
+    async fn wish(&mut self) -> Disposition {
         poll_fn(|context| {
             for (signal, wish) in &mut self.wishes {
                 if signal.poll_recv(context).is_ready() {

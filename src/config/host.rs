@@ -190,10 +190,10 @@ impl FromStr for Hosts {
 /// Hosts that are answered, as `--allow-host` takes them: `example.com`, `*.example.com`, either with a port or `:*`,
 /// `loopback`, or `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostPattern(Meant);
+pub struct HostPattern(Matcher);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Meant {
+enum Matcher {
     Any,
     Loopback,
     Hosts(Hosts, Option<u16>),
@@ -201,15 +201,15 @@ enum Meant {
 
 impl HostPattern {
     /// The default pattern: names of the loopback interface, with any port.
-    pub const LOOPBACK: Self = Self(Meant::Loopback);
+    pub const LOOPBACK: Self = Self(Matcher::Loopback);
 
     /// Whether the pattern stands for this host, asked for by a scheme with this default port. One without a port stands for
     /// every port.
     pub fn has(&self, authority: &Authority, default_port: u16) -> bool {
         match &self.0 {
-            Meant::Any => true,
-            Meant::Loopback => authority.host.is_loopback(),
-            Meant::Hosts(hosts, port) => {
+            Matcher::Any => true,
+            Matcher::Loopback => authority.host.is_loopback(),
+            Matcher::Hosts(hosts, port) => {
                 let asked = authority.port.unwrap_or(default_port);
                 hosts.has(&authority.host) && port.is_none_or(|port| port == asked)
             }
@@ -217,12 +217,12 @@ impl HostPattern {
     }
 
     /// The pattern of a server for everybody: every host, and a request that names none.
-    pub const ANY: Self = Self(Meant::Any);
+    pub const ANY: Self = Self(Matcher::Any);
 
     /// The name that this pattern is if it may be a slip for a word, `loopbak`: hosts of one label are rare.
     pub fn slip(&self) -> Option<(&str, &'static str)> {
         match &self.0 {
-            Meant::Hosts(Hosts::One(Host::Name(name)), None) if !name.contains('.') => {
+            Matcher::Hosts(Hosts::One(Host::Name(name)), None) if !name.contains('.') => {
                 let word = nearest(name, ["loopback", "localhost"])?;
                 (name != word).then_some((name, word))
             }
@@ -232,7 +232,7 @@ impl HostPattern {
 
     /// Whether the pattern stands for whatever a request says, or does not say.
     pub fn is_any(&self) -> bool {
-        self.0 == Meant::Any
+        self.0 == Matcher::Any
     }
 }
 
@@ -241,7 +241,7 @@ impl FromStr for HostPattern {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         match text {
-            "*" => return Ok(Self(Meant::Any)),
+            "*" => return Ok(Self(Matcher::Any)),
             "loopback" => return Ok(Self::LOOPBACK),
             _ if text.contains('/') => {
                 return Err(Invalid(format!(
@@ -252,7 +252,7 @@ impl FromStr for HostPattern {
         }
         let (hosts, port) = split_port(in_brackets(text)?);
         let port = port.filter(|port| *port != "*").map(parse_port);
-        Ok(Self(Meant::Hosts(hosts.parse()?, port.transpose()?)))
+        Ok(Self(Matcher::Hosts(hosts.parse()?, port.transpose()?)))
     }
 }
 

@@ -101,10 +101,10 @@ impl fmt::Display for Origin {
 /// Origins that are let in, as `--allow-origin` takes them: `https://example.com`, `https://*.example.com`, either with a
 /// port or `:*`, `same`, `loopback`, `null`, or `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OriginPattern(Meant);
+pub struct OriginPattern(Matcher);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Meant {
+enum Matcher {
     Any,
     Same,
     Loopback,
@@ -125,22 +125,24 @@ enum Ports {
 
 impl OriginPattern {
     /// Pages from everywhere.
-    pub const ANY: Self = Self(Meant::Any);
+    pub const ANY: Self = Self(Matcher::Any);
     /// Pages of this machine.
-    pub const LOOPBACK: Self = Self(Meant::Loopback);
+    pub const LOOPBACK: Self = Self(Matcher::Loopback);
     /// Pages without an origin.
-    pub const NULL: Self = Self(Meant::Null);
+    pub const NULL: Self = Self(Matcher::Null);
     /// Pages from where the request goes to.
-    pub const SAME: Self = Self(Meant::Same);
+    pub const SAME: Self = Self(Matcher::Same);
 
     /// Whether the pattern stands for this origin of a request to `own`.
     pub fn has(&self, origin: &Origin, own: Option<&Site>) -> bool {
         match (&self.0, origin) {
-            (Meant::Any, _) | (Meant::Null, Origin::Null) | (Meant::File, Origin::File) => true,
-            (Meant::Same, Origin::Site(site)) => Some(site) == own,
-            (Meant::Loopback, Origin::Site(site)) => site.is_loopback(),
+            (Matcher::Any, _) | (Matcher::Null, Origin::Null) | (Matcher::File, Origin::File) => {
+                true
+            }
+            (Matcher::Same, Origin::Site(site)) => Some(site) == own,
+            (Matcher::Loopback, Origin::Site(site)) => site.is_loopback(),
             (
-                Meant::Sites {
+                Matcher::Sites {
                     scheme,
                     hosts,
                     port,
@@ -161,11 +163,11 @@ impl FromStr for OriginPattern {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         match text {
-            "*" => return Ok(Self(Meant::Any)),
+            "*" => return Ok(Self(Matcher::Any)),
             "same" => return Ok(Self::SAME),
             "loopback" => return Ok(Self::LOOPBACK),
             "null" => return Ok(Self::NULL),
-            "file://" => return Ok(Self(Meant::File)),
+            "file://" => return Ok(Self(Matcher::File)),
             _ => {}
         }
         let (scheme, authority) = text.split_once("://").ok_or_else(|| {
@@ -194,7 +196,7 @@ impl FromStr for OriginPattern {
             Some(port) => Ports::One(Some(parse_port(port)?)),
             None => Ports::One(default_port(&scheme)),
         };
-        Ok(Self(Meant::Sites {
+        Ok(Self(Matcher::Sites {
             scheme,
             hosts,
             port,

@@ -9,10 +9,10 @@ use super::{Invalid, nearest};
 
 /// A trusted proxy, as `--trusted-proxy` takes it: `10.0.0.0/8`, an address alone, `loopback`, or `unix`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trusted(Meant);
+pub struct Trusted(Matcher);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Meant {
+enum Matcher {
     /// Every peer of a Unix-domain socket.
     Unix,
     /// Addresses of the loopback interface.
@@ -23,17 +23,17 @@ enum Meant {
 
 impl Trusted {
     /// Addresses of the loopback interface.
-    pub const LOOPBACK: Self = Self(Meant::Loopback);
+    pub const LOOPBACK: Self = Self(Matcher::Loopback);
     /// Every peer of a Unix-domain socket.
-    pub const UNIX: Self = Self(Meant::Unix);
+    pub const UNIX: Self = Self(Matcher::Unix);
 
     /// Whether this peer is meant; those of Unix-domain sockets have no address.
     pub fn has(&self, peer: Option<IpAddr>) -> bool {
         // ::ffff:10.0.0.1 is 10.0.0.1.
         match (&self.0, peer.map(|peer| peer.to_canonical())) {
-            (Meant::Unix, None) => true,
-            (Meant::Loopback, Some(peer)) => peer.is_loopback(),
-            (Meant::Network(network), Some(peer)) => network.contains(&peer),
+            (Matcher::Unix, None) => true,
+            (Matcher::Loopback, Some(peer)) => peer.is_loopback(),
+            (Matcher::Network(network), Some(peer)) => network.contains(&peer),
             _ => false,
         }
     }
@@ -44,8 +44,8 @@ impl FromStr for Trusted {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         match text {
-            "unix" => return Ok(Self(Meant::Unix)),
-            "loopback" => return Ok(Self(Meant::Loopback)),
+            "unix" => return Ok(Self(Matcher::Unix)),
+            "loopback" => return Ok(Self(Matcher::Loopback)),
             _ => {}
         }
         let wrong = || {
@@ -76,7 +76,7 @@ impl FromStr for Trusted {
                 "{text:?} has bits behind its prefix: {meant} is meant, or {address}"
             )));
         }
-        Ok(Self(Meant::Network(network)))
+        Ok(Self(Matcher::Network(network)))
     }
 }
 

@@ -19,7 +19,7 @@ mod watch;
 
 use std::time::Duration;
 
-pub(crate) use path::LEAVINGS;
+pub(crate) use path::IGNORED_PREFIXES;
 pub use path::{PathError, Route, SUFFIX, decode_path};
 pub(crate) use reconcile::Reconciler;
 pub(crate) use registry::{Entry, Found, Generation};

@@ -1,4 +1,4 @@
-//! Near misses: files that are no handlers and were probably meant as such, named where a folder has none.
+//! NearMisses misses: files that are no handlers and were probably meant as such, named where a folder has none.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,9 +13,9 @@ const MOST: usize = 100;
 
 /// Files by name, with what each is and what to do.
 #[derive(Debug, Default)]
-pub struct Near(BTreeMap<String, String>);
+pub struct NearMisses(BTreeMap<String, String>);
 
-impl Near {
+impl NearMisses {
     /// Takes note of a file that is no handler.
     pub fn note(&mut self, folder: &str, name: &str) {
         if self.0.len() >= MOST {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn the_rule_stands_before_the_names() {
         let said = |names: &[&str]| {
-            let mut near = Near::default();
+            let mut near = NearMisses::default();
             names.iter().for_each(|name| near.note("", name));
             near.sentence(Path::new("e1"))
         };

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 pub const SUFFIX: &str = "_wsh.rhai";
 
 /// First characters of names that are passed over, because they are editors' leavings: `.echo_wsh.rhai.swp`, `.#echo_wsh.rhai`, `#echo_wsh.rhai#`, `~echo_wsh.rhai`.
-pub const LEAVINGS: [char; 3] = ['.', '#', '~'];
+pub const IGNORED_PREFIXES: [char; 3] = ['.', '#', '~'];
 
 /// The path pattern of a handler: literal segments and parameters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

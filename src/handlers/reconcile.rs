@@ -29,7 +29,7 @@ const FIT_LONGEST: Duration = Duration::from_secs(3);
 
 /// The outcome of a look.
 #[derive(Debug, Default)]
-pub struct Look {
+pub struct Reconciled {
     /// The generation that serves from now on, if anything has changed.
     pub generation: Option<Generation>,
     /// The findings to log.
@@ -138,10 +138,10 @@ impl Reconciler {
     }
 
     /// A look. When nothing has happened since the last one, as far as anybody knows, it looks only at what was changing.
-    pub fn look(&mut self, is_quiet: bool) -> Look {
-        let mut look = Look {
+    pub fn look(&mut self, is_quiet: bool) -> Reconciled {
+        let mut look = Reconciled {
             is_whole: true,
-            ..Look::default()
+            ..Reconciled::default()
         };
         let Report { problems, over, .. } = &mut look.report;
         if !(is_quiet && self.scan.refresh(self.texts.changing())) {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::is_handler;
-use super::near::Near;
-use super::path::LEAVINGS;
+use super::near::NearMisses;
+use super::path::IGNORED_PREFIXES;
 use crate::config;
 use crate::file::{self, Disk};
 use crate::observe::is_printable;
@@ -80,7 +80,7 @@ pub struct Scan {
     /// Names that no path can have, and folders that are too deep or too many.
     pub passed: Vec<Fault>,
     /// Files that were probably meant as handlers.
-    pub near: Near,
+    pub near: NearMisses,
 }
 
 impl Scan {
@@ -227,7 +227,7 @@ impl Walk<'_> {
         let kind = entry.file_type();
         let is_file = kind.as_ref().is_ok_and(fs::FileType::is_file);
         let is_script = raw.as_encoded_bytes().ends_with(script::SUFFIX.as_bytes());
-        if LEAVINGS
+        if IGNORED_PREFIXES
             .iter()
             .any(|c| raw.as_encoded_bytes()[0] == *c as u8)
         {

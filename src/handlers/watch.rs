@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use notify::event::{Event, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::reconcile::{Look, Reconciler};
+use super::reconcile::{Reconciled, Reconciler};
 use super::registry::Generation;
 use super::report::Report;
 use crate::config;
@@ -46,7 +46,7 @@ impl Reconciler {
             let began = Instant::now();
             // Between two looks that follow each other, an event would have told of whatever else happened.
             let is_quiet = !is_woken && !is_first && wait < PERIOD && watch.is_armed();
-            let Look {
+            let Reconciled {
                 generation,
                 report,
                 again,

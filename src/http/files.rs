@@ -13,11 +13,11 @@ use mime_guess::Mime;
 
 use super::coding::{self, Compressed};
 use super::conditions::{Validators, Verdict};
+use super::descriptors::Descriptors;
 use super::head::{Head, METHODS};
 use super::ranges::Wanted;
 use super::respond::Refusal;
 use super::response::{Body, Part, Response};
-use super::room::Room;
 use crate::config::limits::FILES;
 
 /// The document root, and what all workers share of it.
@@ -25,7 +25,7 @@ use crate::config::limits::FILES;
 pub struct Files {
     /// Path of the document root, resolved.
     root: PathBuf,
-    room: Arc<Room>,
+    room: Arc<Descriptors>,
     compressed: Compressed,
 }
 
@@ -38,7 +38,7 @@ struct Document {
 
 impl Files {
     /// The files below a folder, whose path is resolved.
-    pub fn new(root: PathBuf, room: Arc<Room>) -> Self {
+    pub fn new(root: PathBuf, room: Arc<Descriptors>) -> Self {
         Self {
             root,
             room,
@@ -171,7 +171,7 @@ impl Files {
         }
         let Some(held) = self.room.hold() else {
             let refusal = Refusal::new(503, "the server sends as many files as it can");
-            return Err(refusal.limit("max-connections").for_now());
+            return Err(refusal.limit("max-connections").with_retry_after());
         };
         Ok(Body {
             file: Some((Arc::new(file), held)),
@@ -230,16 +230,16 @@ fn unreadable(error: &io::Error) -> Refusal {
     match error.raw_os_error() {
         Some(libc::EMFILE | libc::ENFILE) => {
             let refusal = Refusal::new(503, "the server has too many files open");
-            let refusal = refusal.named(OPEN_FILES).for_now();
+            let refusal = refusal.named(OPEN_FILES).with_retry_after();
             refusal.advising("; raise the open-file limit (ulimit -n)")
         }
-        Some(libc::ENOMEM) => Refusal::new(503, "the server has no memory left").for_now(),
+        Some(libc::ENOMEM) => Refusal::new(503, "the server has no memory left").with_retry_after(),
         Some(libc::EACCES | libc::EPERM) => {
             Refusal::new(403, "the server may not read this file").named("unreadable")
         }
         Some(libc::EIO | libc::ESTALE) => Refusal::new(500, "the file cannot be read"),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Refusal::new(503, "the file is being written").for_now()
+            Refusal::new(503, "the file is being written").with_retry_after()
         }
         _ => Refusal::new(404, "nothing has this path"),
     }

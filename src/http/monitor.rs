@@ -8,7 +8,7 @@ use super::finish::finish;
 use super::head::Head;
 use super::health::{Health, Probe};
 use super::respond::Refusal;
-use super::response::{self, Body, Response, Then};
+use super::response::{self, Body, Persistence, Response};
 use super::serve::read_head;
 use crate::config::limits;
 use crate::observe::metrics::{self, Format};
@@ -72,7 +72,7 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     response: Response,
     without_body: bool,
 ) {
-    let mut bytes = response::head(response.status, "", Then::Close, &response.headers);
+    let mut bytes = response::head(response.status, "", Persistence::Close, &response.headers);
     bytes.push_str(&format!("Content-Length: {}\r\n\r\n", response.body.len()));
     let mut bytes = bytes.into_bytes();
     if !without_body {

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::finish::finish;
-use super::response::{self, Headers, Then};
+use super::response::{self, Headers, Persistence};
 use super::trace;
 use crate::observe::one_line;
 
@@ -88,7 +88,7 @@ impl Refusal {
     }
 
     /// Says that it is worth trying again in a moment.
-    pub fn for_now(self) -> Self {
+    pub fn with_retry_after(self) -> Self {
         self.header("Retry-After", RETRY_AFTER)
     }
 
@@ -115,7 +115,7 @@ impl Refusal {
         matches!(self.status, 308 | 404 | 405 | 412 | 416)
     }
 
-    fn encode(&self, then: Then, without_body: bool) -> String {
+    fn encode(&self, then: Persistence, without_body: bool) -> String {
         let mut out = response::head(self.status, &self.reason, then, &self.headers);
         let length = self.body.len();
         let _ = write!(
@@ -129,7 +129,7 @@ impl Refusal {
     }
 
     /// Logs its head for who follows them.
-    pub fn trace(&self, connection: u64, then: Then) {
+    pub fn trace(&self, connection: u64, then: Persistence) {
         if trace::is_on() {
             let head = self.encode(then, true);
             trace::head(connection, "out", head.as_bytes());
@@ -144,7 +144,7 @@ impl Refusal {
         keep_alive: Duration,
         without_body: bool,
     ) -> bool {
-        let response = self.encode(Then::Keep(keep_alive), without_body);
+        let response = self.encode(Persistence::Keep(keep_alive), without_body);
         let sending = async {
             stream.write_all(response.as_bytes()).await?;
             stream.flush().await
@@ -157,7 +157,7 @@ impl Refusal {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let response = self.encode(Then::Close, without_body);
+        let response = self.encode(Persistence::Close, without_body);
         finish(stream, response.as_bytes(), time).await;
     }
 }

@@ -16,13 +16,13 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use super::room::Held;
+use super::descriptors::Held;
 use super::trace;
 use crate::config::limits::FILES;
 
 /// The persistence of the connection after a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
+pub enum Persistence {
     /// The connection is closed.
     Close,
     /// It waits for another request, for so long.
@@ -102,12 +102,12 @@ impl Body {
 }
 
 /// The head of a response, up to where a length would follow.
-pub fn head(status: u16, reason: &str, then: Then, headers: &Headers) -> String {
+pub fn head(status: u16, reason: &str, then: Persistence, headers: &Headers) -> String {
     let mut out = String::with_capacity(512);
     let usual = StatusCode::from_u16(status).ok();
     let usual = usual.and_then(|status| status.canonical_reason());
     let reason = if reason.is_empty() {
-        usual.unwrap_or("Refused")
+        usual.unwrap_or("HandshakeFailure")
     } else {
         reason
     };
@@ -115,9 +115,9 @@ pub fn head(status: u16, reason: &str, then: Then, headers: &Headers) -> String 
     // RFC 9110 section 7.8: Upgrade is announced in Connection.
     let is_upgrade = headers.iter().any(|(name, _)| name == "Upgrade");
     let _ = match then {
-        Then::Close if is_upgrade => out.write_str("Connection: Upgrade, close\r\n"),
-        Then::Close => out.write_str("Connection: close\r\n"),
-        Then::Keep(time) => write!(
+        Persistence::Close if is_upgrade => out.write_str("Connection: Upgrade, close\r\n"),
+        Persistence::Close => out.write_str("Connection: close\r\n"),
+        Persistence::Keep(time) => write!(
             out,
             "Connection: keep-alive\r\nKeep-Alive: timeout={}\r\n",
             time.as_secs().max(1)
@@ -132,7 +132,7 @@ pub fn head(status: u16, reason: &str, then: Then, headers: &Headers) -> String 
 }
 
 /// The pace of a worker's responses: so many at a time are read from the disk and written, the others wait for a permit. A client that takes nothing for the moment has none, so that it holds up nobody.
-pub struct Pace<'s> {
+pub struct SendPolicy<'s> {
     /// Of the worker.
     pub turns: &'s Semaphore,
     /// Time limit without progress, while the client takes nothing at all.
@@ -167,8 +167,8 @@ impl Response {
     pub async fn send<S: AsyncWrite + Unpin>(
         self,
         stream: &mut S,
-        pace: &Pace<'_>,
-        then: Then,
+        pace: &SendPolicy<'_>,
+        then: Persistence,
         without_body: bool,
     ) -> io::Result<()> {
         let length = self.body.len();
@@ -197,7 +197,7 @@ impl Body {
     async fn send<S: AsyncWrite + Unpin>(
         self,
         stream: &mut S,
-        pace: &Pace<'_>,
+        pace: &SendPolicy<'_>,
         mut ready: Vec<u8>,
     ) -> io::Result<()> {
         let mut turn = None;
@@ -234,7 +234,7 @@ impl Body {
     }
 }
 
-impl Pace<'_> {
+impl SendPolicy<'_> {
     async fn turn(&self) -> io::Result<SemaphorePermit<'_>> {
         self.turns.acquire().await.map_err(io::Error::other)
     }
@@ -256,7 +256,7 @@ async fn read(file: &Arc<File>, mut buffer: Vec<u8>, at: u64, count: usize) -> i
 /// Writes all of it, and gives the turn back as soon as the client takes nothing.
 async fn write<S: AsyncWrite + Unpin>(
     stream: &mut S,
-    pace: &Pace<'_>,
+    pace: &SendPolicy<'_>,
     mut bytes: &[u8],
     turn: &mut Option<SemaphorePermit<'_>>,
 ) -> io::Result<()> {

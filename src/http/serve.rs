@@ -15,7 +15,7 @@ use super::finish::finish;
 use super::head::{self, Head};
 use super::refusals::{self, Kind};
 use super::respond::Refusal;
-use super::response::{Pace, Response, Then};
+use super::response::{Persistence, Response, SendPolicy};
 use super::site::Site;
 use super::upgrade::{FAULT, REJECTED, Target, Unopened, Upgrade};
 use super::{entrance, pages, trace};
@@ -75,7 +75,7 @@ where
         Ok(head) => head,
         Err(refusal) => {
             say_refused(site, &refusal, None, id, &client);
-            refusal.trace(id, Then::Close);
+            refusal.trace(id, Persistence::Close);
             refusal.send(stream, limits.linger, false).await;
             return None;
         }
@@ -128,12 +128,12 @@ where
         answered => answered,
     };
     let then = match goes_on {
-        true => Then::Keep(limits.keep_alive),
-        false => Then::Close,
+        true => Persistence::Keep(limits.keep_alive),
+        false => Persistence::Close,
     };
     match answered {
         Ok(response) => {
-            let pace = Pace {
+            let pace = SendPolicy {
                 turns: &site.turns,
                 stall: Duration::from_secs(site.settings.limits.websocket.send.into()),
                 connection: id,
@@ -168,7 +168,7 @@ where
         Err(refusal) => {
             let asked = (head.method(), head.path());
             say_refused(site, &refusal, Some(asked), id, &client);
-            refusal.trace(id, Then::Close);
+            refusal.trace(id, Persistence::Close);
             refusal.send(stream, limits.linger, without_body).await;
             return None;
         }
@@ -198,13 +198,13 @@ where
             let session = |accepted| prepared.session(site, accepted, permit);
             upgrade.open(stream, reply, agreed, server, session);
         }
-        Err(Unopened::Refused(refusal)) => {
+        Err(Unopened::HandshakeFailure(refusal)) => {
             let Upgrade {
                 path, client, id, ..
             } = &upgrade;
             say_no_handshake(&refusal, *id, client);
             say_refused(site, &refusal, Some(("GET", path)), *id, client);
-            refusal.trace(*id, Then::Close);
+            refusal.trace(*id, Persistence::Close);
             let linger = site.settings.limits.head.linger;
             refusal.send(stream, linger, false).await;
         }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::descriptors::Descriptors;
 use super::files::Files;
 use super::health::Health;
-use super::room::Room;
 use crate::config::{Admission, Deflate, Limits, Proxy, Trusted};
 use crate::handlers::Generation;
 use crate::script::Runtime;
@@ -34,7 +34,7 @@ pub struct Settings {
     /// Ordinary files, if any are served.
     pub files: Option<Arc<Files>>,
     /// The count of descriptors that clients hold, and its bound.
-    pub room: Arc<Room>,
+    pub room: Arc<Descriptors>,
     /// What probes are answered with.
     pub health: Arc<Health>,
     /// Whether this is a developer's seat.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::position::{LONGEST, Position};
 use super::settings::Slow;
 use crate::websocket::Pool;
-use crate::websocket::extensions::Terms;
+use crate::websocket::extensions::Parameters;
 use crate::websocket::frame::Data;
 
 /// What an envelope begins with.
@@ -89,8 +89,8 @@ pub struct Form {
     level: u32,
 }
 
-impl From<&Terms> for Form {
-    fn from(terms: &Terms) -> Self {
+impl From<&Parameters> for Form {
+    fn from(terms: &Parameters) -> Self {
         Self {
             bits: terms.server_bits,
             level: terms.level,
@@ -126,14 +126,14 @@ impl Publication {
     }
 
     /// The form for these terms, if somebody has made it.
-    pub fn known_form(&self, terms: &Terms) -> Option<Compressed> {
+    pub fn known_form(&self, terms: &Parameters) -> Option<Compressed> {
         let (form, forms) = (Form::from(terms), self.forms());
         let known = forms.iter().find(|(known, _)| *known == form);
         known.map(|(_, compressed)| compressed.clone())
     }
 
     /// The form for these terms, made by what `pool` has.
-    pub fn make_form(&self, terms: &Terms, pool: &Pool) -> Compressed {
+    pub fn make_form(&self, terms: &Parameters, pool: &Pool) -> Compressed {
         if let Some(known) = self.known_form(terms) {
             return known;
         }
@@ -196,8 +196,8 @@ mod tests {
 
     #[test]
     fn it_is_compressed_once_for_equal_terms() {
-        let terms = Terms::from(&crate::config::Deflate::default());
-        let other = Terms {
+        let terms = Parameters::from(&crate::config::Deflate::default());
+        let other = Parameters {
             level: terms.level % 9 + 1,
             ..terms
         };

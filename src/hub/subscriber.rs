@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::publication::{Compressed, Form, Publication};
 use super::settings::Slow;
 use super::tally::Tally;
-use crate::websocket::extensions::Terms;
+use crate::websocket::extensions::Parameters;
 use crate::websocket::{Close, Handle, Pool, ReadyState, SendError, Shared, close};
 
 /// Bytes of a message from which it is compressed on another thread.
@@ -62,7 +62,7 @@ impl Subscriber {
     }
 
     /// On which terms this message is compressed for it.
-    pub fn compresses(&self, publication: &Publication) -> Option<Terms> {
+    pub fn compresses(&self, publication: &Publication) -> Option<Parameters> {
         let terms = self.handle.agreed()?.terms;
         (publication.payload().len() >= terms.threshold).then_some(terms)
     }
@@ -201,7 +201,7 @@ impl Held {
 }
 
 /// The compressed form, unless that would take long and nobody has made it yet.
-fn form_now(publication: &Publication, terms: &Terms, pool: &Pool) -> Compressed {
+fn form_now(publication: &Publication, terms: &Parameters, pool: &Pool) -> Compressed {
     match publication.known_form(terms) {
         Some(known) => known,
         None if publication.payload().len() < LARGE => publication.make_form(terms, pool),
@@ -226,7 +226,7 @@ impl<'p> Shown<'p> {
     }
 
     /// Has the form for these terms ready.
-    pub async fn prepare(&mut self, terms: &Terms, pool: &Pool) {
+    pub async fn prepare(&mut self, terms: &Parameters, pool: &Pool) {
         let form = Form::from(terms);
         if self.form.as_ref().is_some_and(|(ready, _)| *ready == form) {
             return;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::table::{Member, Subscribed};
 use super::*;
 use crate::config::limits::{TOPICS, WEBSOCKET};
-use crate::websocket::extensions::{Terms, negotiate, parse};
+use crate::websocket::extensions::{Parameters, negotiate, parse};
 use crate::websocket::frame::Data;
 use crate::websocket::{Handle, Outbox, Shared};
 
@@ -403,10 +403,10 @@ async fn subscribers_that_agreed_on_compression_share_what_is_compressed() {
         (true, [70_000, 80_000]),
     ] {
         let mut world = World::new(1, 1 << 20, TOPICS);
-        let terms = Terms {
+        let terms = Parameters {
             threshold: 100,
             server_context: context,
-            ..Terms::from(&crate::config::Deflate::default())
+            ..Parameters::from(&crate::config::Deflate::default())
         };
         let offers = parse(["permessage-deflate"].into_iter()).unwrap();
         let agreed = negotiate(&offers, &terms).expect("it is agreed on");
@@ -440,7 +440,7 @@ async fn subscribers_that_agreed_on_compression_share_what_is_compressed() {
             // wants frames to be masked.
             let mut masked = mask(bytes);
             let pool = Rc::clone(&world.workers[0].0.pool);
-            let peer = Terms {
+            let peer = Parameters {
                 client_context: context,
                 ..terms
             };

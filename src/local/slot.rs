@@ -30,7 +30,7 @@ impl<T: Default> Slot<T> {
     pub fn look<R>(&self, at: impl FnOnce(&mut T) -> R) -> R {
         #[cfg(debug_assertions)]
         assert!(!self.is_empty.replace(true), "a look inside of a look");
-        let mut look = Look {
+        let mut look = Restore {
             slot: self,
             value: self.value.take(),
         };
@@ -51,12 +51,12 @@ impl<T: Default> Slot<T> {
 }
 
 /// The value while it is out.
-struct Look<'s, T: Default> {
+struct Restore<'s, T: Default> {
     slot: &'s Slot<T>,
     value: T,
 }
 
-impl<T: Default> Drop for Look<'_, T> {
+impl<T: Default> Drop for Restore<'_, T> {
     /// Puts it back, after a panic as well.
     #[inline]
     fn drop(&mut self) {

@@ -28,7 +28,7 @@ pub type SharedModule = Rc<Module>;
 pub struct Imports(pub Rc<BTreeMap<String, SharedModule>>);
 
 /// Module environment that a file's top level left: the state that its functions run in, and its variables.
-pub type World = (GlobalRuntimeState, Scope<'static>);
+pub type Environment = (GlobalRuntimeState, Scope<'static>);
 
 /// Runs a file's top level, which may only leave data behind that nests at most so deep.
 pub fn run_top_level(
@@ -36,7 +36,7 @@ pub fn run_top_level(
     ast: &AST,
     imports: Imports,
     depth: usize,
-) -> Result<World, Box<EvalAltResult>> {
+) -> Result<Environment, Box<EvalAltResult>> {
     let mut global = engine.new_global_runtime_state();
     global.source = ast.source().map(Into::into);
     global.lib.push(Rc::clone(ast.shared_lib()));
@@ -93,7 +93,7 @@ impl ModuleResolver for Resolver {
 /// Returns the module that a file offers: its public functions, what it exports, and under their names the modules it imports.
 pub fn exports(
     ast: &AST,
-    (global, scope): World,
+    (global, scope): Environment,
     depth: usize,
 ) -> Result<Module, Box<EvalAltResult>> {
     let mut module = Module::new();
@@ -126,7 +126,7 @@ pub fn exports(
             let types = vec![TypeId::of::<Dynamic>(); function.params.len()];
             FuncRegistration::new(function.name)
                 .in_internal_namespace()
-                .set_into_module_raw(&mut module, types, entrance(&world, function.name));
+                .set_into_module_raw(&mut module, types, exported(&world, function.name));
         }
     }
     module.build_index();
@@ -165,7 +165,7 @@ fn check_left(
 }
 
 /// A function of a world as others call it.
-fn entrance(world: &Rc<GlobalRuntimeState>, name: &str) -> RhaiFunc {
+fn exported(world: &Rc<GlobalRuntimeState>, name: &str) -> RhaiFunc {
     let (world, name) = (Rc::clone(world), ImmutableString::from(name));
     let call = move |context: Option<NativeCallContext>, args: &mut [&mut Dynamic]| {
         let context = context.expect("Rhai gives one to a function that has said it takes one");

@@ -12,7 +12,7 @@ use super::fault::{Fault, hint};
 use super::{Limits, lost};
 use crate::machine::budget::Budget;
 use crate::machine::host::Host;
-use crate::machine::modules::{self, Imports, Resolver, SharedModule, World};
+use crate::machine::modules::{self, Environment, Imports, Resolver, SharedModule};
 use crate::machine::source::{ModuleText, Source};
 
 /// A thread's engine, and the modules that it has compiled: handlers share them.
@@ -74,7 +74,7 @@ impl Compiler {
     }
 
     /// Runs a handler's top level, with the modules of its source.
-    pub fn run(&self, source: &Source, ast: &AST) -> Result<World, Fault> {
+    pub fn run(&self, source: &Source, ast: &AST) -> Result<Environment, Fault> {
         let mut known = BTreeMap::new();
         for module in &source.modules {
             let compiled = self.module(source, module, &known)?;
@@ -118,7 +118,11 @@ impl Compiler {
         fault.with_hint(hint)
     }
 
-    fn run_top_level(&self, ast: &AST, imports: Imports) -> Result<World, Box<EvalAltResult>> {
+    fn run_top_level(
+        &self,
+        ast: &AST,
+        imports: Imports,
+    ) -> Result<Environment, Box<EvalAltResult>> {
         modules::run_top_level(&self.engine, ast, imports, self.limits.depth)
     }
 

@@ -55,5 +55,5 @@ pub use request::{Answer, Rejection, Request, Wire};
 pub use runtime::Runtime;
 pub use service::Services;
 pub(crate) use session::reload;
-pub use session::{Handshake, Refused, ScriptSession, ensure_loaded};
+pub use session::{Handshake, HandshakeFailure, ScriptSession, ensure_loaded};
 pub use state::State;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use rhai::Blob;
 
 use crate::config::limits::RAW_READ;
-use crate::websocket::extensions::Wishes;
+use crate::websocket::extensions::Preferences;
 
 /// A client's request as `do_extra_handshake` sees it.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub struct Answer {
     /// Bytes of one message, if fewer than the server's bound.
     pub max_message: Option<usize>,
     /// Overrides of the server's permessage-deflate terms.
-    pub deflate: Wishes,
+    pub deflate: Preferences,
     /// No answer: the connection is dropped.
     pub is_aborted: bool,
     /// With a reset, and not with the end of what was written.

@@ -102,7 +102,7 @@ impl State {
         }
         self.charge.set(0);
         self.value
-            .look(|value| Room(limits.state).fits(value, limits.depth))
+            .look(|value| Allowance(limits.state).fits(value, limits.depth))
     }
 
     /// Empties it, also of a value that refers to it. On a fiber, since that may recurse deeply.
@@ -136,9 +136,9 @@ fn worth(bytes: usize) -> u32 {
 }
 
 /// Bytes that a look may still come across.
-struct Room(usize);
+struct Allowance(usize);
 
-impl Room {
+impl Allowance {
     fn fits(&mut self, value: &Dynamic, depth: usize) -> bool {
         if let Ok(map) = value.as_map_ref() {
             map.iter()

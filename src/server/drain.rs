@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::http::Site;
-use crate::websocket::{Close, Parting, close};
+use crate::websocket::{Abort, Close, close};
 
 /// The pause between two batches, on average.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -39,6 +39,6 @@ pub async fn close_all(site: Rc<Site>, time: Duration) {
     }
     sleep_until(begun + time.mul_f32(DROPPED)).await;
     for connection in site.shared.connections.all() {
-        connection.abort(Parting::Now);
+        connection.abort(Abort::Now);
     }
 }

@@ -24,7 +24,7 @@ type Held = Mutex<HashMap<IpAddr, usize>>;
 
 /// The place that a connection takes up among those of its address, for as long as it lives.
 #[derive(Debug)]
-pub struct Place {
+pub struct GatePermit {
     address: IpAddr,
     held: Arc<Held>,
 }
@@ -45,7 +45,7 @@ impl Gate {
         &self,
         address: Option<SocketAddr>,
         open: usize,
-    ) -> Result<Option<Place>, Refusal> {
+    ) -> Result<Option<GatePermit>, Refusal> {
         if open >= self.total {
             return Err(Refusal::Connections(self.total));
         }
@@ -53,7 +53,7 @@ impl Gate {
     }
 
     /// A place among the connections of an address. Whoever has none, loopback, and proxies are counted in total only.
-    pub fn place(&self, address: Option<SocketAddr>) -> Result<Option<Place>, Refusal> {
+    pub fn place(&self, address: Option<SocketAddr>) -> Result<Option<GatePermit>, Refusal> {
         let Some(address) = address.map(|address| address.ip()) else {
             return Ok(None);
         };
@@ -68,14 +68,14 @@ impl Gate {
             return Err(Refusal::ByAddress(self.by_address));
         }
         *count += 1;
-        Ok(Some(Place {
+        Ok(Some(GatePermit {
             address,
             held: Arc::clone(&self.held),
         }))
     }
 }
 
-impl Drop for Place {
+impl Drop for GatePermit {
     fn drop(&mut self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = held.get_mut(&self.address) {

@@ -19,7 +19,7 @@ use super::stream::{Acceptor, Socket, Stream};
 use super::tls::Terms;
 use super::unix::SocketFile;
 use super::worker::{Arrival, Worker};
-use crate::http::{Client, Room};
+use crate::http::{Client, Descriptors};
 
 /// Back-off of accepting when the system has no descriptor or memory for another connection: the first pause, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
@@ -56,7 +56,7 @@ pub struct Admission {
     /// The gate that admits or refuses each connection.
     pub gate: Arc<Gate>,
     /// The count of open connections, and of files that are sent.
-    pub room: Arc<Room>,
+    pub room: Arc<Descriptors>,
     /// The configuration of TLS handshakes, if there are any, and how long each may take.
     pub tls: Option<(watch::Receiver<Arc<ServerConfig>>, Duration)>,
     /// Time to read on behind a refusal.
@@ -74,7 +74,7 @@ pub async fn accept(
         acceptors.push((Acceptor::try_from(listener.socket)?, listener.is_encrypted));
         files.push(listener.file);
     }
-    let mut door = Door {
+    let mut door = AcceptLoop {
         acceptors,
         refusals: Refusals::new(admission.linger),
         admission,
@@ -89,7 +89,7 @@ pub async fn accept(
 }
 
 /// The accept loop: its sockets, its limits, and the workers.
-struct Door<'w> {
+struct AcceptLoop<'w> {
     acceptors: Vec<(Acceptor, bool)>,
     admission: Admission,
     workers: &'w [Worker],
@@ -103,7 +103,7 @@ struct Door<'w> {
 /// A connection that was accepted, with its address, and whether it is to speak TLS.
 type Accepted = (Stream, Option<SocketAddr>, bool);
 
-impl Door<'_> {
+impl AcceptLoop<'_> {
     async fn turn(&mut self) {
         let due = self.refusals.due();
         tokio::select! {

@@ -12,7 +12,7 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::worker::{Order, Worker};
-use crate::http::{self, Health, Room};
+use crate::http::{self, Descriptors, Health};
 use crate::observe::metrics::{self, Snapshot};
 
 /// How long a scrape waits for workers. One that hangs is not to make the others unseen.
@@ -27,7 +27,7 @@ pub fn monitor(
     sockets: Vec<TcpListener>,
     workers: Vec<Worker>,
     health: Arc<Health>,
-    room: Arc<Room>,
+    room: Arc<Descriptors>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -58,7 +58,7 @@ pub fn monitor(
 struct Port<F> {
     scraper: Mutex<Scraper<F>>,
     health: Arc<Health>,
-    room: Arc<Room>,
+    room: Arc<Descriptors>,
     places: Arc<Semaphore>,
 }
 

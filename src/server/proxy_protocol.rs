@@ -98,7 +98,7 @@ pub async fn header<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Vec<u8>>
 
 /// The contents of a PROXY protocol header.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct Header {
     /// The client; `None` for the proxy's own connections, as health checks are.
     pub address: Option<SocketAddr>,
     /// Whether the client came to the proxy encrypted.
@@ -106,9 +106,9 @@ pub struct Told {
 }
 
 /// Parses the bytes of a whole header; `None` if they are malformed.
-pub fn parse(bytes: &[u8]) -> Option<Told> {
+pub fn parse(bytes: &[u8]) -> Option<Header> {
     let (header, length) = ProxyHeader::parse(bytes, ParseConfig::default()).ok()?;
-    (length == bytes.len()).then(|| Told {
+    (length == bytes.len()).then(|| Header {
         address: header.proxied_address().map(|address| address.source),
         secure: header.ssl().is_some_and(|ssl| ssl.client_ssl()),
     })
@@ -127,7 +127,7 @@ mod tests {
     }
 
     /// Returns the header's contents, and the bytes left for the next reader; `Err` says why the connection is closed.
-    fn take(bytes: &[u8]) -> Result<(Option<Told>, Vec<u8>), io::ErrorKind> {
+    fn take(bytes: &[u8]) -> Result<(Option<Header>, Vec<u8>), io::ErrorKind> {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         runtime.expect("a runtime").block_on(async {
             let mut stream = bytes;
@@ -172,7 +172,7 @@ mod tests {
             for rest in ["", "GET / HTTP/1.1\r\n"] {
                 let (told, left) = take(&[bytes, rest.as_bytes()].concat()).expect("a header");
                 let address = address.map(|address| address.parse().expect("an address"));
-                let expected = Told {
+                let expected = Header {
                     address,
                     secure: *secure,
                 };

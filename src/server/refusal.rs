@@ -110,7 +110,7 @@ where
         return http::finish(stream, &ALERT, linger).await;
     }
     let refusal = http::Refusal::new(503, "the server has no room for another connection");
-    refusal.for_now().send(stream, linger, false).await;
+    refusal.with_retry_after().send(stream, linger, false).await;
 }
 
 impl Refusal {

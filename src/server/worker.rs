@@ -13,14 +13,14 @@ use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 
 use super::drain;
-use super::gate::{Gate, Place};
+use super::gate::{Gate, GatePermit};
 use super::proxy_protocol;
 use super::refusal;
 use super::stream::{Peek, Stream};
 use super::tls::{self, Terms};
 use crate::config::limits::{self, FILES};
 use crate::handlers::Generation;
-use crate::http::{self, Client, Kind, Room, Site, log_refusal};
+use crate::http::{self, Client, Descriptors, Kind, Site, log_refusal};
 use crate::hub::{Delivery, Hub, Seat};
 use crate::observe::metrics::{Gauges, Meters, Snapshot};
 use crate::script::{self, Hook, Host, Runtime, Services, Source};
@@ -52,7 +52,7 @@ pub struct Arrival {
     /// Terms of its TLS handshake; `None` if it speaks plain HTTP.
     pub tls: Option<Terms>,
     /// Its place among the connections of its address.
-    pub place: Option<Place>,
+    pub place: Option<GatePermit>,
     /// The gate that gives it a place, once a proxy has told its address.
     pub gate: Arc<Gate>,
 }
@@ -69,14 +69,14 @@ pub struct Worker {
 struct Load {
     connections: AtomicUsize,
     /// All workers' together.
-    room: Arc<Room>,
+    room: Arc<Descriptors>,
 }
 
 /// Counts a connection for as long as it lives.
 #[derive(Debug)]
 pub struct Permit {
     load: Arc<Load>,
-    place: Option<Place>,
+    place: Option<GatePermit>,
 }
 
 impl Drop for Permit {

@@ -12,7 +12,7 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 
 use super::Violation;
 use super::buffer::grow;
-use super::extensions::{MAX_BITS, Terms};
+use super::extensions::{MAX_BITS, Parameters};
 
 /// Last bytes of a sync flush, which a message leaves out: the empty stored block without its first bits.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
@@ -55,7 +55,7 @@ impl fmt::Debug for Pool {
 
 impl Pool {
     /// A compressor without a memory, for these terms.
-    pub fn compressor(&self, terms: &Terms) -> Compressor {
+    pub fn compressor(&self, terms: &Parameters) -> Compressor {
         let mut known = self.compressors.borrow_mut();
         let bits = Compressor::bits(terms);
         match known.iter().position(|known| known.bits == bits) {
@@ -184,7 +184,7 @@ pub struct Compressor {
 
 impl Compressor {
     /// One without a memory, for these terms.
-    fn new(terms: &Terms) -> Self {
+    fn new(terms: &Parameters) -> Self {
         let (bits, level) = (Self::bits(terms), terms.level);
         Self {
             zlib: Compress::new_with_window_bits(Compression::new(level), false, bits),
@@ -196,7 +196,7 @@ impl Compressor {
     /// zlib has no window of 8 bits, but its window of 9 bits will do: of those 512 bytes it keeps
     /// 262 to look ahead, and so it never refers to anything further back than 250, which a peer's
     /// 256 bytes hold.
-    fn bits(terms: &Terms) -> u8 {
+    fn bits(terms: &Parameters) -> u8 {
         terms.server_bits.max(9)
     }
 
@@ -366,11 +366,11 @@ mod tests {
     use super::*;
     use crate::config::Deflate;
 
-    fn terms(level: u32, server_bits: u8) -> Terms {
-        Terms {
+    fn terms(level: u32, server_bits: u8) -> Parameters {
+        Parameters {
             level,
             server_bits,
-            ..Terms::from(&Deflate::default())
+            ..Parameters::from(&Deflate::default())
         }
     }
 

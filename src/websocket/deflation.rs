@@ -131,7 +131,7 @@ mod tests {
 
     use super::*;
     use crate::config::Deflate;
-    use crate::websocket::extensions::{self, Terms};
+    use crate::websocket::extensions::{self, Parameters};
 
     /// What a peer makes of one message after another, all of whose frames are compressed.
     #[derive(Default)]
@@ -157,9 +157,9 @@ mod tests {
     }
 
     fn deflation() -> Deflation {
-        let terms = Terms {
+        let terms = Parameters {
             server_context: true,
-            ..Terms::from(&Deflate::default())
+            ..Parameters::from(&Deflate::default())
         };
         let offers = extensions::parse(["permessage-deflate"].into_iter()).expect("an offer");
         let agreed = extensions::negotiate(&offers, &terms).expect("it is agreed to");

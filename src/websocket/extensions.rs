@@ -119,9 +119,9 @@ impl<'h> Rest<'h> {
     }
 }
 
-/// Terms of permessage-deflate that this side is ready to agree to.
+/// Parameters of permessage-deflate that this side is ready to agree to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
+pub struct Parameters {
     /// Bytes from which a message is compressed.
     pub threshold: usize,
     /// 1, quick, to 9, small.
@@ -139,7 +139,7 @@ pub struct Terms {
     pub is_forgiven: bool,
 }
 
-impl From<&Deflate> for Terms {
+impl From<&Deflate> for Parameters {
     fn from(settings: &Deflate) -> Self {
         Self {
             threshold: settings.threshold,
@@ -155,26 +155,26 @@ impl From<&Deflate> for Terms {
 
 /// A handler's overrides of the server's permessage-deflate configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct Preferences {
     /// Whether compression is declined.
     pub refused: bool,
-    /// Instead of [`Terms::threshold`].
+    /// Instead of [`Parameters::threshold`].
     pub threshold: Option<usize>,
-    /// Instead of [`Terms::level`].
+    /// Instead of [`Parameters::level`].
     pub level: Option<u32>,
-    /// Instead of [`Terms::server_context`].
+    /// Instead of [`Parameters::server_context`].
     pub server_context: Option<bool>,
-    /// Instead of [`Terms::client_context`].
+    /// Instead of [`Parameters::client_context`].
     pub client_context: Option<bool>,
-    /// Instead of [`Terms::server_bits`].
+    /// Instead of [`Parameters::server_bits`].
     pub server_bits: Option<u8>,
-    /// Instead of [`Terms::client_bits`].
+    /// Instead of [`Parameters::client_bits`].
     pub client_bits: Option<u8>,
 }
 
-impl Terms {
+impl Parameters {
     /// These terms as a handler wants them.
-    pub fn with(self, wishes: &Wishes) -> Self {
+    pub fn with(self, wishes: &Preferences) -> Self {
         Self {
             threshold: wishes.threshold.unwrap_or(self.threshold),
             level: wishes.level.unwrap_or(self.level),
@@ -199,8 +199,8 @@ impl Terms {
 /// Negotiated parameters of permessage-deflate for one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Agreed {
-    /// Terms in force: no more than both sides are ready for.
-    pub terms: Terms,
+    /// Parameters in force: no more than both sides are ready for.
+    pub terms: Parameters,
     /// Whether the answer names the server's window.
     names_server_bits: bool,
     /// Whether the answer names the client's window, which it may only where the offer does.
@@ -244,7 +244,7 @@ impl fmt::Display for Agreed {
 }
 
 /// The first of these offers that can be agreed to, within these terms.
-pub fn negotiate(offers: &[Offer<'_>], terms: &Terms) -> Option<Agreed> {
+pub fn negotiate(offers: &[Offer<'_>], terms: &Parameters) -> Option<Agreed> {
     offers
         .iter()
         .filter(|offer| offer.name == DEFLATE)
@@ -253,7 +253,7 @@ pub fn negotiate(offers: &[Offer<'_>], terms: &Terms) -> Option<Agreed> {
 
 /// `None` declines the offer: a parameter is unknown, comes twice, or has a value that it must not
 /// have (RFC 7692 section 7.1).
-fn agree(offer: &Offer<'_>, mut terms: Terms) -> Option<Agreed> {
+fn agree(offer: &Offer<'_>, mut terms: Parameters) -> Option<Agreed> {
     let mut seen: [Option<&str>; 4] = [None; 4];
     let mut offers_client_bits = false;
     let mut offers_server_bits = false;
@@ -305,12 +305,12 @@ fn window_bits(value: &str) -> Option<u8> {
 mod tests {
     use super::*;
 
-    fn terms() -> Terms {
-        Terms::from(&Deflate::default())
+    fn terms() -> Parameters {
+        Parameters::from(&Deflate::default())
     }
 
     /// The answer to a header, `""` if nothing is agreed on.
-    fn answer(header: &str, terms: &Terms) -> String {
+    fn answer(header: &str, terms: &Parameters) -> String {
         let offers = parse([header].into_iter()).expect("a list of extensions");
         negotiate(&offers, terms).map_or(String::new(), |agreed| agreed.to_string())
     }
@@ -443,12 +443,12 @@ mod tests {
 
     #[test]
     fn contexts_and_windows_are_kept_as_far_as_both_allow() {
-        let generous = Terms {
+        let generous = Parameters {
             server_context: true,
             client_context: true,
             ..terms()
         };
-        let narrow = Terms {
+        let narrow = Parameters {
             server_bits: 9,
             client_bits: 10,
             ..generous

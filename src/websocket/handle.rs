@@ -14,7 +14,7 @@ use crate::local::Slot;
 
 /// Manner in which the handler or the server has dropped the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Parting {
+pub enum Abort {
     /// It has not.
     None,
     /// Without a Close, when what was queued before is sent.
@@ -38,7 +38,7 @@ pub struct Handle {
     keep_open: Cell<u32>,
     /// The handler does not want to hear for now.
     is_paused: Cell<bool>,
-    parting: Cell<Parting>,
+    parting: Cell<Abort>,
     /// The slot of the worker's wheel that its alarm is in.
     pub(super) alarm: Cell<Option<u8>>,
 }
@@ -52,7 +52,7 @@ impl Handle {
             waker: Slot::default(),
             keep_open: Cell::new(0),
             is_paused: Cell::new(false),
-            parting: Cell::new(Parting::None),
+            parting: Cell::new(Abort::None),
             alarm: Cell::new(None),
         })
     }
@@ -106,7 +106,7 @@ impl Handle {
     }
 
     /// Drops the connection without a Close.
-    pub fn abort(&self, how: Parting) {
+    pub fn abort(&self, how: Abort) {
         self.parting.set(how);
         self.queue(Outbox::set_closed);
     }
@@ -141,7 +141,7 @@ impl Handle {
         self.outbox.take_unsent(most)
     }
 
-    pub(super) fn parting(&self) -> Parting {
+    pub(super) fn parting(&self) -> Abort {
         self.parting.get()
     }
 

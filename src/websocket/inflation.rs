@@ -11,9 +11,9 @@ use crate::local::{Turn, Turns};
 
 /// The work of inflating that any number of connections may be in the middle of: most messages are
 /// done by then.
-pub const LITTLE: usize = 64 * 1024;
+pub const SHORT_TURN: usize = 64 * 1024;
 /// The work after which others go first: a millisecond or two.
-pub const MUCH: usize = 1024 * 1024;
+pub const LONG_TURN: usize = 1024 * 1024;
 /// Bytes that are inflated between two looks at that, of a little and of much: a bomb makes a
 /// thousand times as many.
 const PIECES: (usize, usize) = (256, 1024);
@@ -31,14 +31,14 @@ impl Default for Budget {
     fn default() -> Self {
         Self {
             spent: 0,
-            share: LITTLE,
+            share: SHORT_TURN,
             turn: Turn::default(),
         }
     }
 }
 
 impl Budget {
-    /// Begins a new share, [`LITTLE`] or [`MUCH`].
+    /// Begins a new share, [`SHORT_TURN`] or [`LONG_TURN`].
     pub fn refresh(&mut self, share: usize) {
         self.spent = 0;
         self.share = share;
@@ -47,9 +47,9 @@ impl Budget {
     /// The connection begins to run: with a new share, unless it waits for its turn.
     pub fn begin(&mut self) {
         if self.turn.has_come() {
-            self.refresh(MUCH);
+            self.refresh(LONG_TURN);
         } else if !self.turn.is_asked_for() {
-            self.refresh(LITTLE);
+            self.refresh(SHORT_TURN);
         }
     }
 
@@ -59,7 +59,7 @@ impl Budget {
         let extends =
             !self.turn.is_asked_for() && exclusive.poll(&mut self.turn, context).is_ready();
         if extends {
-            self.refresh(MUCH);
+            self.refresh(LONG_TURN);
         }
         extends
     }
@@ -89,7 +89,7 @@ impl Budget {
     /// Bytes of input until the next look at it.
     pub fn piece(&self) -> usize {
         match self.share {
-            LITTLE => PIECES.0,
+            SHORT_TURN => PIECES.0,
             _ => PIECES.1,
         }
     }

@@ -46,13 +46,13 @@ struct Entry {
     number: u64,
     bytes: AtomicUsize,
     /// It is to close.
-    is_doomed: AtomicBool,
+    is_evicted: AtomicBool,
     waker: Waker,
 }
 
 /// What a connection holds, for as long as it is much.
 #[derive(Debug)]
-pub struct Holding(Arc<Entry>);
+pub struct Reservation(Arc<Entry>);
 
 impl Ledger {
     /// An account within a bound.
@@ -66,17 +66,17 @@ impl Ledger {
     }
 
     /// Begins to count a connection, which is woken when it is to close.
-    pub fn hold(self: &Arc<Self>, waker: &Waker) -> Holding {
+    pub fn hold(self: &Arc<Self>, waker: &Waker) -> Reservation {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let entry = Arc::new(Entry {
             ledger: Arc::clone(self),
             number,
             bytes: AtomicUsize::new(0),
-            is_doomed: AtomicBool::new(false),
+            is_evicted: AtomicBool::new(false),
             waker: waker.clone(),
         });
         self.large().entries.insert(number, Arc::clone(&entry));
-        Holding(entry)
+        Reservation(entry)
     }
 
     fn large(&self) -> MutexGuard<'_, Large> {
@@ -90,12 +90,12 @@ impl Ledger {
             let staying = large
                 .entries
                 .values()
-                .filter(|entry| !entry.is_doomed.load(Ordering::Relaxed));
+                .filter(|entry| !entry.is_evicted.load(Ordering::Relaxed));
             let Some(largest) = staying.max_by_key(|entry| entry.bytes.load(Ordering::Relaxed))
             else {
                 break;
             };
-            largest.is_doomed.store(true, Ordering::Relaxed);
+            largest.is_evicted.store(true, Ordering::Relaxed);
             let bytes = largest.bytes.load(Ordering::Relaxed);
             self.total.fetch_sub(bytes, Ordering::Relaxed);
             largest.waker.wake_by_ref();
@@ -123,10 +123,10 @@ impl Ledger {
     }
 }
 
-impl Holding {
+impl Reservation {
     /// It holds so many bytes now.
     pub fn set(&self, bytes: usize) {
-        if self.is_doomed() {
+        if self.is_evicted() {
             return;
         }
         let before = self.0.bytes.load(Ordering::Relaxed);
@@ -137,7 +137,7 @@ impl Holding {
         // them.
         {
             let _large = self.0.ledger.large();
-            if self.is_doomed() {
+            if self.is_evicted() {
                 return;
             }
             self.0.bytes.store(bytes, Ordering::Relaxed);
@@ -150,16 +150,16 @@ impl Holding {
     }
 
     /// Whether the connection is to close.
-    pub fn is_doomed(&self) -> bool {
-        self.0.is_doomed.load(Ordering::Relaxed)
+    pub fn is_evicted(&self) -> bool {
+        self.0.is_evicted.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for Holding {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let mut large = self.0.ledger.large();
         large.entries.remove(&self.0.number);
-        if !self.is_doomed() {
+        if !self.is_evicted() {
             let bytes = self.0.bytes.load(Ordering::Relaxed);
             self.0.ledger.total.fetch_sub(bytes, Ordering::Relaxed);
         }
@@ -181,16 +181,16 @@ mod tests {
             holding
         };
         let [small, large, larger] = [MIB, 3 * MIB, 4 * MIB].map(hold);
-        assert!(!larger.is_doomed());
+        assert!(!larger.is_evicted());
         small.set(4 * MIB - STEP);
-        let doomed = |holdings: [&Holding; 3]| holdings.map(Holding::is_doomed);
-        assert_eq!(doomed([&small, &large, &larger]), [false, false, true]);
+        let evicted = |holdings: [&Reservation; 3]| holdings.map(Reservation::is_evicted);
+        assert_eq!(evicted([&small, &large, &larger]), [false, false, true]);
         // It counts no more, whether it is gone or about to go.
         large.set(6 * MIB);
-        assert_eq!(doomed([&small, &large, &larger]), [false, false, true]);
+        assert_eq!(evicted([&small, &large, &larger]), [false, false, true]);
         drop(larger);
         large.set(7 * MIB);
-        assert!(large.is_doomed() && !small.is_doomed());
+        assert!(large.is_evicted() && !small.is_evicted());
         drop((large, small));
         assert_is_empty(&ledger);
     }
@@ -200,17 +200,17 @@ mod tests {
         assert!(ledger.large().entries.is_empty());
     }
 
-    /// Whoever comes, grows, shrinks, is doomed and goes at the same time as others takes off what
+    /// Whoever comes, grows, shrinks, is evicted and goes at the same time as others takes off what
     /// it had put on.
     #[test]
     fn workers_leave_nothing_behind() {
         let ledger = Ledger::new(4 * MIB);
-        let doomed: usize = std::thread::scope(|scope| {
+        let evicted: usize = std::thread::scope(|scope| {
             let workers: Vec<_> = (1..=4)
                 .map(|worker| {
                     let ledger = &ledger;
                     scope.spawn(move || {
-                        let mut doomed = 0;
+                        let mut evicted = 0;
                         for round in 0..500 {
                             let holdings = [0; 5].map(|_| ledger.hold(Waker::noop()));
                             for (step, holding) in (1..).zip(&holdings) {
@@ -218,9 +218,9 @@ mod tests {
                                 holding.set(round * 1_000);
                                 holding.set(worker * step * 70_000);
                             }
-                            doomed += holdings.iter().filter(|one| one.is_doomed()).count();
+                            evicted += holdings.iter().filter(|one| one.is_evicted()).count();
                         }
-                        doomed
+                        evicted
                     })
                 })
                 .collect();
@@ -229,7 +229,7 @@ mod tests {
                 .map(|worker| worker.join().expect("no panic"))
                 .sum()
         });
-        assert!(doomed > 0);
+        assert!(evicted > 0);
         assert_is_empty(&ledger);
     }
 

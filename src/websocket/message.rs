@@ -12,7 +12,7 @@ use std::rc::Rc;
 use super::buffer::grow;
 use super::close::Close;
 use super::deflate::{Inflater, Pool};
-use super::extensions::Terms;
+use super::extensions::Parameters;
 use super::frame::{self, Control, Data, Expected, Header, MAX_HEADER, OpCode};
 use super::inflation::Budget;
 use super::utf8::Utf8;
@@ -86,7 +86,7 @@ pub struct Decoder {
 #[derive(Debug)]
 struct Inflation {
     pool: Rc<Pool>,
-    /// Bytes that the client may refer to beyond a message; see [`Terms::history`].
+    /// Bytes that the client may refer to beyond a message; see [`Parameters::history`].
     window: usize,
     history: Vec<u8>,
     budget: Budget,
@@ -124,7 +124,7 @@ struct Parts {
 
 impl Decoder {
     /// A decoder for a connection on which compression was agreed on.
-    pub fn inflating(terms: &Terms, pool: Rc<Pool>) -> Self {
+    pub fn inflating(terms: &Parameters, pool: Rc<Pool>) -> Self {
         let window = terms.history();
         Self {
             inflation: Some(Box::new(Inflation {
@@ -214,8 +214,8 @@ impl Decoder {
             .is_some_and(|inflation| inflation.budget.is_spent())
     }
 
-    /// Begins a new share of inflating, [`LITTLE`](super::inflation::LITTLE) or
-    /// [`MUCH`](super::inflation::MUCH).
+    /// Begins a new share of inflating, [`SHORT_TURN`](super::inflation::SHORT_TURN) or
+    /// [`LONG_TURN`](super::inflation::LONG_TURN).
     pub fn refresh(&mut self, share: usize) {
         if let Some(inflation) = &mut self.inflation {
             inflation.budget.refresh(share);
@@ -431,7 +431,7 @@ mod tests {
     use super::*;
     use crate::config::{Deflate, limits};
     use crate::websocket::frame::Raw;
-    use crate::websocket::inflation::MUCH;
+    use crate::websocket::inflation::LONG_TURN;
 
     /// `Hello`, RFC 7692 section 7.2.3.1, and a reference to five bytes before it.
     const HELLO: &[u8] = &[0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
@@ -451,7 +451,7 @@ mod tests {
     }
 
     /// Decodes these pieces: returns what came out up to the first violation, and the violation.
-    fn decode(pieces: &[&[u8]], terms: &Terms) -> (Vec<String>, Option<Violation>) {
+    fn decode(pieces: &[&[u8]], terms: &Parameters) -> (Vec<String>, Option<Violation>) {
         let mut decoder = Decoder::inflating(terms, Rc::default());
         let mut seen = Vec::new();
         for piece in pieces {
@@ -461,7 +461,7 @@ mod tests {
                 match decoder.next(&mut input, &limits::WEBSOCKET, |_, _| {}) {
                     Ok(Some(incoming)) => seen.push(format!("{incoming:?}")),
                     Ok(None) if input.is_empty() => break,
-                    Ok(None) => decoder.refresh(MUCH),
+                    Ok(None) => decoder.refresh(LONG_TURN),
                     Err(violation) => return (seen, Some(violation)),
                 }
             }
@@ -486,9 +486,9 @@ mod tests {
         ]
         .concat();
         for (client_context, last) in [(true, None), (false, Some(Violation::BrokenDeflate))] {
-            let terms = Terms {
+            let terms = Parameters {
                 client_context,
-                ..Terms::from(&Deflate::default())
+                ..Parameters::from(&Deflate::default())
             };
             let whole = decode(&[&input], &terms);
             assert_eq!(whole.0.len(), if client_context { 7 } else { 5 });

@@ -4,7 +4,7 @@
 //! `frame` → `message` turn a client's bytes into messages, `close` checks the end, [`Outbox`]
 //! gathers what goes back, and [`Connection`] drives a [`Session`] with it. Others hold a
 //! [`Handle`] of it; [`Connections`] has all of a worker's. `extensions` says whether messages are
-//! compressed, `deflate` does it, `share` and `inflation` say how much of its worker a connection
+//! compressed, `deflate` does it, `quantum` and `inflation` say how much of its worker a connection
 //! may use before others have theirs, `ledger` what all of them may hold together. Nothing here
 //! knows scripts, HTTP or configuration files.
 
@@ -25,10 +25,10 @@ pub mod inflation;
 mod ledger;
 pub(crate) mod message;
 pub(crate) mod outbox;
+mod quantum;
 mod rate;
 mod registry;
 pub(crate) mod session;
-mod share;
 mod shared;
 mod state;
 mod tally;
@@ -44,12 +44,12 @@ pub(crate) use clock::Clock;
 pub use close::Close;
 pub use connection::Connection;
 pub use deflate::Pool;
+pub(crate) use handle::Abort;
 pub use handle::Handle;
-pub(crate) use handle::Parting;
 pub(crate) use ledger::Ledger;
 pub use message::{Decoder, Incoming, Message};
 pub use outbox::{Outbox, ReadyState, SendError};
-pub use session::{Event, Heed, Outcome, Session};
+pub use session::{Event, Interest, Outcome, Session};
 pub use shared::Shared;
 pub(crate) use tally::Tally;
 pub use transport::Transport;

@@ -16,7 +16,7 @@ use super::deflate::Pool;
 use super::deflation::Deflation;
 use super::extensions::Agreed;
 use super::frame::{self, Control, Data, OpCode, Outgoing};
-use super::share::WRITE;
+use super::quantum::WRITE;
 use super::watch::Watch;
 use crate::local::Slot;
 

@@ -79,12 +79,12 @@ pub trait Session {
     }
 
     /// Whether the session wants to be told, and to answer by itself.
-    fn heeds(&self, what: Heed) -> bool;
+    fn is_interested_in(&self, what: Interest) -> bool;
 }
 
 /// Frames that a connection sees to by itself unless its session does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heed {
+pub enum Interest {
     /// The peer's Close; otherwise its code is sent back.
     Close,
     /// Pings; otherwise they are answered.

@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 
 use super::inflation::Exclusive;
 use super::ledger::Ledger;
+use super::quantum::Quantum;
 use super::registry::Connections;
-use super::share::Share;
 use super::{Clock, Limits, Pool};
 use crate::observe::Flood;
 use crate::observe::event::Event;
@@ -36,7 +36,7 @@ pub struct Shared {
     /// Account of the message bytes that they hold, and those of the other workers.
     pub(super) ledger: Arc<Ledger>,
     /// What the one that runs has used of its share.
-    share: Cell<Share>,
+    share: Cell<Quantum>,
     /// Of their ends by a fault of the peer.
     ends: RefCell<Flood<&'static str>>,
     draining: Cell<bool>,
@@ -108,7 +108,7 @@ impl Shared {
     }
 
     /// Counts what the connection that runs has used.
-    pub(super) fn count(&self, used: impl FnOnce(&mut Share)) {
+    pub(super) fn count(&self, used: impl FnOnce(&mut Quantum)) {
         let mut share = self.share.get();
         used(&mut share);
         self.share.set(share);

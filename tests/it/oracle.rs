@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsh_server::config::limits;
 use wsh_server::websocket::frame::Raw;
 use wsh_server::websocket::{
-    Close, Connection, Event, Handle, Heed, Outbox, Outcome, Session, Shared, Transport,
+    Close, Connection, Event, Handle, Interest, Outbox, Outcome, Session, Shared, Transport,
 };
 
 use crate::support::Wire;
@@ -285,7 +285,7 @@ impl Session for Echo {
         Poll::Pending
     }
 
-    fn heeds(&self, _: Heed) -> bool {
+    fn is_interested_in(&self, _: Interest) -> bool {
         false
     }
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 use wsh_server::config::limits;
 use wsh_server::websocket::{
-    Connection, Event, Handle, Heed, Message, Outbox, Outcome, Session, Shared,
+    Connection, Event, Handle, Interest, Message, Outbox, Outcome, Session, Shared,
 };
 
 use crate::support::{ECHO, Raw, Server, Spawned, Wire, allow_open_files, connect, within};
@@ -111,7 +111,7 @@ impl Session for Fragile {
         Poll::Pending
     }
 
-    fn heeds(&self, _: Heed) -> bool {
+    fn is_interested_in(&self, _: Interest) -> bool {
         false
     }
 }

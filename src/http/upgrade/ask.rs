@@ -18,8 +18,8 @@ use crate::observe::Flood;
 use crate::observe::event::{Event, text};
 use crate::observe::metrics::Open;
 use crate::script::{
-    self, Answer, Handler, Hook, Peer, Place, Refused, Rejection, Request, ScriptSession, Source,
-    State, Wire,
+    self, Answer, Handler, HandshakeFailure, Hook, Peer, Place, Rejection, Request, ScriptSession,
+    Source, State, Wire,
 };
 use crate::websocket::Transport;
 
@@ -49,14 +49,14 @@ pub struct Prepared {
 #[derive(Debug)]
 pub enum Unopened {
     /// With this answer, which is still to be sent.
-    Refused(Refusal),
+    HandshakeFailure(Refusal),
     /// With what the script has written, if anything.
     Dropped,
 }
 
 impl From<Refusal> for Unopened {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+        Self::HandshakeFailure(refusal)
     }
 }
 
@@ -144,7 +144,7 @@ impl Upgrade<'_> {
         handler: &Rc<Handler>,
         request: &Rc<Request>,
         stream: &mut S,
-    ) -> Result<(State, Answer), Refused> {
+    ) -> Result<(State, Answer), HandshakeFailure> {
         let mut handshake = script::Handshake::new(&self.site.runtime, handler, self.id, request);
         poll_fn(|context| {
             loop {
@@ -162,26 +162,26 @@ impl Upgrade<'_> {
     /// Ends a handshake that the script has not put an answer to into words.
     async fn refuse<S: Transport>(
         &self,
-        refused: Refused,
+        refused: HandshakeFailure,
         wire: &Wire,
         stream: &mut S,
     ) -> Unopened {
         let Self { client, id, .. } = self;
         let refusal = match refused {
-            Refused::Thrown => {
+            HandshakeFailure::Thrown => {
                 Refusal::new(403, "the handler refuses this connection").named(REJECTED)
             }
-            Refused::Failed(reason) => Refusal::new(500, reason).named(FAULT),
-            Refused::Busy => Refusal::new(503, "the server is busy: try again later")
-                .for_now()
+            HandshakeFailure::Failed(reason) => Refusal::new(500, reason).named(FAULT),
+            HandshakeFailure::Busy => Refusal::new(503, "the server is busy: try again later")
+                .with_retry_after()
                 .named("hooks"),
-            Refused::Dropped => {
+            HandshakeFailure::Dropped => {
                 finish(stream, &wire.outgoing, self.linger()).await;
                 let (connection, client) = (*id, text(client));
                 Event::HandshakeDropped { connection, client }.tell();
                 return Unopened::Dropped;
             }
-            Refused::Reset => {
+            HandshakeFailure::Reset => {
                 let (connection, client) = (*id, text(client));
                 Event::HandshakeReset { connection, client }.tell();
                 stream.reset_when_dropped();
@@ -189,7 +189,7 @@ impl Upgrade<'_> {
             }
         };
         self.send_written(wire, stream).await;
-        Unopened::Refused(refusal)
+        Unopened::HandshakeFailure(refusal)
     }
 
     /// Sends what the script wrote before it refused the connection.

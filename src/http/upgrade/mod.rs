@@ -15,7 +15,7 @@ use super::trace;
 use crate::observe::access;
 use crate::observe::event::{Event, text};
 use crate::script::{Answer, Wire};
-use crate::websocket::extensions::{self, Agreed, Terms};
+use crate::websocket::extensions::{self, Agreed, Parameters};
 use crate::websocket::handshake::accept_key;
 use crate::websocket::{Connection, Handle, Outbox, Session, Tally, Transport, Watch};
 pub use ask::{FAULT, REJECTED, Target, Unopened};
@@ -88,9 +88,9 @@ impl Upgrade<'_> {
         if !deflate.enabled || answer.deflate.refused || is_written {
             return Ok(None);
         }
-        let terms = Terms {
+        let terms = Parameters {
             is_forgiven: is_webkit(head),
-            ..Terms::from(deflate).with(&answer.deflate)
+            ..Parameters::from(deflate).with(&answer.deflate)
         };
         Ok(extensions::negotiate(&head.extensions()?, &terms))
     }
@@ -211,10 +211,10 @@ mod tests {
 
     use super::*;
     use crate::config::{Admission, Deflate, Limits, Proxy};
-    use crate::http::{Health, Room, Settings, head};
+    use crate::http::{Descriptors, Health, Settings, head};
     use crate::script::{Host, Runtime};
     use crate::websocket::Message::Text;
-    use crate::websocket::{Event, Heed, Ledger, Outcome, Shared};
+    use crate::websocket::{Event, Interest, Ledger, Outcome, Shared};
 
     /// A session without a script: it tells its path, and sends back what comes.
     struct Parrot(Accepted);
@@ -245,7 +245,7 @@ mod tests {
             Poll::Pending
         }
 
-        fn heeds(&self, _: Heed) -> bool {
+        fn is_interested_in(&self, _: Interest) -> bool {
             false
         }
     }
@@ -259,7 +259,7 @@ mod tests {
             turns: Semaphore::new(1),
             settings: Settings {
                 files: None,
-                room: Room::new(1),
+                room: Descriptors::new(1),
                 health: Arc::new(Health::new(1)),
                 probes: Vec::new(),
                 dev: false,

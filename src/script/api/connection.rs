@@ -20,7 +20,7 @@ use crate::script::caller;
 use crate::script::hooks::Hook;
 use crate::script::peer::Peer;
 use crate::websocket::frame::Data;
-use crate::websocket::{Close, Outbox, Parting, ReadyState, SendError, close};
+use crate::websocket::{Abort, Close, Outbox, ReadyState, SendError, close};
 
 /// Bytes of a control frame's payload, RFC 6455 section 5.5.
 const MAX_CONTROL: usize = 125;
@@ -268,12 +268,12 @@ pub const PACKAGE: Package = Package {
             register: |engine, _| {
                 engine
                     .register_fn("abort", |ws: &mut WebSocket| {
-                        ws.0.handle.abort(Parting::Sent);
+                        ws.0.handle.abort(Abort::Sent);
                     })
                     .register_fn("abort", |ws: &mut WebSocket, options: Map| {
                         let how = match option("reset", &options)? {
-                            Some(true) => Parting::Reset,
-                            _ => Parting::Sent,
+                            Some(true) => Abort::Reset,
+                            _ => Abort::Sent,
                         };
                         ws.0.handle.abort(how);
                         Ok::<_, Box<EvalAltResult>>(())

@@ -6,7 +6,7 @@ use rhai::{Dynamic, EvalAltResult, Map};
 
 use super::options::no_option;
 use crate::machine::error::throw;
-use crate::websocket::extensions::{self, Wishes};
+use crate::websocket::extensions::{self, Preferences};
 
 /// An extension of RFC 6455 section 9.1, as a map.
 pub fn extension<'n>(
@@ -29,8 +29,8 @@ const OPTIONS: [&str; 6] = [
 ];
 
 /// What is wanted of compression.
-pub fn wishes(options: &Map) -> Result<Wishes, Box<EvalAltResult>> {
-    let mut wishes = Wishes::default();
+pub fn wishes(options: &Map) -> Result<Preferences, Box<EvalAltResult>> {
+    let mut wishes = Preferences::default();
     for (name, value) in options {
         let number = |bounds: RangeInclusive<u32>| match value.as_int().map(u32::try_from) {
             Ok(Ok(number)) if bounds.contains(&number) => Ok(number),

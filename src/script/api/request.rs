@@ -11,7 +11,7 @@ use crate::machine::budget::Stop;
 use crate::machine::error::throw;
 use crate::machine::host::{Allowed, Function, Package};
 use crate::script::request::{Rejection, Request};
-use crate::websocket::extensions::{self, Wishes};
+use crate::websocket::extensions::{self, Preferences};
 use crate::websocket::handshake::{is_field_value, is_token};
 
 /// Headers that the server writes itself, or that would break the framing of its answer.
@@ -427,9 +427,9 @@ pub const PACKAGE: Package = Package {
             register: |engine, _| {
                 engine
                     .register_fn("deflate", |request: &mut Rc<Request>, wanted: bool| {
-                        request.answer.borrow_mut().deflate = Wishes {
+                        request.answer.borrow_mut().deflate = Preferences {
                             refused: !wanted,
-                            ..Wishes::default()
+                            ..Preferences::default()
                         };
                     })
                     .register_fn("deflate", |request: &mut Rc<Request>, options: Map| {

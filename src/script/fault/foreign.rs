@@ -17,7 +17,7 @@ const CASES: &str = "it is written `switch value { 1 => …, _ => … }`";
 const NAMELESS: &str = "loops have no names: `break` ends the innermost, and a `return` in a function of its own ends several";
 
 /// Position at which a source does not compile, with the line around it.
-struct Place<'a> {
+struct Context<'a> {
     /// Text of the line, without its indentation.
     line: &'a str,
     /// The line up to the place.
@@ -28,7 +28,7 @@ struct Place<'a> {
     missing: &'a str,
 }
 
-impl Place<'_> {
+impl Context<'_> {
     fn line_begins(&self, words: &[&str]) -> bool {
         words.iter().any(|word| {
             let rest = self.line.strip_prefix(word);
@@ -46,7 +46,7 @@ impl Place<'_> {
 }
 
 /// A form of other languages, and how it is said here.
-type Form = (fn(&Place<'_>) -> bool, &'static str);
+type Form = (fn(&Context<'_>) -> bool, &'static str);
 
 /// Forms of other languages: the first that fits counts.
 const FORMS: &[Form] = &[
@@ -348,7 +348,7 @@ pub fn without_prefix(name: &str) -> Option<&str> {
 pub fn form_here(location: &Location, missing: &str) -> Option<String> {
     let before = location.text[..location.span().start].trim_end();
     let from_here = &location.text[location.span().start..];
-    let place = Place {
+    let place = Context {
         line: location.text.trim_start(),
         before: before.trim_start(),
         here: from_here,

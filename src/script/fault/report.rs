@@ -222,7 +222,7 @@ pub fn last_incident(handler: &Source) -> Option<String> {
 /// Logs an incident of a handler; the hint is only worked out for a report that is printed.
 pub fn log(handler: &Source, mut incident: Incident, hint: impl FnOnce(&Fault) -> Option<String>) {
     let location = incident.fault.location.as_ref();
-    let site = Site {
+    let site = FaultKey {
         file: handler.file.clone(),
         hook: incident.hook.name(),
         line: location.map_or(0, |location| location.line),
@@ -255,7 +255,7 @@ pub fn log(handler: &Source, mut incident: Incident, hint: impl FnOnce(&Fault) -
 pub fn tick() {
     FLOOD.with_borrow_mut(|flood| {
         flood.tick(|site, times| {
-            let Site {
+            let FaultKey {
                 file,
                 hook,
                 line,
@@ -278,12 +278,12 @@ pub fn tick() {
 const FULL: u32 = 3;
 
 thread_local! {
-    static FLOOD: RefCell<Flood<Site>> = const { RefCell::new(Flood::lines(FULL)) };
+    static FLOOD: RefCell<Flood<FaultKey>> = const { RefCell::new(Flood::lines(FULL)) };
 }
 
 /// Where a hook failed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Site {
+struct FaultKey {
     file: String,
     hook: &'static str,
     line: usize,

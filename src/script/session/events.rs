@@ -10,7 +10,7 @@ use crate::observe::metrics::Direction;
 use crate::script::api::raw::frame_map;
 use crate::script::call::{Ending, Failure};
 use crate::script::hooks::Hook;
-use crate::websocket::{self, Close, Event, Heed, Message, Outcome, Session, close, frame};
+use crate::websocket::{self, Close, Event, Interest, Message, Outcome, Session, close, frame};
 
 impl<G> Session for ScriptSession<G> {
     fn start(
@@ -125,12 +125,12 @@ impl<G> Session for ScriptSession<G> {
         &self.peer.place.path
     }
 
-    fn heeds(&self, what: Heed) -> bool {
+    fn is_interested_in(&self, what: Interest) -> bool {
         match what {
-            Heed::Close => self.has(Hook::PassiveClosingHandshake),
-            Heed::Ping => self.has(Hook::OnPing),
-            Heed::Pong => self.has(Hook::OnPong),
-            Heed::Frames => self.handler.may_see_frames() && self.has(Hook::OnFrame),
+            Interest::Close => self.has(Hook::PassiveClosingHandshake),
+            Interest::Ping => self.has(Hook::OnPing),
+            Interest::Pong => self.has(Hook::OnPong),
+            Interest::Frames => self.handler.may_see_frames() && self.has(Hook::OnFrame),
         }
     }
 }

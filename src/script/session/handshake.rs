@@ -17,7 +17,7 @@ use crate::script::state::State;
 
 /// Why a handshake was refused without the script's saying so.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused {
+pub enum HandshakeFailure {
     /// It threw: 403.
     Thrown,
     /// It failed, as has been reported: 500, with this sentence.
@@ -56,23 +56,26 @@ impl Handshake {
     }
 
     /// Ready with the state that the connection goes on with, and the script's answer.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(State, Answer), Refused>> {
+    pub fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(State, Answer), HandshakeFailure>> {
         let polled = match self.args.take() {
             Some(args) => self.session.call(Hook::DoExtraHandshake, args, context),
             None => self.session.go_on(context),
         };
         if polled.is_pending() && self.request.wire.borrow().is_ended {
             self.session.stop();
-            return Poll::Ready(Err(Refused::Dropped));
+            return Poll::Ready(Err(HandshakeFailure::Dropped));
         }
         let ending = ready!(polled);
         let answer = self.request.answer.take();
         Poll::Ready(match ending {
-            _ if answer.is_reset => Err(Refused::Reset),
-            _ if answer.is_aborted => Err(Refused::Dropped),
-            Ending::Thrown => Err(Refused::Thrown),
-            Ending::Failed(failure) => Err(Refused::Failed(failure.reason)),
-            Ending::Cancelled => Err(Refused::Busy),
+            _ if answer.is_reset => Err(HandshakeFailure::Reset),
+            _ if answer.is_aborted => Err(HandshakeFailure::Dropped),
+            Ending::Thrown => Err(HandshakeFailure::Thrown),
+            Ending::Failed(failure) => Err(HandshakeFailure::Failed(failure.reason)),
+            Ending::Cancelled => Err(HandshakeFailure::Busy),
             _ => Ok((self.session.peer.state.take(), answer)),
         })
     }

@@ -32,7 +32,7 @@ use crate::machine::wait::{LocalBoxFuture, Wait, Wake};
 use crate::observe::event;
 use crate::websocket::{Close, ReadyState, close};
 
-pub use handshake::{Handshake, Refused};
+pub use handshake::{Handshake, HandshakeFailure};
 pub use load::{ensure_loaded, reload};
 
 type Fiber = fiber::Fiber<Call, Return>;

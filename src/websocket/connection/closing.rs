@@ -9,10 +9,10 @@ use crate::observe::event::{self, Lazily, text};
 use crate::observe::{access::By, one_line};
 use crate::websocket::close::Close;
 use crate::websocket::code;
-use crate::websocket::handle::Parting;
+use crate::websocket::handle::Abort;
 use crate::websocket::inbox::End;
 use crate::websocket::outbox::ReadyState;
-use crate::websocket::session::{Event, Heed, Session};
+use crate::websocket::session::{Event, Interest, Session};
 use crate::websocket::state::Phase;
 use crate::websocket::transport::Transport;
 use crate::websocket::{Violation, ledger};
@@ -40,7 +40,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     pub(super) fn close_requested(&mut self, close: Option<Close>, context: &mut Context<'_>) {
         if self.handle.state() == ReadyState::Closing {
             // The handler of a message before it has closed by itself.
-        } else if self.session.heeds(Heed::Close) {
+        } else if self.session.is_interested_in(Interest::Close) {
             self.start(Event::CloseRequested(close), context);
         } else {
             let answer = close.map(|close| Close::new(close.code, ""));
@@ -52,13 +52,13 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     pub(super) fn part(&mut self, context: &mut Context<'_>) {
         const WHY: &str = "the handler aborted the connection";
         let parting = self.handle.parting();
-        if parting == Parting::None || self.state.is_lost() {
+        if parting == Abort::None || self.state.is_lost() {
             return;
         }
         self.ends_by(By::Server);
         match parting {
-            Parting::None => {}
-            Parting::Sent => match self.state.phase() {
+            Abort::None => {}
+            Abort::Sent => match self.state.phase() {
                 Phase::Running => self.abandon(self.handle.outbox().sent_code(), WHY),
                 Phase::Ending => {
                     self.inbox.end_abruptly();
@@ -67,13 +67,13 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
                 }
                 Phase::Told | Phase::Lingering => {}
             },
-            Parting::Reset => {
+            Abort::Reset => {
                 if let Some(stream) = self.stream.take() {
                     stream.reset_when_dropped();
                 }
                 self.lose(WHY);
             }
-            Parting::Now => {
+            Abort::Now => {
                 if let Some(stream) = &mut self.stream {
                     let _ = Pin::new(stream).poll_shutdown(context);
                 }

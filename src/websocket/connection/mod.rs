@@ -20,12 +20,12 @@ use super::code;
 use super::deadlines::{Deadlines, Expiry, View};
 use super::handle::Handle;
 use super::inbox::Inbox;
-use super::ledger::{self, Holding};
+use super::ledger::{self, Reservation};
 use super::message::Decoder;
 use super::outbox::ReadyState;
+use super::quantum::{self, Quantum};
 use super::rate::Rate;
 use super::session::{Event, Outcome, Session};
-use super::share::{self, Share};
 use super::state::{Phase, State};
 use super::tap::Tap;
 use super::transport::Transport;
@@ -41,7 +41,7 @@ pub struct Connection<S, T> {
     handle: Rc<Handle>,
     shared: Rc<Shared>,
     decoder: Decoder,
-    /// For a session that heeds frames.
+    /// For a session that is interested in frames.
     tap: Option<Box<Tap>>,
     /// Bytes of one message.
     max_message: u32,
@@ -52,7 +52,7 @@ pub struct Connection<S, T> {
     /// Pings and Pongs from the peer.
     controls: Rate,
     /// Its part of what all connections hold, while that is much.
-    holding: Option<Holding>,
+    holding: Option<Reservation>,
     /// Who ends it, once somebody does.
     by: Option<By>,
 }
@@ -101,7 +101,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     fn run(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.shared.begin_share();
         self.check_deadlines();
-        if self.holding.as_ref().is_some_and(Holding::is_doomed) {
+        if self.holding.as_ref().is_some_and(Reservation::is_evicted) {
             self.make_room();
         }
         if let Some(budget) = self.decoder.budget() {
@@ -132,7 +132,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             let waits = budget.is_some_and(|budget| budget.is_waiting());
             let goes_on = self.inbox.holds() && self.has_room() && !waits;
             if goes_on || self.shared.is_share_used() {
-                share::yield_now(context);
+                quantum::yield_now(context);
                 break;
             }
             let read = self.read(context);
@@ -183,7 +183,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         if let Poll::Ready(outcome) = self.session.start(event, &self.handle, context) {
             self.handled(outcome, context);
         }
-        self.shared.count(Share::event);
+        self.shared.count(Quantum::event);
     }
 
     fn handled(&mut self, outcome: Outcome, context: &mut Context<'_>) {
@@ -264,7 +264,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             .get_or_insert_with(|| ledger.hold(context.waker()));
         holding.set(held);
         // It may be this one that is to go.
-        if holding.is_doomed() {
+        if holding.is_evicted() {
             context.waker().wake_by_ref();
         }
     }

@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
 
 use super::Connection;
-use crate::websocket::inflation::MUCH;
+use crate::websocket::inflation::LONG_TURN;
 use crate::websocket::message::{Incoming, Message};
 use crate::websocket::outbox::ReadyState;
-use crate::websocket::session::{Event, Heed, Session};
+use crate::websocket::session::{Event, Interest, Session};
 use crate::websocket::state::Phase;
 use crate::websocket::transport::Transport;
 use crate::websocket::{Limits, Violation};
@@ -74,7 +74,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     /// Takes what has been read.
     pub(super) fn consume(&mut self, input: &mut [u8], context: &mut Context<'_>) {
         let between_frames = !self.decoder.is_unfinished();
-        if self.tap.is_none() && between_frames && self.session.heeds(Heed::Frames) {
+        if self.tap.is_none() && between_frames && self.session.is_interested_in(Interest::Frames) {
             self.tap = Some(Box::default());
         }
         if self.tap.is_some() {
@@ -101,7 +101,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
                 Err(violation) => return self.fail(violation),
             }
         }
-        if !self.session.heeds(Heed::Frames) {
+        if !self.session.is_interested_in(Interest::Frames) {
             self.tap = self.tap.take().filter(|tap| !tap.is_empty());
         }
     }
@@ -135,18 +135,22 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
                 Ok(Some(Incoming::Ping(_) | Incoming::Pong(_))) if !self.takes_control() => {
                     self.fail(Violation::ControlRate);
                 }
-                Ok(Some(Incoming::Ping(payload))) if self.session.heeds(Heed::Ping) => {
+                Ok(Some(Incoming::Ping(payload)))
+                    if self.session.is_interested_in(Interest::Ping) =>
+                {
                     self.deliver(Event::Ping((*payload).into()), context);
                 }
                 Ok(Some(Incoming::Ping(payload))) => {
                     let _ = self.handle.outbox().pong(&payload);
                 }
-                Ok(Some(Incoming::Pong(payload))) if self.session.heeds(Heed::Pong) => {
+                Ok(Some(Incoming::Pong(payload)))
+                    if self.session.is_interested_in(Interest::Pong) =>
+                {
                     self.deliver(Event::Pong((*payload).into()), context);
                 }
                 Ok(Some(Incoming::Pong(_))) => {}
                 Ok(Some(Incoming::Close(close))) => self.peer_closed(close),
-                Ok(None) if !may_hold && !input.is_empty() => self.decoder.refresh(MUCH),
+                Ok(None) if !may_hold && !input.is_empty() => self.decoder.refresh(LONG_TURN),
                 Ok(None) if !input.is_empty() && self.inflates_on(context) => {}
                 Ok(None) => break,
                 Err(violation) => self.fail(violation),

@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::*;
 use crate::config::limits;
-use crate::websocket::{Heed, Message, Outbox};
+use crate::websocket::{Interest, Message, Outbox};
 
 /// A peer that takes all it is sent at once, and sends without a pause.
 #[derive(Default)]
@@ -99,7 +99,7 @@ impl Session for Tireless {
         Poll::Pending
     }
 
-    fn heeds(&self, _: Heed) -> bool {
+    fn is_interested_in(&self, _: Interest) -> bool {
         false
     }
 }
@@ -133,7 +133,7 @@ fn a_peer_that_takes_everything_is_written_a_share_at_a_time() {
         let mut connection = connection(Greedy::default(), session);
         for round in 1..=12 {
             poll(&mut connection);
-            let most = 2 * share::WRITE;
+            let most = 2 * quantum::WRITE;
             assert!(taken(&connection) <= round * most, "{length} {round}");
         }
         assert!(taken(&connection) > length);

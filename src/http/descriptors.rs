@@ -1,4 +1,4 @@
-//! Room for descriptors: connections and the files that are sent on some of them count together, so that the bound on
+//! Descriptors for descriptors: connections and the files that are sent on some of them count together, so that the bound on
 //! connections is one on descriptors as well.
 
 use std::sync::Arc;
@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The count of descriptors that clients hold, and its bound.
 #[derive(Debug)]
-pub struct Room {
+pub struct Descriptors {
     used: AtomicUsize,
     most: usize,
 }
 
 /// One of them, given back when it is dropped.
 #[derive(Debug)]
-pub struct Held(Arc<Room>);
+pub struct Held(Arc<Descriptors>);
 
-impl Room {
-    /// Room for so many.
+impl Descriptors {
+    /// Descriptors for so many.
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             used: AtomicUsize::new(0),
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn files_take_the_room_that_connections_leave() {
-        let room = Room::new(3);
+        let room = Descriptors::new(3);
         room.enter();
         let first = room.hold();
         let second = room.hold();

@@ -17,14 +17,14 @@ const EVENTS: u32 = 8;
 
 /// Used part of a connection's share: bytes, events and time.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Share {
+pub struct Quantum {
     bytes: usize,
     events: u32,
     began: Option<Instant>,
     is_used: bool,
 }
 
-impl Share {
+impl Quantum {
     /// So many bytes were read or written.
     pub fn bytes(&mut self, count: usize) {
         self.bytes += count;
