@@ -1,4 +1,5 @@
-//! The engine without scripts: an echo [`Session`] on our own connection. `bare PORT` prints a line when it listens.
+//! The engine without scripts: an echo [`Session`] on our own connection. `bare PORT` prints a line
+//! when it listens.
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -102,7 +103,8 @@ async fn upgrade(mut stream: TcpStream, id: u64, shared: Rc<Shared>) {
     });
     let Some(key) = key else { return };
     let answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: \
+        Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
         accept_key(key.as_bytes())
     );
     let handle = Handle::new(id, Outbox::new(answer.into_bytes()));

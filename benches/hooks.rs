@@ -1,10 +1,12 @@
-//! The cost of one hook call: with Rhai's evaluator as the server runs it, and with Rhai's bytecode VM, `grain`.
+//! The cost of one hook call: with Rhai's evaluator as the server runs it, and with Rhai's bytecode
+//! VM, `grain`.
 //!
 //!     cargo bench --bench hooks --features bench-grain
 //!
-//! Both run on the engine that handlers have, budgets included. Rounds alternate; a line has the median of a round's mean,
-//! with minimum and maximum. Behind the times stands what the VM does otherwise than the evaluator: calls whose results
-//! differ, and how often each of them asks whether a script must end.
+//! Both run on the engine that handlers have, budgets included. Rounds alternate; a line has the
+//! median of a round's mean, with minimum and maximum. Behind the times stands what the VM does
+//! otherwise than the evaluator: calls whose results differ, and how often each of them asks
+//! whether a script must end.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -89,7 +91,8 @@ fn main() {
         }
         let ([a, a_least, a_most], [b, b_least, b_most]) = (spread(evaluator), spread(bytecode));
         println!(
-            "| {name} | {a:.0} | {a_least:.0} – {a_most:.0} | {b:.0} | {b_least:.0} – {b_most:.0} | {:.2} |",
+            "| {name} | {a:.0} | {a_least:.0} – {a_most:.0} | {b:.0} | {b_least:.0} – {b_most:.0} \
+            | {:.2} |",
             b / a
         );
     }

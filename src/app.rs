@@ -40,7 +40,8 @@ pub struct App {
     host: Host,
 }
 
-/// What scripts may reach besides values of their own. A service of the process is added here, in a line: `.with(service)`.
+/// What scripts may reach besides values of their own. A service of the process is added here, in a
+/// line: `.with(service)`.
 pub fn host(settings: script::Settings) -> Host {
     Host::new(settings)
 }
@@ -55,7 +56,8 @@ pub enum Signal {
 }
 
 impl App {
-    /// Checks, reads and binds everything that can fail. `host` is what scripts reach, see [`host`].
+    /// Checks, reads and binds everything that can fail. `host` is what scripts reach, see
+    /// [`host`].
     pub fn new(config: Config, host: Host) -> Result<Self> {
         checks::folders(&config)?;
         let mut reconciler = Reconciler::new(config.handlers.clone(), host.clone());
@@ -79,7 +81,8 @@ impl App {
         let is_encrypted = listeners.iter().any(|listener| listener.is_encrypted);
         if is_encrypted && certificates.is_none() {
             bail!(
-                "a socket that was handed over is to speak TLS: give --tls, --certificate FILE and --private-key FILE"
+                "a socket that was handed over is to speak TLS: give --tls, --certificate FILE and \
+                --private-key FILE"
             );
         }
         let addresses = listeners.iter().filter_map(|listener| listener.socket.ip());
@@ -87,7 +90,8 @@ impl App {
         if config.dev {
             http::check_dev(&config.admission, addresses)?;
         }
-        // Before everything else that the log says of this run; a terminal shows the same on standard output.
+        // Before everything else that the log says of this run; a terminal shows the same on
+        // standard output.
         if !config.at_terminal {
             Event::Start {
                 version: env!("CARGO_PKG_VERSION"),
@@ -128,8 +132,8 @@ impl App {
         tcp.collect()
     }
 
-    /// Serves until the first [`Signal::Stop`], then drains: every connection is closed with 1001, within the bound. A
-    /// second one cuts that short, and its code is returned.
+    /// Serves until the first [`Signal::Stop`], then drains: every connection is closed with 1001,
+    /// within the bound. A second one cuts that short, and its code is returned.
     pub async fn run(self, mut signals: impl AsyncFnMut() -> Signal) -> Result<ExitCode> {
         let Self {
             listeners,
@@ -212,7 +216,8 @@ fn site(config: &Config) -> Result<http::Settings> {
     })
 }
 
-/// Says on standard output, and in the log unless that is shown there as well, that the server serves.
+/// Says on standard output, and in the log unless that is shown there as well, that the server
+/// serves.
 fn say_ready(said: String, config: &Config, certificates: Option<&Certificates>) {
     let advice = certificates.and_then(Certificates::advice);
     let said = said + advice.unwrap_or_default();
@@ -270,8 +275,8 @@ async fn stopped_again(signals: &mut impl AsyncFnMut() -> Signal) -> ExitCode {
     }
 }
 
-/// Load balancers are told to send nobody any more, and have this time to hear of it. A second signal cuts it short with
-/// its exit code.
+/// Load balancers are told to send nobody any more, and have this time to hear of it. A second
+/// signal cuts it short with its exit code.
 async fn wait_before_drain(
     time: Duration,
     signals: &mut impl AsyncFnMut() -> Signal,
@@ -286,14 +291,16 @@ async fn wait_before_drain(
         .ok()
 }
 
-/// Binds everything that the configuration names. Sockets that were handed over take the place of ports.
+/// Binds everything that the configuration names. Sockets that were handed over take the place of
+/// ports.
 fn listen(listen: &Listen) -> Result<Vec<Listener>> {
     let inherited = server::inherited()
         .context("a socket that was handed over (LISTEN_FDS) cannot be listened on")?;
     let mut sockets = inherited;
     if listen.tls && !sockets.is_empty() && !sockets.iter().any(|(_, is_encrypted)| *is_encrypted) {
         bail!(
-            "none of the sockets that were handed over would speak TLS: name one so with FileDescriptorName=tls, or leave out --tls"
+            "none of the sockets that were handed over would speak TLS: name one so with \
+            FileDescriptorName=tls, or leave out --tls"
         );
     }
     if sockets.is_empty() {
@@ -347,7 +354,9 @@ fn unbound(error: std::io::Error, host: &Interface, port: u16, flag: &str) -> an
             "there is no such host: give --server-host a name or an address of this machine".into()
         }
         ErrorKind::AddrNotAvailable => {
-            "that is no address of this machine: give --server-host another, or 0.0.0.0 for all of them".into()
+            "that is no address of this machine: give --server-host another, or 0.0.0.0 for all of \
+            them"
+                .into()
         }
         ErrorKind::PermissionDenied => format!(
             "ports below 1024 need a privilege: give {flag} another, or a socket of systemd's"
@@ -368,7 +377,8 @@ fn connections(limits: &limits::Connections) -> usize {
     })
 }
 
-/// Returns the bound on message bytes that all connections hold together: the configured one, or a share of the available memory.
+/// Returns the bound on message bytes that all connections hold together: the configured one, or a
+/// share of the available memory.
 fn buffered(limits: &Limits) -> usize {
     limits.buffered.unwrap_or_else(|| {
         let memory = server::memory().unwrap_or(usize::MAX);
@@ -382,7 +392,8 @@ fn warnings_of_memory(config: &Config) -> Vec<String> {
     let (buffered, message) = (buffered(&config.limits), config.limits.websocket.message);
     if buffered < message {
         warnings.push(format!(
-            "a message of {message} bytes (--max-message) is never taken: all connections together may hold {buffered} \
+            "a message of {message} bytes (--max-message) is never taken: all connections together \
+            may hold {buffered} \
              (--max-buffered)"
         ));
     }
@@ -390,8 +401,10 @@ fn warnings_of_memory(config: &Config) -> Vec<String> {
     let needed = limits::ADDRESSES + (config.workers + limits::FEW_STACKS) * script::STACK;
     if let Some(limit) = addresses.filter(|limit| *limit < needed as u64) {
         warnings.push(format!(
-            "address space is limited to {} MiB (ulimit -v, LimitAS=), of which each hook that runs or waits reserves {} MiB: \
-             those that find none get 1011 or 500; bound the memory instead (MemoryMax=), or allow {} MiB at least",
+            "address space is limited to {} MiB (ulimit -v, LimitAS=), of which each hook that \
+            runs or waits reserves {} MiB: \
+             those that find none get 1011 or 500; bound the memory instead (MemoryMax=), or allow \
+             {} MiB at least",
             limit >> 20,
             script::STACK >> 20,
             needed >> 20,
@@ -422,7 +435,8 @@ fn keep_handlers(reconciler: Reconciler, workers: Vec<Worker>) -> Result<Ask> {
     Ok(ask)
 }
 
-/// Keeps the certificates up to date, on a thread of its own: a slow disk is not to hold up who connects.
+/// Keeps the certificates up to date, on a thread of its own: a slow disk is not to hold up who
+/// connects.
 fn keep_certificates(certificates: Certificates) -> Result<Ask> {
     let (ask, asked) = asking();
     std::thread::Builder::new()

@@ -1,6 +1,8 @@
-//! Regular files, read with a bound, and never waited for: a pipe, a device or a disk that hangs stops nobody.
+//! Regular files, read with a bound, and never waited for: a pipe, a device or a disk that hangs
+//! stops nobody.
 //!
-//! What is read while the server runs is read here. A name may lead to anything by then, whatever it led to at the start.
+//! What is read while the server runs is read here. A name may lead to anything by then, whatever
+//! it led to at the start.
 
 use std::collections::HashMap;
 use std::fs::{self, Metadata, OpenOptions};
@@ -16,7 +18,8 @@ use crate::text;
 /// Timeout for a disk's answer. Network disks that are there answer in tens of milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Threads that may wait for disks that hang. Beyond it nothing is asked until one of them comes back.
+/// Threads that may wait for disks that hang. Beyond it nothing is asked until one of them comes
+/// back.
 const MOST_STUCK: usize = 16;
 
 /// A regular file's bytes, `limit` and one more at most, which shows that there are more.
@@ -74,7 +77,8 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Returns the result of `work` on a path, run on the disk thread. While that hangs, every further call for the path fails at once.
+    /// Returns the result of `work` on a path, run on the disk thread. While that hangs, every
+    /// further call for the path fails at once.
     pub fn ask<T: Send + 'static>(
         &mut self,
         path: &Path,

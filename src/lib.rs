@@ -26,11 +26,43 @@
 //! | [`local`] | tasks of one thread | whose turn it is, and what they share | nothing |
 //! | [`file`] | a path | a regular file's bytes, without waiting for anything else | `text` |
 //! | [`text`] | the bytes of a text file | its text | nothing |
-//! | [`observe`] | events | log lines | nothing |
+//! | [`observe`] | events | log lines and metrics | nothing |
 //! | [`config`] | bounds and choices | one immutable `Config` | nothing |
 //!
-//! `main` is [`cli`] → [`commands`] → [`app`], on an allocator that counts for `script` what each hook holds. A worker is one thread; nothing on a connection's path is shared with
-//! another but topics, and what crosses threads is a message on a channel.
+//! `main` is [`cli`] → [`commands`] → [`app`], on an allocator that counts for `script` what each
+//! hook holds. A worker is one thread; nothing on a connection's path is shared with another but
+//! topics, and what crosses threads is a message on a channel.
+//!
+//! # Words
+//!
+//! In the order in which they are met on the way of a message; each is used for this and for
+//! nothing else.
+//!
+//! * *listener*: a bound socket; *gate*: the counts that admit a connection or refuse it, each with
+//!   a *permit* that is given back when it ends
+//! * *worker*: a thread with a runtime, a script engine and the connections that it was given
+//! * *head*: the request line and header fields of a request (RFC 9112 section 2.1)
+//! * *admission*: the check of a head's `Host`, `Origin` and credentials
+//! * *refusal*: an answer in place of what was asked for: a status, a body, advice for the log
+//! * *upgrade*: a head that asks for a WebSocket, answered with 101 (RFC 6455 section 4)
+//! * *parameters*: those of permessage-deflate (RFC 7692 section 7.1), offered or agreed on
+//! * *frame*, *fragment*, *message*: as in RFC 6455 section 1.2
+//! * *violation*: bytes that the protocol forbids, with the close code that says so
+//! * *quantum*: bytes, events or time that a connection may use before others have their turn
+//! * *session*: what answers a connection's events; that of scripts runs hooks
+//! * *handle*: what others hold of a connection; *outbox*: its frames that were not written yet
+//! * *handler*: a file `NAME_wsh.rhai` and what serves its paths; *module*: any other script
+//! * *hook*: a function of a handler that the server calls by name
+//! * *source*: a handler's text with those of its modules; *program*: a source compiled on a worker
+//! * *generation*: all sources that serve at one time, immutable; *version*: the number of a file's
+//! * *fiber*: a stack of its own on which a hook runs, and may wait
+//! * *budget*: what a hook may use between two waits; *slice*: what it may use in one go
+//! * *host*, *service*, *package*: what scripts can reach, a part of it, a table of its functions
+//! * *fault*: what is wrong with a script, with its place; *report*: the text that shows it
+//! * *flood*: repeated log lines of one kind, of which only the first ones are written
+//! * *event*: what is logged and counted, by a stable id
+//! * *topic*, *publication*, *subscriber*: what is published reaches every subscriber of its topic
+//! * *drain*: the time between the signal to end and the last connection's end
 
 // Of the library alone: tests, benches and examples may.
 #![cfg_attr(

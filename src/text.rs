@@ -1,6 +1,8 @@
-//! Text files: bytes to UTF-8 text without its byte order mark, or to where they are none and what they are instead.
+//! Text files: bytes to UTF-8 text without its byte order mark, or to where they are none and what
+//! they are instead.
 //!
-//! Every text file that the server reads comes through here. Notepad writes marks, and editors in China GBK.
+//! Every text file that the server reads comes through here. Notepad writes marks, and editors in
+//! China GBK.
 
 use std::fmt;
 use std::io;
@@ -102,8 +104,9 @@ fn utf16(bytes: &[u8]) -> Option<&'static str> {
 /// The encoding of one byte or two that it most likely is: a wrong name would be worse than none.
 fn likely(bytes: &[u8]) -> Option<&'static str> {
     let runs = || bytes.split(u8::is_ascii).filter(|run| !run.is_empty());
-    // GB 2312, what GBK texts are made of but for rare characters: two bytes each, of which the first is mostly that of
-    // punctuation or of one of the 3,755 usual characters. Cyrillic letters are pairs, too, but seldom of those.
+    // GB 2312, what GBK texts are made of but for rare characters: two bytes each, of which the
+    // first is mostly that of punctuation or of one of the 3,755 usual characters. Cyrillic letters
+    // are pairs, too, but seldom of those.
     let pairs = || runs().flat_map(|run| run.chunks(2));
     let is_pair = |pair: &[u8]| matches!(pair, [0xA1..=0xF7, 0xA1..=0xFE]);
     let is_usual = |pair: &&[u8]| matches!(pair[0], 0xA1 | 0xA3 | 0xB0..=0xD7);

@@ -1,7 +1,9 @@
-//! The fuzz targets without a fuzzer: each for a second or two, on its seeds, on changed ones and on random bytes.
+//! The fuzz targets without a fuzzer: each for a second or two, on its seeds, on changed ones and
+//! on random bytes.
 //!
-//! `FUZZ_SECONDS=60 cargo test --test fuzz message` goes on for longer with one, `FUZZ_SEED=…` begins where another run
-//! did. An input that ends the process is found in `target/tmp/fuzz-TARGET` afterwards, as libFuzzer would write it.
+//! `FUZZ_SECONDS=60 cargo test --test fuzz message` goes on for longer with one, `FUZZ_SEED=…`
+//! begins where another run did. An input that ends the process is found in
+//! `target/tmp/fuzz-TARGET` afterwards, as libFuzzer would write it.
 
 #[allow(
     dead_code,

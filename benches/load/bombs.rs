@@ -1,4 +1,5 @@
-//! Hostile messages, from one connection or from many: the memory that they make the server take, and how they end.
+//! Hostile messages, from one connection or from many: the memory that they make the server take,
+//! and how they end.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -34,7 +35,8 @@ pub struct Options {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// A compressed message that inflates to a thousand times its bytes, beyond the limit; needs --deflate
+    /// A compressed message that inflates to a thousand times its bytes, beyond the limit; needs
+    /// --deflate
     Bomb,
     /// The same, but what leads beyond the limit comes when all connections have sent the rest
     Withheld,
@@ -108,7 +110,8 @@ fn explode(options: &Options, target: &Target) -> Result<Vec<String>> {
         .collect::<Result<Vec<_>>>()?;
     let agreement = clients.first().and_then(|client| client.agreement);
     let agreement = agreement.context("bombs need --deflate")?;
-    // As much again as a quarter of the limit: each of its bytes inflates to as many as the others do.
+    // As much again as a quarter of the limit: each of its bytes inflates to as many as the others
+    // do.
     let inflated = options.limit + options.limit / 4;
     let payload = deflate::compress(&vec![0; inflated], agreement.client_bits)?;
     let mut frame = Vec::new();

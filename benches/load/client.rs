@@ -1,4 +1,5 @@
-//! One blocking connection: opens every connection of a fleet, and is the probe and the spinner where one is enough.
+//! One blocking connection: opens every connection of a fleet, and is the probe and the spinner
+//! where one is enough.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -12,10 +13,12 @@ use crate::stream::Stream;
 use crate::target::Target;
 use crate::wire::{self, Decoder};
 
-/// Longer than anything takes unless the server hangs: eight spinning handlers share one core, a second of it each.
+/// Longer than anything takes unless the server hangs: eight spinning handlers share one core, a
+/// second of it each.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Connections from one source address before the next is taken: well under the 28,232 ephemeral ports.
+/// Connections from one source address before the next is taken: well under the 28,232 ephemeral
+/// ports.
 const CONNECTIONS_PER_SOURCE: usize = 10_000;
 
 /// The last source address that connections are opened from.
@@ -38,7 +41,8 @@ pub enum Received {
 }
 
 impl Client {
-    /// Connects from the `index`-th loopback source address and does the opening handshake, after TLS's if there is any.
+    /// Connects from the `index`-th loopback source address and does the opening handshake, after
+    /// TLS's if there is any.
     pub fn open(target: &Target, index: usize) -> Result<Client> {
         let mut stream = connect(target, index)?;
         stream.write_all(&target.request())?;
@@ -83,7 +87,8 @@ impl Client {
         self.send(&frame)
     }
 
-    /// The next short text, the Close or the end, whichever comes first. Pings are answered on the way.
+    /// The next short text, the Close or the end, whichever comes first. Pings are answered on the
+    /// way.
     pub fn receive(&mut self) -> Result<Received> {
         let mut received = None;
         let mut pongs = Vec::new();
@@ -139,7 +144,8 @@ impl Client {
     }
 }
 
-/// Connects from the `index`-th loopback source address. TLS begins with the first byte that is written.
+/// Connects from the `index`-th loopback source address. TLS begins with the first byte that is
+/// written.
 pub fn connect(target: &Target, index: usize) -> Result<Stream<TcpStream>> {
     let source = (index / CONNECTIONS_PER_SOURCE).min(MOST_SOURCES);
     let socket = socket_from(target, source as u8)?;
@@ -152,7 +158,8 @@ pub fn connect(target: &Target, index: usize) -> Result<Stream<TcpStream>> {
     Stream::new(socket, target.address.ip(), target.tls.as_ref())
 }
 
-/// A socket bound to 127.0.0.(1 + `source`) where the target is on loopback, so that ports do not run out.
+/// A socket bound to 127.0.0.(1 + `source`) where the target is on loopback, so that ports do not
+/// run out.
 pub fn socket_from(target: &Target, source: u8) -> Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(target.address),

@@ -1,4 +1,5 @@
-//! New connections a second: TCP connect, opening handshake, closing handshake, closed; a fixed number at a time.
+//! New connections a second: TCP connect, opening handshake, closing handshake, closed; a fixed
+//! number at a time.
 
 use std::io::{Error, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -63,7 +64,8 @@ struct Runner<'a> {
     started: usize,
 }
 
-/// One connection's life. `Leaving` ends with the server's Close, or with the end of a server that sends none.
+/// One connection's life. `Leaving` ends with the server's Close, or with the end of a server that
+/// sends none.
 struct Visit {
     stream: TcpStream,
     begin: Instant,
@@ -96,7 +98,8 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// Turns the loop for `span`; returns the handshakes completed in it and the time it really took.
+    /// Turns the loop for `span`; returns the handshakes completed in it and the time it really
+    /// took.
     fn drive(&mut self, span: Duration) -> Result<(Histogram, Duration)> {
         let mut opened = Histogram::new();
         let mut events = Events::with_capacity(1024);
@@ -161,7 +164,8 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// `ErrorKind::InProgress` is not stable yet; the number is the same on every Linux but MIPS and SPARC.
+/// `ErrorKind::InProgress` is not stable yet; the number is the same on every Linux but MIPS and
+/// SPARC.
 const EINPROGRESS: i32 = 115;
 
 impl Visit {

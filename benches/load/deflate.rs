@@ -1,4 +1,5 @@
-//! permessage-deflate as a client needs it: the offer, what the server has agreed to, payloads in and out of it.
+//! permessage-deflate as a client needs it: the offer, what the server has agreed to, payloads in
+//! and out of it.
 
 use anyhow::{Context, Result, bail, ensure};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
@@ -46,7 +47,8 @@ impl Agreement {
                     agreement.client_bits = bits.trim_matches('"').parse().context(OFFER)?;
                 }
                 ("server_no_context_takeover", "") => agreement.server_keeps_window = false,
-                // A smaller window is no matter to an inflater with the largest, and no message refers to an earlier one.
+                // A smaller window is no matter to an inflater with the largest, and no message
+                // refers to an earlier one.
                 ("server_max_window_bits", _) | ("client_no_context_takeover", "") => {}
                 _ => bail!("the server agreed to {answer:?}"),
             }
@@ -60,7 +62,8 @@ impl Agreement {
     }
 }
 
-/// A frame's payload, which refers to no earlier one: legal whatever was agreed, and it can be sent again and again.
+/// A frame's payload, which refers to no earlier one: legal whatever was agreed, and it can be sent
+/// again and again.
 pub fn compress(text: &[u8], bits: u8) -> Result<Vec<u8>> {
     let mut compressor = Compress::new_with_window_bits(Compression::default(), false, bits);
     // Deflate adds five bytes to a block of 16 KiB that does not compress at all.
@@ -74,8 +77,8 @@ pub fn compress(text: &[u8], bits: u8) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Inflates one of 64 replies and compares: each 64th of a connection, or, where the server keeps its window, all of
-/// each 64th connection, because there every reply leans on the ones before it.
+/// Inflates one of 64 replies and compares: each 64th of a connection, or, where the server keeps
+/// its window, all of each 64th connection, because there every reply leans on the ones before it.
 pub struct Sample {
     inflater: Decompress,
     server_keeps_window: bool,

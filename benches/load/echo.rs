@@ -1,5 +1,6 @@
-//! Closed-loop echo: every connection keeps a fixed number of messages in flight, and a reply releases the next.
-//! Each reply is checked, as far as [`Messages`] tells; of compressed ones a sample is inflated.
+//! Closed-loop echo: every connection keeps a fixed number of messages in flight, and a reply
+//! releases the next. Each reply is checked, as far as [`Messages`] tells; of compressed ones a
+//! sample is inflated.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};

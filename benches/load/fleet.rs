@@ -1,4 +1,5 @@
-//! Many open connections on one epoll instance, for the scenarios that hold them rather than drive them hard.
+//! Many open connections on one epoll instance, for the scenarios that hold them rather than drive
+//! them hard.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -28,7 +29,8 @@ struct Member {
 }
 
 impl Fleet {
-    /// Opens the connections one after another: a handshake on loopback takes less than a fleet would gain by overlap.
+    /// Opens the connections one after another: a handshake on loopback takes less than a fleet
+    /// would gain by overlap.
     pub fn open(target: &Target, count: usize) -> Result<Fleet> {
         let mut fleet = Fleet {
             poll: Poll::new()?,
@@ -67,8 +69,9 @@ impl Fleet {
             .with_context(|| format!("connection {index} does not take more"))
     }
 
-    /// Waits for input at most `patience`, hands every data frame to `on_data` with its connection's index, and
-    /// answers pings. A connection that ends is an error: nobody here expects it.
+    /// Waits for input at most `patience`, hands every data frame to `on_data` with its
+    /// connection's index, and answers pings. A connection that ends is an error: nobody here
+    /// expects it.
     pub fn turn(
         &mut self,
         patience: Duration,
@@ -112,13 +115,15 @@ impl Fleet {
     pub fn rest(&mut self, duration: Duration) -> Result<()> {
         let end = Instant::now() + duration;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
-            // Rounded up, because epoll waits in whole milliseconds and a wait of nothing would spin.
+            // Rounded up, because epoll waits in whole milliseconds and a wait of nothing would
+            // spin.
             self.turn(left + Duration::from_millis(1), |_, _| {})?;
         }
         Ok(())
     }
 
-    /// Sends one message on every connection, compressed if that was agreed, and waits for all replies.
+    /// Sends one message on every connection, compressed if that was agreed, and waits for all
+    /// replies.
     pub fn speak_once(&mut self, text: &str) -> Result<()> {
         let mut frame = Vec::new();
         match self.agreement {

@@ -1,6 +1,8 @@
-//! Round trips of a few well-behaved connections at a modest rate, alone and then beside clients of every hostile script.
+//! Round trips of a few well-behaved connections at a modest rate, alone and then beside clients of
+//! every hostile script.
 //!
-//! The clients are a process of their own that gives way to this one, so that a delay is the server's.
+//! The clients are a process of their own that gives way to this one, so that a delay is the
+//! server's.
 
 use std::fs;
 use std::path::PathBuf;

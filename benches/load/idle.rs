@@ -1,5 +1,6 @@
-//! What an idle connection costs the server in memory: once as opened, once after a message has gone back and forth.
-//! Only the process's own memory counts; the kernel's socket buffers are the same for every server.
+//! What an idle connection costs the server in memory: once as opened, once after a message has
+//! gone back and forth. Only the process's own memory counts; the kernel's socket buffers are the
+//! same for every server.
 
 use std::thread;
 use std::time::Duration;
@@ -27,7 +28,8 @@ pub struct Options {
     settle: f64,
 }
 
-/// Connections that come and go before the first reading, so that what a server allocates once is not counted.
+/// Connections that come and go before the first reading, so that what a server allocates once is
+/// not counted.
 const WARM_UP: usize = 64;
 
 pub fn run(options: &Options) -> Result<Value> {

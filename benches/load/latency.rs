@@ -1,5 +1,6 @@
-//! Round trips of a few well-behaved connections at a modest rate, alone and then beside connections whose handler
-//! never returns. Messages leave on a schedule whether or not earlier ones were answered, so a stall shows in full.
+//! Round trips of a few well-behaved connections at a modest rate, alone and then beside
+//! connections whose handler never returns. Messages leave on a schedule whether or not earlier
+//! ones were answered, so a stall shows in full.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,7 +91,8 @@ pub fn round_trips(fleet: &mut Fleet, rate: u32, seconds: f64) -> Result<Histogr
         let now = Instant::now();
         while due <= now && due < end {
             let index = turn % fleet.len();
-            // The clock starts when the message leaves: epoll's whole milliseconds would blur the planned time.
+            // The clock starts when the message leaves: epoll's whole milliseconds would blur the
+            // planned time.
             sent[index].push_back(Instant::now());
             fleet.write(index, &frame)?;
             due += interval;
@@ -116,7 +118,8 @@ pub fn round_trips(fleet: &mut Fleet, rate: u32, seconds: f64) -> Result<Histogr
     }
 }
 
-/// Enters the endless handler again each time the server throws this connection out; returns how each stay ended.
+/// Enters the endless handler again each time the server throws this connection out; returns how
+/// each stay ended.
 fn spin(target: &Target, stop: &AtomicBool) -> Result<Vec<String>> {
     let mut endings = Vec::new();
     while !stop.load(Ordering::Relaxed) {

@@ -1,8 +1,9 @@
 //! The load generator of the benchmarks: one scenario a run, one line of JSON on stdout.
 //!
-//! It must cost less than the servers it loads, so it is a single epoll loop without a runtime: frames are built and
-//! masked once, replies are checked in the read buffer, and a connection costs one read and one write a batch.
-//! `benches/run.py` starts it beside each server; every scenario ends by itself.
+//! It must cost less than the servers it loads, so it is a single epoll loop without a runtime:
+//! frames are built and masked once, replies are checked in the read buffer, and a connection costs
+//! one read and one write a batch. `benches/run.py` starts it beside each server; every scenario
+//! ends by itself.
 
 mod bombs;
 mod client;

@@ -1,4 +1,5 @@
-//! What is measured besides counts: round trips in a histogram, processor time and memory of a process from `/proc`.
+//! What is measured besides counts: round trips in a histogram, processor time and memory of a
+//! process from `/proc`.
 
 use std::fs;
 use std::time::Duration;
@@ -108,7 +109,8 @@ impl CpuTimes {
     }
 }
 
-/// Shares of one core. They tell whose limit a throughput is: the server's only where the server is near 1.
+/// Shares of one core. They tell whose limit a throughput is: the server's only where the server is
+/// near 1.
 pub struct CpuUse {
     client_share: f64,
     server_share: Option<f64>,
@@ -124,7 +126,8 @@ impl CpuUse {
         self.server_share.map(hundredths)
     }
 
-    /// The server's time for each of `count` things, in microseconds: comparable even where the client is the limit.
+    /// The server's time for each of `count` things, in microseconds: comparable even where the
+    /// client is the limit.
     pub fn server_us_per(&self, count: u64) -> Option<f64> {
         let each = |share: f64| (share * self.elapsed * 1e9 / count.max(1) as f64).round() / 1e3;
         self.server_share.map(each)
@@ -135,11 +138,13 @@ fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// User and system time of a process with its descendants: websocketd does its work in one child a connection.
+/// User and system time of a process with its descendants: websocketd does its work in one child a
+/// connection.
 fn cpu_seconds(pid: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))
         .with_context(|| format!("no process {pid}"))?;
-    // The command name in parentheses may hold spaces; utime, stime, cutime and cstime are fields 14 to 17.
+    // The command name in parentheses may hold spaces; utime, stime, cutime and cstime are fields
+    // 14 to 17.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let ticks: u64 = fields
         .split_whitespace()
@@ -159,7 +164,8 @@ fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(seconds)
 }
 
-/// Resident memory that a process shares with no other, in bytes. Page cache of its binary stays out this way.
+/// Resident memory that a process shares with no other, in bytes. Page cache of its binary stays
+/// out this way.
 pub fn private_memory(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let rollup = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;

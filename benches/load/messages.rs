@@ -1,7 +1,7 @@
 //! The messages of an echo run, as frames that are built before it, and what their replies must be.
 //!
-//! Plain ones bear a mark in the first and last byte that names their place in the order. Compressed ones are JSON
-//! records, each frame independent of the others.
+//! Plain ones bear a mark in the first and last byte that names their place in the order.
+//! Compressed ones are JSON records, each frame independent of the others.
 
 use anyhow::{Result, bail};
 
@@ -10,7 +10,8 @@ use crate::records;
 use crate::wire::{self, Frame};
 
 pub struct Messages {
-    /// One round of frames, back to back, and the beginning of the next one: any batch is one slice of it.
+    /// One round of frames, back to back, and the beginning of the next one: any batch is one slice
+    /// of it.
     bytes: Vec<u8>,
     /// Where each begins, and the last ends.
     starts: Vec<usize>,
@@ -26,13 +27,15 @@ enum Kind {
     Compressed { texts: Vec<String> },
 }
 
-/// Compressed messages of a round: so many that the largest window, 32 KiB, has forgotten one before it comes again.
+/// Compressed messages of a round: so many that the largest window, 32 KiB, has forgotten one
+/// before it comes again.
 const TEXTS: usize = 128;
 
 impl Messages {
     pub fn marked(binary: bool, size: usize, in_flight: usize) -> Messages {
         let opcode = if binary { wire::BINARY } else { wire::TEXT };
-        // Four marks at least, so that a lost or doubled reply shows with one message in flight too.
+        // Four marks at least, so that a lost or doubled reply shows with one message in flight
+        // too.
         let payloads: Vec<_> = (0..in_flight.max(4))
             .map(|number| {
                 let mut payload = vec![b'x'; size];
@@ -85,7 +88,8 @@ impl Messages {
         &self.bytes[self.starts[first]..self.starts[first + count]]
     }
 
-    /// Whether this can be the reply to the `number`-th: of a compressed one, whether it is compressed text.
+    /// Whether this can be the reply to the `number`-th: of a compressed one, whether it is
+    /// compressed text.
     pub fn check(&self, number: usize, frame: &Frame) -> Result<()> {
         let fits = match self.kind {
             Kind::Marked { size } => {
@@ -101,7 +105,8 @@ impl Messages {
             bail!("the server closed with {}", frame.close_code());
         }
         bail!(
-            "a wrong reply to message {number}: opcode {}, {}compressed, {} bytes, from {:#x} to {:#x}",
+            "a wrong reply to message {number}: opcode {}, {}compressed, {} bytes, from {:#x} to \
+            {:#x}",
             frame.opcode,
             if frame.is_compressed { "" } else { "un" },
             frame.length,

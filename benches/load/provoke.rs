@@ -1,4 +1,5 @@
-//! Clients of hostile scripts: each opens one handler after the other, provokes it, and waits for what becomes of that.
+//! Clients of hostile scripts: each opens one handler after the other, provokes it, and waits for
+//! what becomes of that.
 //!
 //! A process of its own, so that it can be made to give way to the one that measures.
 

@@ -1,5 +1,6 @@
-//! JSON text as services send it: records with the same keys, and names, words and numbers that differ. It compresses to
-//! about a quarter; a message of one repeated letter would compress to a hundredth and say nothing.
+//! JSON text as services send it: records with the same keys, and names, words and numbers that
+//! differ. It compresses to about a quarter; a message of one repeated letter would compress to a
+//! hundredth and say nothing.
 
 use std::fmt::Write;
 

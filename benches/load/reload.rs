@@ -1,5 +1,6 @@
-//! Time from saving a handler to the first reply that comes from the new code, on a connection that stays open while
-//! many others do too. Both ways editors save are measured: writing in place, and a temporary file renamed over.
+//! Time from saving a handler to the first reply that comes from the new code, on a connection that
+//! stays open while many others do too. Both ways editors save are measured: writing in place, and
+//! a temporary file renamed over.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,8 @@ impl Probe {
     fn repeat(&mut self, options: &Options, save: Save) -> Result<Vec<f64>> {
         let mut samples = Vec::new();
         for repetition in 0..options.repetitions {
-            // Uneven pauses, so that no periodic work of the server is always met at the same moment.
+            // Uneven pauses, so that no periodic work of the server is always met at the same
+            // moment.
             thread::sleep(Duration::from_millis(
                 300 + u64::from(repetition) * 37 % 200,
             ));
@@ -105,7 +107,8 @@ impl Probe {
                 begin.elapsed() < Duration::from_secs(10),
                 "no new code 10 s after the save"
             );
-            // Rarely enough to leave the server its time, often enough for a fraction of a millisecond.
+            // Rarely enough to leave the server its time, often enough for a fraction of a
+            // millisecond.
             thread::sleep(Duration::from_micros(200));
         }
     }

@@ -1,6 +1,7 @@
-//! Opening handshakes at a modest rate, alone and then beside thousands of clients that are slow or silent: a third says
-//! nothing at all, a third says a byte of its request a second, and a third stops inside the TLS handshake or, where
-//! there is no TLS, inside a frame. The server is started with timeouts that let them stay.
+//! Opening handshakes at a modest rate, alone and then beside thousands of clients that are slow or
+//! silent: a third says nothing at all, a third says a byte of its request a second, and a third
+//! stops inside the TLS handshake or, where there is no TLS, inside a frame. The server is started
+//! with timeouts that let them stay.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -69,14 +70,16 @@ pub fn run(options: &Options) -> Result<Value> {
     }))
 }
 
-/// Opens and closes connections on a schedule, and times from the beginning of each to its open WebSocket.
+/// Opens and closes connections on a schedule, and times from the beginning of each to its open
+/// WebSocket.
 fn handshakes(target: &Target, options: &Options) -> Result<Histogram> {
     let mut durations = Histogram::new();
     let interval = Duration::from_secs(1) / options.rate;
     let begin = Instant::now();
     let mut due = begin;
     while due < begin + Duration::from_secs_f64(options.seconds) {
-        // One that is due while another still goes on waits for it, and the wait counts; waking up late does not.
+        // One that is due while another still goes on waits for it, and the wait counts; waking up
+        // late does not.
         let is_late = due < Instant::now();
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let start = if is_late { due } else { Instant::now() };

@@ -1,6 +1,7 @@
 //! A connection's bytes, encrypted or not, over a socket that blocks or one that does not.
 //!
-//! Reads and writes behave as the socket's do. What TLS has taken and the socket has not is written before anything else.
+//! Reads and writes behave as the socket's do. What TLS has taken and the socket has not is written
+//! before anything else.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -22,7 +23,8 @@ pub struct Stream<S> {
 }
 
 thread_local! {
-    /// Encrypted bytes of one read. A record has at most 16 KiB and a little; rustls by itself reads in pieces of 4 KiB.
+    /// Encrypted bytes of one read. A record has at most 16 KiB and a little; rustls by itself
+    /// reads in pieces of 4 KiB.
     static INPUT: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 * 1024]);
 }
 
@@ -90,7 +92,8 @@ impl<S: Read + Write> Read for Stream<S> {
         let mut filled = decrypted(tls, out)?;
         INPUT.with_borrow_mut(|input| {
             while filled == 0 {
-                // No more than fits once decrypted, but for a record begun earlier, which rustls has room for.
+                // No more than fits once decrypted, but for a record begun earlier, which rustls
+                // has room for.
                 let most = input.len().min(out.len());
                 let count = self.socket.read(&mut input[..most])?;
                 if count == 0 {
@@ -160,7 +163,8 @@ fn push_some(tls: &mut ClientConnection, socket: &mut impl Write) -> io::Result<
     }
 }
 
-/// TLS 1.3 with the cipher suite that browsers prefer, so that every server has the same to do. Nothing is resumed.
+/// TLS 1.3 with the cipher suite that browsers prefer, so that every server has the same to do.
+/// Nothing is resumed.
 pub fn trusting(certificate: &Path) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     let pem = CertificateDer::from_pem_file(certificate);

@@ -1,4 +1,5 @@
-//! Where the server is, how it is reached and what it is offered: part of most scenarios' command lines.
+//! Where the server is, how it is reached and what it is offered: part of most scenarios' command
+//! lines.
 
 use std::fmt::{self, Display, Formatter};
 use std::net::SocketAddr;
@@ -12,7 +13,8 @@ use rustls::ClientConfig;
 
 use crate::{deflate, stream, wire};
 
-/// A `ws://ADDRESS:PORT/PATH` URL. The address is numeric, because no benchmark wants a resolver in its way.
+/// A `ws://ADDRESS:PORT/PATH` URL. The address is numeric, because no benchmark wants a resolver in
+/// its way.
 #[derive(Clone)]
 pub struct Target {
     pub address: SocketAddr,
@@ -63,8 +65,10 @@ impl Target {
             String::new()
         };
         format!(
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\nOrigin: {scheme}://{address}\r\n{extensions}\r\n",
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: \
+            Upgrade\r\n\
+             Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\nOrigin: \
+             {scheme}://{address}\r\n{extensions}\r\n",
             wire::KEY
         )
         .into_bytes()

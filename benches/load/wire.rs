@@ -1,5 +1,5 @@
-//! WebSocket bytes as a client writes and reads them: payloads in, masked frames out; the server's bytes in, whole
-//! messages out. Nothing here touches a socket.
+//! WebSocket bytes as a client writes and reads them: payloads in, masked frames out; the server's
+//! bytes in, whole messages out. Nothing here touches a socket.
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -14,14 +14,16 @@ pub const PONG: u8 = 10;
 pub const FIN: u8 = 0x80;
 pub const RSV1: u8 = 0x40;
 
-/// One key for all frames: servers unmask with any key alike, and frames can be built before the run.
+/// One key for all frames: servers unmask with any key alike, and frames can be built before the
+/// run.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// The key of RFC 6455, section 1.3, and the answer that section gives for it.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// The length of the response head at the start of `bytes`, once it is complete and agrees to the upgrade.
+/// The length of the response head at the start of `bytes`, once it is complete and agrees to the
+/// upgrade.
 pub fn accepted_head(bytes: &[u8]) -> Result<Option<usize>> {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         ensure!(bytes.len() < 16 * 1024, "the response head does not end");
@@ -76,8 +78,9 @@ pub fn push_payload(out: &mut Vec<u8>, payload: &[u8]) {
     );
 }
 
-/// A whole message or control frame from the server. Only one that came in a single short frame carries its payload:
-/// of a longer one the ends are enough to check it. A decoder of compressed messages has all payloads.
+/// A whole message or control frame from the server. Only one that came in a single short frame
+/// carries its payload: of a longer one the ends are enough to check it. A decoder of compressed
+/// messages has all payloads.
 pub struct Frame<'a> {
     pub opcode: u8,
     pub is_compressed: bool,
@@ -97,7 +100,8 @@ impl Frame<'_> {
     }
 }
 
-/// Cuts the server's byte stream into messages, without storing their payloads unless they may be compressed.
+/// Cuts the server's byte stream into messages, without storing their payloads unless they may be
+/// compressed.
 #[derive(Default)]
 pub struct Decoder {
     /// The payload of a message so far, if messages may be compressed.

@@ -1,5 +1,5 @@
-//! A bare echo server on fastwebsockets, with the read loop of its own example. The handshake is done here in a few
-//! lines instead of by hyper, which would only slow this peer down.
+//! A bare echo server on fastwebsockets, with the read loop of its own example. The handshake is
+//! done here in a few lines instead of by hyper, which would only slow this peer down.
 
 use std::error::Error;
 

@@ -1,5 +1,6 @@
-//! A bare echo server on tokio-tungstenite. Replies are fed and flushed once no further message is at hand, because
-//! that is how one writes it for throughput; a flush a reply would only measure its absence.
+//! A bare echo server on tokio-tungstenite. Replies are fed and flushed once no further message is
+//! at hand, because that is how one writes it for throughput; a flush a reply would only measure
+//! its absence.
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,7 +29,8 @@ async fn main() -> std::io::Result<()> {
     }
 }
 
-/// The default of 128 KiB is zeroed before every read, which costs more than half of the small-message throughput.
+/// The default of 128 KiB is zeroed before every read, which costs more than half of the
+/// small-message throughput.
 const READ_BUFFER: usize = 16 * 1024;
 
 async fn echo(stream: TcpStream) -> Result<(), Error> {

@@ -1,4 +1,5 @@
-//! Checks before binding: everything that the configuration names is opened, to find whether a server with it could start.
+//! Checks before binding: everything that the configuration names is opened, to find whether a
+//! server with it could start.
 
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr};
@@ -50,7 +51,8 @@ pub fn folders(config: &Config) -> Result<()> {
         folder_of(folder, "the scan folder", "--scan-dir")?;
         if !folder.canonicalize()?.starts_with(root.canonicalize()?) {
             bail!(
-                "the scan folder {} is not below the handler folder {}: give --scan-dir a folder inside it",
+                "the scan folder {} is not below the handler folder {}: give --scan-dir a folder \
+                inside it",
                 folder.display(),
                 root.display()
             );

@@ -1,4 +1,5 @@
-//! The ready message on standard output: a line that programs read, an address to click, the handlers.
+//! The ready message on standard output: a line that programs read, an address to click, the
+//! handlers.
 
 use std::fmt::Write;
 use std::net::TcpListener;

@@ -8,89 +8,226 @@ use crate::config::{Limits, limits};
 /// The bounds that can be set, a flag each.
 #[derive(Debug, Args)]
 #[command(
-    next_help_heading = "Limits (a SIZE is 16MiB, 64KiB or bytes; a TIME is 500ms, 20s, 2m or seconds)"
+    next_help_heading = "Limits (a SIZE is 16MiB, 64KiB or bytes; a TIME is 500ms, 20s, 2m or \
+        seconds)"
 )]
 pub(super) struct Bounds {
     /// Connections at once [default: four fifths of the open-file limit]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), env = "WSH_MAX_CONNECTIONS")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        env = "WSH_MAX_CONNECTIONS"
+    )]
     pub(super) max_connections: Option<u32>,
     /// Connections at once from one address, which is not asked of loopback; 0 is no bound
-    #[arg(long, value_name = "N", default_value_t = limits::CONNECTIONS.by_address as u32, env = "WSH_MAX_CONNECTIONS_PER_ADDRESS")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::CONNECTIONS.by_address as u32,
+        env = "WSH_MAX_CONNECTIONS_PER_ADDRESS"
+    )]
     pub(super) max_connections_per_address: u32,
-    /// Messages that all connections hold together, unfinished, queued or unsent [default: a quarter of the memory]
+    /// Messages that all connections hold together, unfinished, queued or unsent [default: a
+    /// quarter of the memory]
     #[arg(long, value_name = "SIZE", env = "WSH_MAX_BUFFERED")]
     pub(super) max_buffered: Option<Size>,
     /// Topics of one handler: those that it was the first to use
-    #[arg(long, value_name = "N", default_value_t = limits::TOPICS.topics as u32, value_parser = clap::value_parser!(u32).range(1..), env = "WSH_MAX_TOPICS")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::TOPICS.topics as u32,
+        value_parser = clap::value_parser!(u32).range(1..),
+        env = "WSH_MAX_TOPICS"
+    )]
     pub(super) max_topics: u32,
     /// Topics that a connection subscribes to
-    #[arg(long, value_name = "N", default_value_t = limits::TOPICS.subscriptions as u32, value_parser = clap::value_parser!(u32).range(1..), env = "WSH_MAX_SUBSCRIPTIONS")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::TOPICS.subscriptions as u32,
+        value_parser = clap::value_parser!(u32).range(1..),
+        env = "WSH_MAX_SUBSCRIPTIONS"
+    )]
     pub(super) max_subscriptions: u32,
     /// Size of a topic's name
-    #[arg(long, value_name = "SIZE", default_value_t = Size(limits::TOPICS.name), env = "WSH_MAX_TOPIC_NAME")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::TOPICS.name),
+        env = "WSH_MAX_TOPIC_NAME"
+    )]
     pub(super) max_topic_name: Size,
     /// Messages in a topic's history
-    #[arg(long, value_name = "N", default_value_t = limits::TOPICS.history as u32, env = "WSH_MAX_HISTORY")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::TOPICS.history as u32,
+        env = "WSH_MAX_HISTORY"
+    )]
     pub(super) max_history: u32,
     /// Time for which a history keeps a message
-    #[arg(long, value_name = "TIME", default_value_t = Time(limits::TOPICS.age), env = "WSH_MAX_HISTORY_AGE")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Time(limits::TOPICS.age),
+        env = "WSH_MAX_HISTORY_AGE"
+    )]
     pub(super) max_history_age: Time,
     /// What the histories of one handler's topics keep together
-    #[arg(long, value_name = "SIZE", default_value_t = Size(limits::TOPICS.bytes), env = "WSH_MAX_HISTORY_SIZE")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::TOPICS.bytes),
+        env = "WSH_MAX_HISTORY_SIZE"
+    )]
     pub(super) max_history_size: Size,
     /// Publications on their way to one worker's connections, from which publish waits
-    #[arg(long, value_name = "SIZE", default_value_t = Size(limits::TOPICS.mailbox), env = "WSH_MAX_MAILBOX")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::TOPICS.mailbox),
+        env = "WSH_MAX_MAILBOX"
+    )]
     pub(super) max_mailbox: Size,
     /// Time for a request's head to arrive
-    #[arg(long, value_name = "TIME", default_value_t = Time(limits::HEAD.time), env = "WSH_HEADER_TIMEOUT")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Time(limits::HEAD.time),
+        env = "WSH_HEADER_TIMEOUT"
+    )]
     pub(super) header_timeout: Time,
     /// Time for which a connection waits for another request
-    #[arg(long, value_name = "TIME", default_value_t = Time(limits::HEAD.keep_alive), env = "WSH_KEEP_ALIVE_TIMEOUT")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Time(limits::HEAD.keep_alive),
+        env = "WSH_KEEP_ALIVE_TIMEOUT"
+    )]
     pub(super) keep_alive_timeout: Time,
     /// Size of a request's head
-    #[arg(long, value_name = "SIZE", default_value_t = Size(limits::HEAD.bytes), env = "WSH_MAX_HEADER_SIZE")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::HEAD.bytes),
+        env = "WSH_MAX_HEADER_SIZE"
+    )]
     pub(super) max_header_size: Size,
     /// Size of a request's target, and of one header line
-    #[arg(long, value_name = "SIZE", default_value_t = Size(limits::HEAD.line), env = "WSH_MAX_HEADER_LINE")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::HEAD.line),
+        env = "WSH_MAX_HEADER_LINE"
+    )]
     pub(super) max_header_line: Size,
     /// Header lines of a request
-    #[arg(long, value_name = "N", default_value_t = limits::HEAD.headers as u16, value_parser = clap::value_parser!(u16).range(1..), env = "WSH_MAX_HEADERS")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::HEAD.headers as u16,
+        value_parser = clap::value_parser!(u16).range(1..),
+        env = "WSH_MAX_HEADERS"
+    )]
     pub(super) max_headers: u16,
     /// Size of a message, uncompressed and all fragments together
-    #[arg(long, value_name = "SIZE", default_value_t = Size(limits::WEBSOCKET.message), env = "WSH_MAX_MESSAGE")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::WEBSOCKET.message),
+        env = "WSH_MAX_MESSAGE"
+    )]
     pub(super) max_message: Size,
     /// Fragments of a message, from which they must have 64 bytes on average
-    #[arg(long, value_name = "N", default_value_t = limits::WEBSOCKET.fragments, env = "WSH_MAX_FRAGMENTS")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::WEBSOCKET.fragments,
+        env = "WSH_MAX_FRAGMENTS"
+    )]
     pub(super) max_fragments: u32,
     /// Time without a byte inside a frame
-    #[arg(long, value_name = "TIME", default_value_t = Seconds(limits::WEBSOCKET.stall), env = "WSH_FRAME_TIMEOUT")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Seconds(limits::WEBSOCKET.stall),
+        env = "WSH_FRAME_TIMEOUT"
+    )]
     pub(super) frame_timeout: Seconds,
     /// Time for a message, from its first byte to its last
-    #[arg(long, value_name = "TIME", default_value_t = Seconds(limits::WEBSOCKET.assembly), env = "WSH_MESSAGE_TIMEOUT")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Seconds(limits::WEBSOCKET.assembly),
+        env = "WSH_MESSAGE_TIMEOUT"
+    )]
     pub(super) message_timeout: Seconds,
     /// Unsent bytes from which send waits
-    #[arg(long, value_name = "SIZE", default_value_t = Size(limits::WEBSOCKET.send_queue), env = "WSH_SEND_QUEUE")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::WEBSOCKET.send_queue),
+        env = "WSH_SEND_QUEUE"
+    )]
     pub(super) send_queue: Size,
     /// Time for which a client may take nothing while something waits for it
-    #[arg(long, value_name = "TIME", default_value_t = Seconds(limits::WEBSOCKET.send), env = "WSH_SEND_TIMEOUT")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Seconds(limits::WEBSOCKET.send),
+        env = "WSH_SEND_TIMEOUT"
+    )]
     pub(super) send_timeout: Seconds,
     /// Silence after which a client is sent a Ping; 0 sends none, and finds no dead one
-    #[arg(long, value_name = "TIME", default_value_t = Interval(Some(Seconds(limits::WEBSOCKET.ping))), env = "WSH_PING_INTERVAL")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Interval(Some(Seconds(limits::WEBSOCKET.ping))),
+        env = "WSH_PING_INTERVAL"
+    )]
     pub(super) ping_interval: Interval,
     /// Silence after that Ping, after which the client is taken for dead
-    #[arg(long, value_name = "TIME", default_value_t = Seconds(limits::WEBSOCKET.pong), env = "WSH_PONG_TIMEOUT")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Seconds(limits::WEBSOCKET.pong),
+        env = "WSH_PONG_TIMEOUT"
+    )]
     pub(super) pong_timeout: Seconds,
     /// Pings and Pongs that a client may send a second, in the long run; 0 is no bound
-    #[arg(long, value_name = "N", default_value_t = limits::WEBSOCKET.control_rate, value_parser = clap::value_parser!(u32).range(..=1_000_000), env = "WSH_CONTROL_RATE")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::WEBSOCKET.control_rate,
+        value_parser = clap::value_parser!(u32).range(..=1_000_000),
+        env = "WSH_CONTROL_RATE"
+    )]
     pub(super) control_rate: u32,
     /// Pings and Pongs at once beyond that
-    #[arg(long, value_name = "N", default_value_t = limits::WEBSOCKET.control_burst, value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "WSH_CONTROL_BURST")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::WEBSOCKET.control_burst,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000),
+        env = "WSH_CONTROL_BURST"
+    )]
     pub(super) control_burst: u32,
     /// Time for a client's Close after ours
-    #[arg(long, value_name = "TIME", default_value_t = Seconds(limits::WEBSOCKET.close), env = "WSH_CLOSE_TIMEOUT")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Seconds(limits::WEBSOCKET.close),
+        env = "WSH_CLOSE_TIMEOUT"
+    )]
     pub(super) close_timeout: Seconds,
     /// Time for a shutdown
-    #[arg(long, value_name = "TIME", default_value_t = Time(limits::DRAIN), env = "WSH_DRAIN_TIMEOUT")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Time(limits::DRAIN),
+        env = "WSH_DRAIN_TIMEOUT"
+    )]
     pub(super) drain_timeout: Time,
     /// Time before it in which clients are let in, while /readyz says 503; 0 is none
     #[arg(long, value_name = "TIME", default_value_t = Interval(None), env = "WSH_DRAIN_DELAY")]

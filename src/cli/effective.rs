@@ -110,7 +110,8 @@ fn unit(arg: &Arg, values: &[String]) -> Option<&'static str> {
     }
 }
 
-/// Values as they are written in a file: numbers and truth bare, the rest quoted. JSON's strings are TOML's, too.
+/// Values as they are written in a file: numbers and truth bare, the rest quoted. JSON's strings
+/// are TOML's, too.
 fn toml(values: &[String], is_list: bool) -> Option<String> {
     let values: Vec<_> = values
         .iter()

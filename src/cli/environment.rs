@@ -9,8 +9,8 @@ use crate::config::nearest;
 /// Prefix of all environment variables that are settings.
 const PREFIX: &str = "WSH_";
 
-/// A sentence for each of `names` that has the prefix of settings and sets nothing. `for_scripts` are variables that
-/// scripts may read, whatever they are called.
+/// A sentence for each of `names` that has the prefix of settings and sets nothing. `for_scripts`
+/// are variables that scripts may read, whatever they are called.
 pub fn warnings<'n>(
     names: impl IntoIterator<Item = &'n OsStr>,
     command: &Command,

@@ -1,6 +1,8 @@
-//! The configuration file: TOML whose keys are the long flags, as the default values of the flags that were not given.
+//! The configuration file: TOML whose keys are the long flags, as the default values of the flags
+//! that were not given.
 //!
-//! So a file's value goes through the same checks as a flag's, and what a key may be is said in one place.
+//! So a file's value goes through the same checks as a flag's, and what a key may be is said in one
+//! place.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

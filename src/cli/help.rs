@@ -10,7 +10,8 @@ use crate::config::nearest;
 pub const MORE: &str = "--help has all flags; `wsh-server man` is the manual page";
 
 /// The end of the long help.
-pub const LEARN: &str = "`wsh-server api` prints the reference of scripts, `wsh-server man` this with signals, exit status and examples.";
+pub const LEARN: &str = "`wsh-server api` prints the reference of scripts, `wsh-server man` this \
+    with signals, exit status and examples.";
 
 /// The program, in usage lines: also where its file was renamed, since the texts name it so.
 const NAME: &str = "wsh-server";
@@ -31,10 +32,12 @@ const BRIEF: [&str; 12] = [
     "log_level",
 ];
 
-/// Reads the command line; prints help or an error, and ends the process, when there is nothing else to do.
+/// Reads the command line; prints help or an error, and ends the process, when there is nothing
+/// else to do.
 #[allow(clippy::exit, reason = "as clap does, before anything is open")]
 pub fn matches(command: &Command) -> ArgMatches {
-    // Else clap takes the name of the file that runs, and the short help below is not known by its text any more.
+    // Else clap takes the name of the file that runs, and the short help below is not known by its
+    // text any more.
     let command = &with_negative_values(command.clone().bin_name(NAME));
     let error = match command.clone().try_get_matches() {
         Ok(matches) => return matches,
@@ -49,7 +52,8 @@ pub fn matches(command: &Command) -> ArgMatches {
     explained(error, command).exit()
 }
 
-/// The command whose flags take `-1` for a value, so that the error is about the value and not about an argument `-1`.
+/// The command whose flags take `-1` for a value, so that the error is about the value and not
+/// about an argument `-1`.
 fn with_negative_values(command: Command) -> Command {
     let taking = |arg: Arg| match arg.get_action().takes_values() {
         true => arg.allow_negative_numbers(true),

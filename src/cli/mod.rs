@@ -1,5 +1,5 @@
-//! Flags and subcommands: what was written on the command line, in the environment and in the configuration file, and
-//! what it asks for.
+//! Flags and subcommands: what was written on the command line, in the environment and in the
+//! configuration file, and what it asks for.
 
 mod bounds;
 mod effective;
@@ -31,8 +31,8 @@ use serve::{Serve, Settings};
 
 /// A WebSocket server whose handlers are small Rhai scripts in a folder
 ///
-/// Drop NAME_wsh.rhai into the folder, and ws://HOST:PORT/NAME answers; save it, and the next message of every open
-/// connection runs the new code.
+/// Drop NAME_wsh.rhai into the folder, and ws://HOST:PORT/NAME answers; save it, and the next
+/// message of every open connection runs the new code.
 #[derive(Debug, Parser)]
 #[command(
     name = "wsh-server",
@@ -77,8 +77,9 @@ pub struct Log {
     pub log_file: Option<PathBuf>,
     /// error, warn, info, debug, trace
     ///
-    /// A level, or off, or TARGET=LEVEL items with commas. Targets are server, http, websocket, handlers, script, access, and print for what scripts print. What no item names has the
-    /// level that stands alone, or info: warn,http=debug.
+    /// A level, or off, or TARGET=LEVEL items with commas. Targets are server, http, websocket,
+    /// handlers, script, access, and print for what scripts print. What no item names has the level
+    /// that stands alone, or info: warn,http=debug.
     #[arg(
         long,
         alias = "log_level",
@@ -91,7 +92,8 @@ pub struct Log {
     pub log_level: Filter,
     /// How log lines look
     ///
-    /// text is for people; json is one object a line, with numbers as numbers and reports of scripts as objects.
+    /// text is for people; json is one object a line, with numbers as numbers and reports of
+    /// scripts as objects.
     #[arg(
         long,
         alias = "log_format",
@@ -122,8 +124,8 @@ const CHECK: &str = "Check";
 enum Command {
     /// Find mistakes in handlers without running them
     ///
-    /// Compiles every handler, opens what the configuration names, and prints every problem. Exit status 1 if a handler
-    /// would not serve, 2 if the server would not start.
+    /// Compiles every handler, opens what the configuration names, and prints every problem. Exit
+    /// status 1 if a handler would not serve, 2 if the server would not start.
     Check {
         #[command(flatten)]
         settings: Box<Settings>,
@@ -140,15 +142,16 @@ enum Command {
     New(New),
     /// Print the settings in force, and where each comes from
     ///
-    /// They are those that a server with these flags, this environment and this configuration file would have, as a
-    /// configuration file.
+    /// They are those that a server with these flags, this environment and this configuration file
+    /// would have, as a configuration file.
     Config(Box<Serve>),
     /// Print the reference of hooks and functions
     ///
-    /// Of everything that a handler may define and call, or of one of them: `api ws.send`, `api send`, `api transfer_data`, or
-    /// a package, `api json`.
+    /// Of everything that a handler may define and call, or of one of them: `api ws.send`, `api
+    /// send`, `api transfer_data`, or a package, `api json`.
     Api {
-        /// A hook, a function with or without what it is called on, or a package [default: everything]
+        /// A hook, a function with or without what it is called on, or a package [default:
+        /// everything]
         #[arg(conflicts_with = "definitions")]
         name: Option<String>,
         /// Write definition files for editors' Rhai language servers into this folder instead
@@ -167,7 +170,8 @@ enum Command {
     },
 }
 
-/// Flags of commands that inspect handlers, which are compiled with the same permissions as in the server.
+/// Flags of commands that inspect handlers, which are compiled with the same permissions as in the
+/// server.
 #[derive(Debug, Args)]
 struct Look {
     #[command(flatten)]
@@ -219,8 +223,8 @@ pub enum Task {
 }
 
 impl Cli {
-    /// Reads the command line, the environment and the configuration file; ends the process when the command line is
-    /// wrong, or asks for help.
+    /// Reads the command line, the environment and the configuration file; ends the process when
+    /// the command line is wrong, or asks for help.
     pub fn read() -> Result<(Self, Given)> {
         let command = Self::command();
         let written = help::matches(&command);

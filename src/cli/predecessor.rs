@@ -1,5 +1,5 @@
-//! Flags of pywebsocket's `standalone.py` that have nothing to set here: taken, so that old command lines go on
-//! working, with a line that says what is used instead.
+//! Flags of pywebsocket's `standalone.py` that have nothing to set here: taken, so that old command
+//! lines go on working, with a line that says what is used instead.
 
 use clap::Args;
 

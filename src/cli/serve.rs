@@ -69,7 +69,14 @@ struct Listening {
     #[arg(long, value_name = "PATH", env = "WSH_UNIX_SOCKET")]
     unix_socket: Vec<PathBuf>,
     /// Connections that may wait to be accepted
-    #[arg(short, long, default_value_t = limits::BACKLOG, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=65_535), env = "WSH_QUEUE")]
+    #[arg(
+        short,
+        long,
+        default_value_t = limits::BACKLOG,
+        value_name = "N",
+        value_parser = clap::value_parser!(i32).range(1..=65_535),
+        env = "WSH_QUEUE"
+    )]
     queue: i32,
     /// Folder of ordinary files to serve as well
     #[arg(
@@ -82,17 +89,29 @@ struct Listening {
     document_root: Option<PathBuf>,
     /// Show faults to clients, and keep them
     ///
-    /// The developer's seat: faults keep their connection and say where they are, and the log has a line for each open
-    /// and close. On loopback, or with a password.
+    /// The developer's seat: faults keep their connection and say where they are, and the log has a
+    /// line for each open and close. On loopback, or with a password.
     #[arg(long, env = "WSH_DEV", value_parser = BoolishValueParser::new())]
     dev: bool,
     /// Log each open, close and answer [default: with --dev, and in a terminal]
     ///
     /// A line each, with who, what, how long and how much. --access-log false turns it off.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "WSH_ACCESS_LOG")]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+        env = "WSH_ACCESS_LOG"
+    )]
     access_log: Option<bool>,
     /// Worker threads [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), env = "WSH_WORKERS")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=256),
+        env = "WSH_WORKERS"
+    )]
     workers: Option<u16>,
 }
 
@@ -119,7 +138,8 @@ struct Encryption {
     certificate: Option<PathBuf>,
     /// Make a certificate for localhost: wss
     ///
-    /// For development, with --tls or --tls-port PORT. It is made once, and how to trust it is printed.
+    /// For development, with --tls or --tls-port PORT. It is made once, and how to trust it is
+    /// printed.
     #[arg(long, env = "WSH_TLS_DEV", value_parser = BoolishValueParser::new())]
     tls_dev: bool,
     /// Ask clients for a certificate, and let in only those that show one
@@ -132,7 +152,12 @@ struct Encryption {
     #[arg(long, value_name = "FILE", env = "WSH_TLS_CLIENT_CA")]
     tls_client_ca: Option<PathBuf>,
     /// Time for a TLS handshake
-    #[arg(long, value_name = "TIME", default_value_t = Time(limits::TLS_HANDSHAKE), env = "WSH_TLS_HANDSHAKE_TIMEOUT")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Time(limits::TLS_HANDSHAKE),
+        env = "WSH_TLS_HANDSHAKE_TIMEOUT"
+    )]
     tls_handshake_timeout: Time,
 }
 
@@ -141,14 +166,15 @@ struct Encryption {
 struct Entry {
     /// Let everybody in: a test server for all
     ///
-    /// Listens on every address, answers to every host name, and lets in pages of every origin, where --server-host,
-    /// --allow-host and --allow-origin say nothing else.
+    /// Listens on every address, answers to every host name, and lets in pages of every origin,
+    /// where --server-host, --allow-host and --allow-origin say nothing else.
     #[arg(long, env = "WSH_PUBLIC", value_parser = BoolishValueParser::new())]
     public: bool,
     /// Origin of pages that may connect
     ///
-    /// Such as https://example.com, https://*.example.com, https://example.com:8443, or https://example.com:* for any port; or
-    /// same, loopback, null, *. May be given several times. [default: loopback and null]
+    /// Such as https://example.com, https://*.example.com, https://example.com:8443, or
+    /// https://example.com:* for any port; or same, loopback, null, *. May be given several times.
+    /// [default: loopback and null]
     #[arg(
         long,
         value_name = "ORIGIN",
@@ -158,8 +184,8 @@ struct Entry {
     allow_origin: Vec<OriginPattern>,
     /// Host that requests may name
     ///
-    /// Such as example.com, *.example.com, example.com:8443, [2001:db8::1]; without a port, or with :*, on any port; or
-    /// loopback, *. May be given several times. [default: loopback names]
+    /// Such as example.com, *.example.com, example.com:8443, [2001:db8::1]; without a port, or with
+    /// :*, on any port; or loopback, *. May be given several times. [default: loopback names]
     #[arg(
         long,
         value_name = "HOST",
@@ -168,12 +194,18 @@ struct Entry {
     )]
     allow_host: Vec<HostPattern>,
     /// Ask everybody for a user and a password
-    #[arg(long, alias = "basic_auth", env = "WSH_BASIC_AUTH", value_parser = BoolishValueParser::new())]
+    #[arg(
+        long,
+        alias = "basic_auth",
+        env = "WSH_BASIC_AUTH",
+        value_parser = BoolishValueParser::new()
+    )]
     basic_auth: bool,
     /// File of users and passwords, a line USER:PASSWORD each
     #[arg(long, value_name = "FILE", env = "WSH_BASIC_AUTH_FILE")]
     basic_auth_file: Option<PathBuf>,
-    /// A user and a password; better in the environment than on the command line, which every process can read
+    /// A user and a password; better in the environment than on the command line, which every
+    /// process can read
     #[arg(
         long,
         alias = "basic_auth_credential",
@@ -187,7 +219,8 @@ struct Entry {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Behind a proxy")]
 struct Behind {
-    /// Addresses of proxies whose word about clients is taken, such as 10.0.0.0/8; or loopback, unix; may be given several times
+    /// Addresses of proxies whose word about clients is taken, such as 10.0.0.0/8; or loopback,
+    /// unix; may be given several times
     #[arg(
         long,
         value_name = "CIDR",
@@ -205,13 +238,16 @@ struct Behind {
 struct Watching {
     /// Port for metrics and probes, on loopback; or HOST:PORT
     ///
-    /// /metrics is for Prometheus; /livez says whether the server lives, /readyz whether it is to be sent clients. Nobody is asked for a
-    /// password there: 0.0.0.0:9464 shows them to whoever reaches it.
+    /// /metrics is for Prometheus; /livez says whether the server lives, /readyz whether it is to
+    /// be sent clients. Nobody is asked for a password there: 0.0.0.0:9464 shows them to whoever
+    /// reaches it.
     #[arg(long, value_name = "PORT", env = "WSH_METRICS_PORT")]
     metrics_port: Option<MetricsPort>,
-    /// Addresses whose /livez and /readyz are answered on the ports of clients, too [default: loopback, unix and trusted proxies]
+    /// Addresses whose /livez and /readyz are answered on the ports of clients, too [default:
+    /// loopback, unix and trusted proxies]
     ///
-    /// Such as 10.0.0.0/8, an address, loopback, or unix. May be given several times. To others these are paths like any.
+    /// Such as 10.0.0.0/8, an address, loopback, or unix. May be given several times. To others
+    /// these are paths like any.
     #[arg(
         long,
         value_name = "CIDR",
@@ -225,13 +261,31 @@ struct Watching {
 #[command(next_help_heading = "Compression")]
 struct Compression {
     /// Whether permessage-deflate is agreed to
-    #[arg(long, value_name = "BOOL", default_value_t = Deflate::default().enabled, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new(), env = "WSH_COMPRESSION")]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        default_value_t = Deflate::default().enabled,
+        action = clap::ArgAction::Set,
+        value_parser = BoolishValueParser::new(),
+        env = "WSH_COMPRESSION"
+    )]
     compression: bool,
     /// Size from which a message is compressed
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Deflate::default().threshold), env = "WSH_COMPRESSION_THRESHOLD")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(Deflate::default().threshold),
+        env = "WSH_COMPRESSION_THRESHOLD"
+    )]
     compression_threshold: Size,
     /// From 1, quick, to 9, small
-    #[arg(long, value_name = "LEVEL", default_value_t = Deflate::default().level, value_parser = clap::value_parser!(u32).range(1..=9), env = "WSH_COMPRESSION_LEVEL")]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value_t = Deflate::default().level,
+        value_parser = clap::value_parser!(u32).range(1..=9),
+        env = "WSH_COMPRESSION_LEVEL"
+    )]
     compression_level: u32,
     /// Keep the server's window between messages: smaller messages, 300 KiB more a connection
     #[arg(long, env = "WSH_COMPRESSION_SERVER_CONTEXT", value_parser = BoolishValueParser::new())]
@@ -288,7 +342,8 @@ impl Settings {
         };
         if self.behind.proxy_protocol && self.behind.trusted_proxy.is_empty() {
             bail!(
-                "--proxy-protocol is spoken by proxies that are trusted: give --trusted-proxy CIDR, or loopback"
+                "--proxy-protocol is spoken by proxies that are trusted: give --trusted-proxy \
+                CIDR, or loopback"
             );
         }
         Ok(Config {
@@ -388,10 +443,12 @@ impl Encryption {
             },
             (true, None, None) => Identity::Development,
             (true, ..) => bail!(
-                "--tls-dev makes its own certificate: leave out either it or --certificate and --private-key"
+                "--tls-dev makes its own certificate: leave out either it or --certificate and \
+                --private-key"
             ),
             (false, ..) => bail!(
-                "TLS needs a certificate and its key: give --certificate FILE and --private-key FILE, or --tls-dev for development"
+                "TLS needs a certificate and its key: give --certificate FILE and --private-key \
+                FILE, or --tls-dev for development"
             ),
         };
         let clients = match (
@@ -408,7 +465,8 @@ impl Encryption {
                 bail!("--tls-client-cert-optional is a form of --tls-client-auth: give both")
             }
             (false, false, Some(_)) => bail!(
-                "--tls-client-ca vouches for clients that nobody asks for a certificate: add --tls-client-auth"
+                "--tls-client-ca vouches for clients that nobody asks for a certificate: add \
+                --tls-client-auth"
             ),
             (false, false, None) => ClientCertificates::Ignored,
         };

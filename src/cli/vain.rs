@@ -1,5 +1,6 @@
-//! Settings that were given and have no effect without another: said, lest somebody rely on them. Those without which a
-//! server would be less safe than its user believes are refused where they are read.
+//! Settings that were given and have no effect without another: said, lest somebody rely on them.
+//! Those without which a server would be less safe than its user believes are refused where they
+//! are read.
 
 use super::given::Given;
 use crate::config::{Config, limits};

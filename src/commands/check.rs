@@ -1,4 +1,5 @@
-//! `check`: every handler compiled, everything opened that the configuration names, every problem printed.
+//! `check`: every handler compiled, everything opened that the configuration names, every problem
+//! printed.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -22,7 +23,8 @@ pub enum Format {
     Json,
 }
 
-/// Prints what is wrong; exit code 1 if something does not work, or, where they count, if there is a warning.
+/// Prints what is wrong; exit code 1 if something does not work, or, where they count, if there is
+/// a warning.
 pub fn check(config: Config, format: Format, is_strict: bool) -> Result<ExitCode> {
     app::check(&config)?;
     for warning in &config.warnings {

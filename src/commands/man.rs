@@ -1,4 +1,5 @@
-//! `man`: the manual page, as `man` reads it: flags and variables from their definitions, the rest written by hand.
+//! `man`: the manual page, as `man` reads it: flags and variables from their definitions, the rest
+//! written by hand.
 
 use std::process::ExitCode;
 
@@ -80,7 +81,8 @@ fn environment(program: &Command) -> Roff {
     let mut section = Roff::new();
     section.control("SH", ["ENVIRONMENT"]);
     section.text([roman(
-        "Every setting has a variable, which goes before the configuration file and behind the flag:",
+        "Every setting has a variable, which goes before the configuration file and behind the \
+        flag:",
     )]);
     let set = |arg: &Arg| {
         Some((

@@ -122,7 +122,8 @@ pub fn templates() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The file of a handler below its folder; `Err` for a name that no client could ask for, or that is not served.
+/// The file of a handler below its folder; `Err` for a name that no client could ask for, or that
+/// is not served.
 fn file_of(name: &str) -> Result<String> {
     let stem = name.strip_suffix(SUFFIX).unwrap_or(name);
     // As a client asks for it, where a percent sign that stands for itself is escaped.
@@ -136,13 +137,15 @@ fn file_of(name: &str) -> Result<String> {
         .any(|part| part.starts_with(IGNORED_PREFIXES))
     {
         bail!(
-            "{name:?} is no name for a handler: files and folders that begin with '.', '#' or '~' are not served"
+            "{name:?} is no name for a handler: files and folders that begin with '.', '#' or '~' \
+            are not served"
         );
     }
     Ok(format!("{stem}{SUFFIX}"))
 }
 
-/// Characters that are percent-encoded in the path of a URL. Brackets stay: a reader is to replace them.
+/// Characters that are percent-encoded in the path of a URL. Brackets stay: a reader is to replace
+/// them.
 const ESCAPED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -155,7 +158,8 @@ const ESCAPED: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'}');
 
-/// Returns the message on how to serve the file and which URL it has, with warnings of what prevents that, like another file of the same path.
+/// Returns the message on how to serve the file and which URL it has, with warnings of what
+/// prevents that, like another file of the same path.
 fn next_steps(root: &Path, file: &str, template: &Template) -> Result<String> {
     let mut text = format!("wrote {}\n", root.join(file).display());
     let handlers = Handlers {
@@ -183,7 +187,8 @@ fn next_steps(root: &Path, file: &str, template: &Template) -> Result<String> {
     let flags = template.flags;
     let _ = write!(
         text,
-        "\n  serve it:       wsh-server{folder}{flags}\n  connect to it:  ws://localhost:9998{path}\n  read about it:  wsh-server api\n\n\
+        "\n  serve it:       wsh-server{folder}{flags}\n  connect to it:  \
+        ws://localhost:9998{path}\n  read about it:  wsh-server api\n\n\
          Save the file while it is served, and open connections go on with what it says then.\n"
     );
     Ok(text)

@@ -20,7 +20,8 @@ pub fn serve(config: Config, log: &Log) -> Result<ExitCode> {
         .enable_all()
         .build()?;
     let code = runtime.block_on(async {
-        // Before anybody is told that the server is ready: who waits for that may send a signal at once.
+        // Before anybody is told that the server is ready: who waits for that may send a signal at
+        // once.
         let mut signals = Signals::new(log).context("signals cannot be caught")?;
         let host = app::host(config.script.clone());
         App::new(config, host)?
@@ -40,13 +41,15 @@ enum Disposition {
     HangUp,
     /// The log's file by its name, as those who turn logs over ask.
     Reopen,
-    /// Nothing that this server knows. By itself it would end the process, and its connections without a Close.
+    /// Nothing that this server knows. By itself it would end the process, and its connections
+    /// without a Close.
     Nothing(&'static str),
     /// No action: the call that raised the signal has returned an error as well.
     Failed,
 }
 
-/// The signals that are handled: those of a terminal, a service manager, logrotate or whoever monitors. The rest are reports of faults, or end nothing.
+/// The signals that are handled: those of a terminal, a service manager, logrotate or whoever
+/// monitors. The rest are reports of faults, or end nothing.
 const DISPOSITIONS: [(i32, Disposition); 11] = [
     (libc::SIGINT, Disposition::Stop(130)),
     (libc::SIGTERM, Disposition::Stop(143)),
@@ -58,8 +61,8 @@ const DISPOSITIONS: [(i32, Disposition); 11] = [
     (libc::SIGVTALRM, Disposition::Nothing("SIGVTALRM")),
     (libc::SIGPROF, Disposition::Nothing("SIGPROF")),
     (libc::SIGIO, Disposition::Nothing("SIGIO")),
-    // A log file as long as files may be: writing to it fails then, and that is all. A line about it would be the next
-    // that fails.
+    // A log file as long as files may be: writing to it fails then, and that is all. A line about
+    // it would be the next that fails.
     (libc::SIGXFSZ, Disposition::Failed),
 ];
 
@@ -86,7 +89,8 @@ impl<'l> Signals<'l> {
         loop {
             match self.wish().await {
                 Disposition::Stop(code) => return app::Signal::Stop(code.into()),
-                // The signal's first meaning: whoever closes the window does not leave a server behind.
+                // The signal's first meaning: whoever closes the window does not leave a server
+                // behind.
                 Disposition::HangUp if self.has_terminal && !has_terminal() => {
                     return app::Signal::Stop(129.into());
                 }

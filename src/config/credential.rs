@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::Invalid;
 
-/// A user and a password, `USER:PASSWORD`. The password is not kept, only a digest of both, which takes the same time to
-/// compare however long they are.
+/// A user and a password, `USER:PASSWORD`. The password is not kept, only a digest of both, which
+/// takes the same time to compare however long they are.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     user: String,
@@ -22,7 +22,8 @@ impl Credential {
         &self.user
     }
 
-    /// Returns the pair that matches `shown`, a `USER:PASSWORD`, if one does. Every pair is compared, in constant time.
+    /// Returns the pair that matches `shown`, a `USER:PASSWORD`, if one does. Every pair is
+    /// compared, in constant time.
     pub fn find<'c>(pairs: &'c [Self], shown: &[u8]) -> Option<&'c Self> {
         let digest = <[u8; 32]>::from(Sha256::digest(shown));
         let mut found = None;

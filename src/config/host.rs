@@ -1,7 +1,8 @@
 //! Hosts as `Host` and `Origin` headers name them, and patterns that a configuration names them by.
 //!
-//! Not by `url`, which takes more than belongs into a header: numbers for IPv4 addresses, names that
-//! IDNA maps to others, percent signs. Here every host has one spelling, and another is refused.
+//! Not by `url`, which takes more than belongs into a header: numbers for IPv4 addresses, names
+//! that IDNA maps to others, percent signs. Here every host has one spelling, and another is
+//! refused.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -12,8 +13,8 @@ use super::{Invalid, nearest};
 /// The longest name that DNS knows, RFC 1035 section 2.3.4.
 const LONGEST: usize = 253;
 
-/// A host: a name in lower case, or an address. Names are compared to the letter, so that one with a dot at its end is
-/// another, as it is for browsers.
+/// A host: a name in lower case, or an address. Names are compared to the letter, so that one with
+/// a dot at its end is another, as it is for browsers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
     /// A name of DNS, in lower case.
@@ -48,7 +49,8 @@ impl FromStr for Host {
         }
         if !text.is_ascii() {
             return Err(Invalid(format!(
-                "{text:?} has letters beyond ASCII: write it as browsers send it, in Punycode, xn--…"
+                "{text:?} has letters beyond ASCII: write it as browsers send it, in Punycode, \
+                xn--…"
             )));
         }
         let labels = text.strip_suffix('.').unwrap_or(text).split('.');
@@ -187,8 +189,8 @@ impl FromStr for Hosts {
     }
 }
 
-/// Hosts that are answered, as `--allow-host` takes them: `example.com`, `*.example.com`, either with a port or `:*`,
-/// `loopback`, or `*`.
+/// Hosts that are answered, as `--allow-host` takes them: `example.com`, `*.example.com`, either
+/// with a port or `:*`, `loopback`, or `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPattern(Matcher);
 
@@ -203,8 +205,8 @@ impl HostPattern {
     /// The default pattern: names of the loopback interface, with any port.
     pub const LOOPBACK: Self = Self(Matcher::Loopback);
 
-    /// Whether the pattern stands for this host, asked for by a scheme with this default port. One without a port stands for
-    /// every port.
+    /// Whether the pattern stands for this host, asked for by a scheme with this default port. One
+    /// without a port stands for every port.
     pub fn has(&self, authority: &Authority, default_port: u16) -> bool {
         match &self.0 {
             Matcher::Any => true,
@@ -219,7 +221,8 @@ impl HostPattern {
     /// The pattern of a server for everybody: every host, and a request that names none.
     pub const ANY: Self = Self(Matcher::Any);
 
-    /// The name that this pattern is if it may be a slip for a word, `loopbak`: hosts of one label are rare.
+    /// The name that this pattern is if it may be a slip for a word, `loopbak`: hosts of one label
+    /// are rare.
     pub fn slip(&self) -> Option<(&str, &'static str)> {
         match &self.0 {
             Matcher::Hosts(Hosts::One(Host::Name(name)), None) if !name.contains('.') => {

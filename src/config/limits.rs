@@ -39,7 +39,8 @@ pub struct Websocket {
 pub const WEBSOCKET: Websocket = Websocket {
     // 16 MiB: what Autobahn asks for, and what Bun allows; browsers' tests send that much.
     message: 16 * 1024 * 1024,
-    // 1,024 fragments under 64 bytes on average: Autobahn's 9.3.1 has 65,536 of exactly 64; an attack has smaller ones.
+    // 1,024 fragments under 64 bytes on average: Autobahn's 9.3.1 has 65,536 of exactly 64; an
+    // attack has smaller ones.
     fragments: 1024,
     mean_fragment: 64,
     // 64 KiB: some hundred small messages, less than the read buffer.
@@ -63,7 +64,8 @@ pub const WEBSOCKET: Websocket = Websocket {
     control_burst: 100,
 };
 
-/// Seconds that nobody lives to see, and that can be added up: what a setting that is off waits for.
+/// Seconds that nobody lives to see, and that can be added up: what a setting that is off waits
+/// for.
 pub const NEVER: u32 = u32::MAX / 4;
 
 /// The bounds of scripts, each with its unit.
@@ -73,10 +75,11 @@ pub struct Script {
     pub budget: Duration,
     /// Operations of a hook between two waits. Over it: a script fault.
     pub operations: u32,
-    /// Bytes that a hook may come to hold, from its call on, and 1,024 for each block of them. Over it: a script fault.
+    /// Bytes that a hook may come to hold, from its call on, and 1,024 for each block of them. Over
+    /// it: a script fault.
     pub memory: usize,
-    /// Containers inside each other in a connection's `this`, over it: a script fault; and in what is made JSON of, read
-    /// from JSON, printed or compared.
+    /// Containers inside each other in a connection's `this`, over it: a script fault; and in what
+    /// is made JSON of, read from JSON, printed or compared.
     pub depth: usize,
     /// Bytes of strings and blobs in a connection's `this`. Over it: a script fault.
     pub state: usize,
@@ -86,7 +89,8 @@ pub struct Script {
     pub fibers: usize,
     /// Of those, hooks that wait for time, bytes or their peer. Over it: 1013.
     pub waiting: usize,
-    /// Of those, hooks that wait in `receive`, as a loop over all messages does for as long as its connection lives. Over it: 1013.
+    /// Of those, hooks that wait in `receive`, as a loop over all messages does for as long as its
+    /// connection lives. Over it: 1013.
     pub receiving: usize,
     /// Bytes of a string or blob that a function of ours makes: a message must fit.
     pub string: usize,
@@ -112,13 +116,17 @@ pub struct Script {
 pub const SCRIPT: Script = Script {
     // 1 s of computing is a million echo hooks; a script that needs more has a loop without an end.
     budget: Duration::from_secs(1),
-    // About a second's worth on a fast machine, so that a budget holds where the clock stands still, too.
+    // About a second's worth on a fast machine, so that a budget holds where the clock stands
+    // still, too.
     operations: 10_000_000,
-    // 64 MiB: some copies of the largest message. It bounds how deep data can be nested, too: see `machine::stack`.
+    // 64 MiB: some copies of the largest message. It bounds how deep data can be nested, too: see
+    // `machine::stack`.
     memory: 64 * 1024 * 1024,
-    // As deep as Rhai lets expressions be: state is data, and data that deep is a mistake that grows.
+    // As deep as Rhai lets expressions be: state is data, and data that deep is a mistake that
+    // grows.
     depth: 64,
-    // 16 MiB: the longest message, kept. A thousand connections with that much are a machine's memory.
+    // 16 MiB: the longest message, kept. A thousand connections with that much are a machine's
+    // memory.
     state: 16 * 1024 * 1024,
     // 100 ms: nobody waits for `on_close`, and a shutdown runs it for everyone.
     close_budget: Duration::from_millis(100),
@@ -126,7 +134,8 @@ pub const SCRIPT: Script = Script {
     fibers: 12_000,
     // The rest is for hooks that do not wait, so that they find a fiber whatever the others do.
     waiting: 11_000,
-    // The other third is for hooks that come and go, so that loops do not take the last place of the other handlers.
+    // The other third is for hooks that come and go, so that loops do not take the last place of
+    // the other handlers.
     receiving: 8_000,
     string: WEBSOCKET.message,
     // 1 MiB: more than anybody reads.
@@ -138,23 +147,27 @@ pub const SCRIPT: Script = Script {
     expressions: (64, 32),
     variables: 1_000,
     functions: 500,
-    // Rhai's parser takes time that grows with the square of the source in the worst case: 0.2 s at 64 KiB.
+    // Rhai's parser takes time that grows with the square of the source in the worst case: 0.2 s at
+    // 64 KiB.
     source: 128 * 1024,
-    // More than a program of scripts has, and few enough to compile all of them again when one is edited.
+    // More than a program of scripts has, and few enough to compile all of them again when one is
+    // edited.
     modules: 64,
 };
 
 /// Bytes of one `raw_read` in a handshake, and of what is read ahead for it.
 pub const RAW_READ: usize = 64 * 1024;
 
-/// Bytes of a line that a script logs: what a human reads, and what log collectors take for one line.
+/// Bytes of a line that a script logs: what a human reads, and what log collectors take for one
+/// line.
 pub const LOG_LINE: usize = 8 * 1024;
 
-/// Lines that the scripts of one file log in a second on one worker, and their bytes. What is beyond is counted, not
-/// logged: nobody reads as fast, and disks are finite.
+/// Lines that the scripts of one file log in a second on one worker, and their bytes. What is
+/// beyond is counted, not logged: nobody reads as fast, and disks are finite.
 pub const LOG_RATE: (u32, usize) = (2_000, 1024 * 1024);
 
-/// Bytes of log lines that wait to be written, while the disk or the reader is slow. Beyond it they are dropped and counted.
+/// Bytes of log lines that wait to be written, while the disk or the reader is slow. Beyond it they
+/// are dropped and counted.
 pub const LOG_QUEUE: usize = 1024 * 1024;
 
 /// Upper bounds on open connections.
@@ -173,20 +186,24 @@ pub const CONNECTIONS: Connections = Connections {
     by_address: 512,
 };
 
-/// Connections in total, however many files may be open: a million fit into 24 GiB. Beyond that, memory is the bound, and
-/// whoever has it says so.
+/// Connections in total, however many files may be open: a million fit into 24 GiB. Beyond that,
+/// memory is the bound, and whoever has it says so.
 pub const MOST_CONNECTIONS: usize = 1_000_000;
 
-/// Divisor of the available memory for the bound on messages that all connections hold together: a quarter, because a message that is gathered in a growing buffer is there twice for a moment, and scripts and the kernel need theirs.
+/// Divisor of the available memory for the bound on messages that all connections hold together: a
+/// quarter, because a message that is gathered in a growing buffer is there twice for a moment, and
+/// scripts and the kernel need theirs.
 pub const BUFFERED_SHARE: usize = 4;
 
-/// However little memory there is, a longest message can come and go: with its answer, for two clients.
+/// However little memory there is, a longest message can come and go: with its answer, for two
+/// clients.
 pub const BUFFERED_LEAST: usize = 4 * WEBSOCKET.message;
 
 /// Address space besides the stacks of hooks: the program, its threads, the allocator's arenas.
 pub const ADDRESSES: usize = 2 * 1024 * 1024 * 1024;
 
-/// Hooks that wait at once beside one that runs on each worker, below which a limit of address space is warned of.
+/// Hooks that wait at once beside one that runs on each worker, below which a limit of address
+/// space is warned of.
 pub const FEW_STACKS: usize = 22;
 
 /// The open-file limit where it cannot be asked: the smallest that systems come with.
@@ -195,7 +212,8 @@ pub const OPEN_FILES: u64 = 256;
 /// The bounds of topics.
 #[derive(Debug, Clone, Copy)]
 pub struct Topics {
-    /// Topics of one handler: those that it was the first to use. Over it: the call throws `topics`.
+    /// Topics of one handler: those that it was the first to use. Over it: the call throws
+    /// `topics`.
     pub topics: usize,
     /// Topics that one connection subscribes to. Over it: the call throws `subscriptions`.
     pub subscriptions: usize,
@@ -247,7 +265,8 @@ pub struct Head {
     pub requests: u32,
 }
 
-/// A request head's bounds: those of the careful servers (nginx, Cowboy), with 10 s against drip-fed heads.
+/// A request head's bounds: those of the careful servers (nginx, Cowboy), with 10 s against
+/// drip-fed heads.
 pub const HEAD: Head = Head {
     bytes: 16 * 1024,
     line: 8 * 1024,
@@ -277,7 +296,8 @@ pub struct Files {
 pub const FILES: Files = Files {
     // 64 KiB: about 30 us of a worker's time, which is what an echo may have to wait for.
     chunk: 64 * 1024,
-    // 4: threads that wait for the disk, and chunks that a worker writes before it looks at its other connections.
+    // 4: threads that wait for the disk, and chunks that a worker writes before it looks at its
+    // other connections.
     at_once: 4,
     // 2 minutes, and 16 KiB a second: the slowest line that anybody still has.
     time: Duration::from_secs(120),

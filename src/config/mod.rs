@@ -1,4 +1,5 @@
-//! One checked, immutable configuration: a small struct for each feature, which `app` hands its part.
+//! One checked, immutable configuration: a small struct for each feature, which `app` hands its
+//! part.
 
 mod credential;
 mod host;
@@ -46,7 +47,8 @@ pub struct Config {
     pub limits: Limits,
     /// Time limit of the drain at a shutdown.
     pub drain: Duration,
-    /// How long clients are let in after it was asked for, while load balancers hear that the server is not ready.
+    /// How long clients are let in after it was asked for, while load balancers hear that the
+    /// server is not ready.
     pub drain_delay: Duration,
     /// Where metrics are served, if they are.
     pub metrics: Option<Metrics>,
@@ -69,8 +71,8 @@ pub struct Limits {
     pub head: limits::Head,
     /// The bounds of a connection after its upgrade.
     pub websocket: limits::Websocket,
-    /// Bytes of messages that all connections hold together; `None` follows from the memory that there is. Over it: 1013
-    /// for those that hold most.
+    /// Bytes of messages that all connections hold together; `None` follows from the memory that
+    /// there is. Over it: 1013 for those that hold most.
     pub buffered: Option<usize>,
     /// Topics.
     pub topics: limits::Topics,
@@ -109,7 +111,8 @@ pub enum Identity {
         /// Its private key.
         private_key: PathBuf,
     },
-    /// A certificate for localhost from an authority that is made once and kept in the user's data folder.
+    /// A certificate for localhost from an authority that is made once and kept in the user's data
+    /// folder.
     Development,
 }
 

@@ -3,7 +3,8 @@
 /// Likeness, after Jaro and Winkler, from which one name may be a slip for the other.
 const ALIKE: f64 = 0.8;
 
-/// The one of `names` that is most like `word`, if any is. Case, and what joins words, make no difference.
+/// The one of `names` that is most like `word`, if any is. Case, and what joins words, make no
+/// difference.
 pub fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let plain = |name: &str| name.to_lowercase().replace('_', "-");
     let word = plain(word);

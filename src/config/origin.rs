@@ -1,4 +1,5 @@
-//! Origins, RFC 6454: what a page is known by. Parsed and compared as scheme, host and port, never as text.
+//! Origins, RFC 6454: what a page is known by. Parsed and compared as scheme, host and port, never
+//! as text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -98,8 +99,8 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Origins that are let in, as `--allow-origin` takes them: `https://example.com`, `https://*.example.com`, either with a
-/// port or `:*`, `same`, `loopback`, `null`, or `*`.
+/// Origins that are let in, as `--allow-origin` takes them: `https://example.com`,
+/// `https://*.example.com`, either with a port or `:*`, `same`, `loopback`, `null`, or `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginPattern(Matcher);
 
@@ -174,13 +175,15 @@ impl FromStr for OriginPattern {
             Invalid(match nearest(text, ["same", "loopback", "null"]) {
                 Some(word) => format!("{text:?} is no origin; did you mean {word}?"),
                 None => format!(
-                    "{text:?}: an origin has a scheme, as in https://example.com; the words are same, loopback, null and *"
+                    "{text:?}: an origin has a scheme, as in https://example.com; the words are \
+                    same, loopback, null and *"
                 ),
             })
         })?;
         if authority.contains('/') {
             return Err(Invalid(format!(
-                "{text:?}: an origin has no path, not even a slash at its end, as in https://example.com"
+                "{text:?}: an origin has no path, not even a slash at its end, as in \
+                https://example.com"
             )));
         }
         let scheme = parse_scheme(scheme)?;

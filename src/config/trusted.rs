@@ -7,7 +7,8 @@ use ipnet::IpNet;
 
 use super::{Invalid, nearest};
 
-/// A trusted proxy, as `--trusted-proxy` takes it: `10.0.0.0/8`, an address alone, `loopback`, or `unix`.
+/// A trusted proxy, as `--trusted-proxy` takes it: `10.0.0.0/8`, an address alone, `loopback`, or
+/// `unix`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trusted(Matcher);
 
@@ -52,7 +53,8 @@ impl FromStr for Trusted {
             Invalid(match nearest(text, ["unix", "loopback"]) {
                 Some(word) => format!("{text:?} is no address; did you mean {word}?"),
                 None => format!(
-                    "{text:?} is neither an address, nor a network as 10.0.0.0/8 is, nor loopback, nor unix"
+                    "{text:?} is neither an address, nor a network as 10.0.0.0/8 is, nor loopback, \
+                    nor unix"
                 ),
             })
         };

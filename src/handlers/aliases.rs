@@ -31,7 +31,8 @@ pub struct MapFile {
     pub faults: Vec<Fault>,
     /// The text that was parsed last, or why it could not be read.
     text: Option<Result<String, String>>,
-    /// A newer text that is not taken yet, and when it was first read: it may be half of what somebody writes.
+    /// A newer text that is not taken yet, and when it was first read: it may be half of what
+    /// somebody writes.
     coming: Option<(Result<String, String>, Instant)>,
 }
 
@@ -52,7 +53,8 @@ impl MapFile {
         }
     }
 
-    /// Reads it again. What is new counts when it was found twice: whether that is so now, and how soon to look again.
+    /// Reads it again. What is new counts when it was found twice: whether that is so now, and how
+    /// soon to look again.
     pub fn look(&mut self, disk: &mut Disk) -> (bool, Option<Duration>) {
         let Some(path) = self.path.clone() else {
             return (false, None);
@@ -110,8 +112,8 @@ fn read(path: &Path, disk: &mut Disk) -> Result<String, String> {
     Ok(text)
 }
 
-/// An alias and an existing path a line; `#` begins a comment line. A later alias may be for an earlier one. Lines of
-/// another shape are faults.
+/// An alias and an existing path a line; `#` begins a comment line. A later alias may be for an
+/// earlier one. Lines of another shape are faults.
 fn parse(file: &str, text: &str) -> (Vec<Alias>, Vec<Fault>) {
     let (mut aliases, mut faults) = (Vec::new(), Vec::new());
     for (number, line) in text

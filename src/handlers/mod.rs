@@ -1,9 +1,10 @@
 //! A folder to the current generation: which path is answered by which script.
 //!
-//! `scan` walks the folder, and `texts` reads what has come to rest in it. `trial` makes handlers of texts, `path` turns file
-//! names into routes, `registry` holds one immutable [`Generation`]. `reconcile` makes the next one when something has
-//! changed, and `watch` has it look. `aliases` is the map file; `near` names what is no handler and was probably meant as
-//! one; `standing` says what is wrong once, and once more when it is over.
+//! `scan` walks the folder, and `texts` reads what has come to rest in it. `trial` makes handlers
+//! of texts, `path` turns file names into routes, `registry` holds one immutable [`Generation`].
+//! `reconcile` makes the next one when something has changed, and `watch` has it look. `aliases` is
+//! the map file; `near` names what is no handler and was probably meant as one; `standing` says
+//! what is wrong once, and once more when it is over.
 
 mod aliases;
 mod near;
@@ -25,7 +26,8 @@ pub(crate) use reconcile::Reconciler;
 pub(crate) use registry::{Entry, Found, Generation};
 pub(crate) use report::Report;
 
-/// Debounce time: a file must stay unchanged for so long before it is read, which is longer than an editor pauses between two writes.
+/// Debounce time: a file must stay unchanged for so long before it is read, which is longer than an
+/// editor pauses between two writes.
 const STILL: Duration = Duration::from_millis(25);
 /// Upper bound on the wait for a file that never stays unchanged.
 const LONGEST: Duration = Duration::from_millis(500);

@@ -1,4 +1,5 @@
-//! NearMisses misses: files that are no handlers and were probably meant as such, named where a folder has none.
+//! NearMisses misses: files that are no handlers and were probably meant as such, named where a
+//! folder has none.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,7 +48,8 @@ impl NearMisses {
     }
 }
 
-/// Describes a near miss, and what to do about it; `None` for a file that nobody meant as a handler.
+/// Describes a near miss, and what to do about it; `None` for a file that nobody meant as a
+/// handler.
 fn what(name: &str) -> Option<String> {
     let small = name.to_ascii_lowercase();
     let stem = |end: &str| &name[..name.len() - end.len()];
@@ -134,7 +136,8 @@ mod tests {
         };
         assert_eq!(
             said(&["echo_wsh.py", "echo.rhai"]),
-            "no handler in e1: a handler is NAME_wsh.rhai. There are echo.rhai (a module; rename it to echo_wsh.rhai to serve it) \
+            "no handler in e1: a handler is NAME_wsh.rhai. There are echo.rhai (a module; rename \
+            it to echo_wsh.rhai to serve it) \
              and echo_wsh.py (a pywebsocket handler: see docs/from-pywebsocket.md)"
         );
         assert!(said(&[]).ends_with("`wsh-server new NAME` writes one to begin with"));

@@ -1,4 +1,5 @@
-//! Paths: a handler's file name to a route, and a request's target to what routes are compared with.
+//! Paths: a handler's file name to a route, and a request's target to what routes are compared
+//! with.
 
 use std::fmt;
 
@@ -7,7 +8,8 @@ use percent_encoding::percent_decode_str;
 /// The end of a handler's file name.
 pub const SUFFIX: &str = "_wsh.rhai";
 
-/// First characters of names that are passed over, because they are editors' leavings: `.echo_wsh.rhai.swp`, `.#echo_wsh.rhai`, `#echo_wsh.rhai#`, `~echo_wsh.rhai`.
+/// First characters of names that are passed over, because they are editors' leavings:
+/// `.echo_wsh.rhai.swp`, `.#echo_wsh.rhai`, `#echo_wsh.rhai#`, `~echo_wsh.rhai`.
 pub const IGNORED_PREFIXES: [char; 3] = ['.', '#', '~'];
 
 /// The path pattern of a handler: literal segments and parameters.
@@ -22,8 +24,9 @@ enum Segment {
 }
 
 impl Route {
-    /// The routes of a file below the root, named with `/`: `a/b_wsh.rhai` is `/a/b`; `a/index_wsh.rhai` and
-    /// `a/_wsh.rhai` are `/a` and `/a/`; `room/[id]_wsh.rhai` has a parameter. Empty if it is no handler.
+    /// The routes of a file below the root, named with `/`: `a/b_wsh.rhai` is `/a/b`;
+    /// `a/index_wsh.rhai` and `a/_wsh.rhai` are `/a` and `/a/`; `room/[id]_wsh.rhai` has a
+    /// parameter. Empty if it is no handler.
     pub fn of_file(file: &str) -> Vec<Self> {
         let Some(stem) = file.strip_suffix(SUFFIX) else {
             return Vec::new();

@@ -1,7 +1,8 @@
-//! The reconciler: compares the folder with what serves, tries what has changed, publishes a new generation.
+//! The reconciler: compares the folder with what serves, tries what has changed, publishes a new
+//! generation.
 //!
-//! It walks, compares, and waits until what has changed stands still, and then for what it needs to fit together: files
-//! that are saved together are published together.
+//! It walks, compares, and waits until what has changed stands still, and then for what it needs to
+//! fit together: files that are saved together are published together.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -22,7 +23,9 @@ use crate::config;
 use crate::file::Disk;
 use crate::script::{self, Fault, Host};
 
-/// Quiet time of the folder after which what does not fit together is reported as broken: programs that save several files, and copies over a network, pause less, and whoever waits for the report of a mistake hardly longer.
+/// Quiet time of the folder after which what does not fit together is reported as broken: programs
+/// that save several files, and copies over a network, pause less, and whoever waits for the report
+/// of a mistake hardly longer.
 const FIT: Duration = Duration::from_millis(500);
 /// Upper bound on the wait for changes to fit together, in a folder that is never quiet.
 const FIT_LONGEST: Duration = Duration::from_secs(3);
@@ -113,8 +116,8 @@ impl Reconciler {
         self.scan.outside.iter()
     }
 
-    /// The first look: everything is read as it stands. A top level may nest data as deep as a hook can, so it needs as
-    /// much stack to free it.
+    /// The first look: everything is read as it stands. A top level may nest data as deep as a hook
+    /// can, so it needs as much stack to free it.
     pub fn first(&mut self) -> io::Result<(Generation, Report)> {
         thread::scope(|scope| {
             let builder = thread::Builder::new().stack_size(script::STACK);
@@ -137,7 +140,8 @@ impl Reconciler {
         Ok((generation, report))
     }
 
-    /// A look. When nothing has happened since the last one, as far as anybody knows, it looks only at what was changing.
+    /// A look. When nothing has happened since the last one, as far as anybody knows, it looks only
+    /// at what was changing.
     pub fn look(&mut self, is_quiet: bool) -> Reconciled {
         let mut look = Reconciled {
             is_whole: true,
@@ -178,8 +182,8 @@ impl Reconciler {
         look
     }
 
-    /// Makes handlers of what has changed, and tells whether that changed anything. What does not fit together waits for
-    /// the rest for a while: `Err` is how long.
+    /// Makes handlers of what has changed, and tells whether that changed anything. What does not
+    /// fit together waits for the rest for a while: `Err` is how long.
     fn settle(&mut self, report: &mut Report) -> Result<bool, Duration> {
         let patience = self.changes.patience();
         if self.changes.is_misfit && !patience.is_zero() {

@@ -55,7 +55,8 @@ impl Generation {
         for file in generation.entries.keys() {
             if file.starts_with(PAGES) {
                 let message = format!(
-                    "the server's own pages are at /{PAGES}: what answers a plain GET there is not {file}, only \
+                    "the server's own pages are at /{PAGES}: what answers a plain GET there is not \
+                    {file}, only \
                      WebSocket connections reach it; rename the folder"
                 );
                 problems.push(Fault::of_file(file, message).into_warning());
@@ -110,10 +111,11 @@ impl Generation {
         })
     }
 
-    /// The path that is served and most like this one, which is not: the same but for case, slashes or a file's ending,
-    /// or a few letters away.
+    /// The path that is served and most like this one, which is not: the same but for case, slashes
+    /// or a file's ending, or a few letters away.
     pub fn nearest(&self, path: &str) -> Option<String> {
-        /// Letters of a path, and paths, that are looked at: whoever asks for what is not there is not to cost much.
+        /// Letters of a path, and paths, that are looked at: whoever asks for what is not there is
+        /// not to cost much.
         const LONGEST: usize = 100;
         const MOST: usize = 1_000;
         if path.len() > LONGEST {

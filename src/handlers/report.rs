@@ -11,7 +11,8 @@ pub struct Report {
     pub reloaded: Vec<(String, Vec<String>)>,
     /// Files that are gone.
     pub removed: Vec<String>,
-    /// Faults of newest versions that do not serve, each with the files that it keeps back: a module's fault keeps back all that import it.
+    /// Faults of newest versions that do not serve, each with the files that it keeps back: a
+    /// module's fault keeps back all that import it.
     pub broken: Vec<(Fault, Vec<String>)>,
     /// Other faults to log.
     pub problems: Vec<Fault>,

@@ -16,12 +16,14 @@ use crate::file::{self, Disk};
 use crate::observe::is_printable;
 use crate::script::{self, Fault};
 
-/// Folders inside each other. A path costs its length at every look, and nobody has handlers that deep.
+/// Folders inside each other. A path costs its length at every look, and nobody has handlers that
+/// deep.
 const DEPTH: usize = 64;
 /// Folders that are walked: links between folders can multiply them without end.
 const FOLDERS: usize = 100_000;
 
-/// File metadata that changes when a file does. The change time cannot be set, so a kept modification time does not hide an edit.
+/// File metadata that changes when a file does. The change time cannot be set, so a kept
+/// modification time does not hide an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -154,7 +156,8 @@ pub fn scan(config: &config::Handlers, disk: &mut Disk) -> io::Result<Scan> {
 }
 
 struct Walk<'a> {
-    /// The folders being walked, each inside the one before, by device and inode: a link back to one is a circle.
+    /// The folders being walked, each inside the one before, by device and inode: a link back to
+    /// one is a circle.
     inside: Vec<(u64, u64)>,
     root: &'a Path,
     outside_root: bool,
@@ -248,7 +251,8 @@ impl Walk<'_> {
                 let why = match raw.to_str() {
                     None => "is passed over: its name is not UTF-8",
                     Some(_) => {
-                        "is passed over: its name has a backslash or a control character, which no path may have"
+                        "is passed over: its name has a backslash or a control character, which no \
+                        path may have"
                     }
                 };
                 self.pass(&below(&shown(&raw)), why);
@@ -270,7 +274,8 @@ impl Walk<'_> {
                 self.script(below(name), &metadata);
             }
             Ok(Target::Outside) if is_taken => {
-                let why = "it is a link that leads out of the handler folder; --allow-handlers-outside-root-dir allows it";
+                let why = "it is a link that leads out of the handler folder; \
+                    --allow-handlers-outside-root-dir allows it";
                 self.scan.skipped.insert(below(name), why.into());
             }
             // It was deleted after its name was read.

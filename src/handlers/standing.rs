@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::script::Fault;
 
-/// The subject of a condition. One that is not known anew, as the scan is not while the root is away, stays as it was.
+/// The subject of a condition. One that is not known anew, as the scan is not while the root is
+/// away, stays as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// The root of the handlers, which cannot be read.
@@ -22,7 +23,8 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// Returns the message for a condition that is over; `None` where what follows is logged anyhow.
+    /// Returns the message for a condition that is over; `None` where what follows is logged
+    /// anyhow.
     fn over(self, fault: &Fault) -> Option<String> {
         match self {
             Self::Root | Self::MapFile if fault.location.is_none() => {
@@ -34,12 +36,14 @@ impl Subject {
     }
 }
 
-/// The conditions that hold. The place in a file is none of what tells them apart: an edit above moves it.
+/// The conditions that hold. The place in a file is none of what tells them apart: an edit above
+/// moves it.
 #[derive(Debug, Default)]
 pub struct Standing(BTreeMap<Subject, BTreeMap<(String, String), Fault>>);
 
 impl Standing {
-    /// These hold now: adds those that have come to `come`, and to `gone` the file of each that is over with what to say of it.
+    /// These hold now: adds those that have come to `come`, and to `gone` the file of each that is
+    /// over with what to say of it.
     pub fn set(
         &mut self,
         subject: Subject,

@@ -1,4 +1,5 @@
-//! The texts of handlers and modules: each is read when it stands still, and again for as long as its clock might hide an edit.
+//! The texts of handlers and modules: each is read when it stands still, and again for as long as
+//! its clock might hide an edit.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -8,7 +9,8 @@ use super::{LONGEST, STILL};
 use crate::file::{self, Disk};
 use crate::script::Unreadable;
 
-/// A file younger than this when it was read is read again: its clock may be too coarse to show the next edit.
+/// A file younger than this when it was read is read again: its clock may be too coarse to show the
+/// next edit.
 const COARSE: Duration = Duration::from_secs(2);
 
 /// Handlers and modules as they were read last.
@@ -83,7 +85,8 @@ impl Texts {
             if is_same {
                 self.changing.remove(file);
                 if self.unsettled.contains(file) && self.read(scan, file, *stamp, disk) {
-                    // Nobody knows since when, so it may be half of what somebody writes: it must be found twice.
+                    // Nobody knows since when, so it may be half of what somebody writes: it must
+                    // be found twice.
                     news.files.push(file.clone());
                     news.again_after(STILL);
                 }
@@ -96,7 +99,8 @@ impl Texts {
                     .entry(file.clone())
                     .or_insert_with(Instant::now),
             };
-            // Whoever saves in place cuts a file to nothing first, and may be held up before it writes.
+            // Whoever saves in place cuts a file to nothing first, and may be held up before it
+            // writes.
             let is_begun = stamp.is_empty();
             if (stamp.age() < STILL || is_begun) && since.elapsed() < LONGEST {
                 let left = STILL.saturating_sub(stamp.age());
@@ -117,7 +121,8 @@ impl Texts {
         news
     }
 
-    /// Forgets what is gone. Editors remove a file for a moment when they save; only what stays away is gone.
+    /// Forgets what is gone. Editors remove a file for a moment when they save; only what stays
+    /// away is gone.
     fn miss(&mut self, scan: &Scan, news: &mut News) {
         let is_gone = |file: &String| !scan.files.contains_key(file) && !scan.may_have(file);
         self.changing

@@ -1,7 +1,8 @@
-//! Texts to handlers: each that has changed, or that asked for a module that has, is tried, and then taken on.
+//! Texts to handlers: each that has changed, or that asked for a module that has, is tried, and
+//! then taken on.
 //!
-//! Between the two is the question whether everything fits together. Whoever saves a handler and its module saves one of
-//! them first.
+//! Between the two is the question whether everything fits together. Whoever saves a handler and
+//! its module saves one of them first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -103,7 +104,8 @@ impl Handlers {
         }
     }
 
-    /// Whether there is something new in a trial that does not fit together, and may when another file is saved.
+    /// Whether there is something new in a trial that does not fit together, and may when another
+    /// file is saved.
     pub fn is_misfit(&self, trial: &Trial) -> bool {
         trial.checked.iter().any(|(file, checked)| {
             let before = self
@@ -114,7 +116,8 @@ impl Handlers {
         })
     }
 
-    /// Takes on what was tried: what serves, and the faults of what does not. Whether anything changed.
+    /// Takes on what was tried: what serves, and the faults of what does not. Whether anything
+    /// changed.
     pub fn take(&mut self, trial: Trial, report: &mut Report) -> bool {
         let mut has_changed = !trial.removed.is_empty();
         for file in &trial.removed {
@@ -158,7 +161,8 @@ impl Handlers {
 }
 
 impl Handler {
-    /// Takes on a new version, or stays on the one before it with the fault of the new one. Whether anything changed.
+    /// Takes on a new version, or stays on the one before it with the fault of the new one. Whether
+    /// anything changed.
     fn take(
         &mut self,
         file: &str,

@@ -18,15 +18,17 @@ use crate::observe::event;
 
 /// A look without an event.
 const PERIOD: Duration = Duration::from_secs(2);
-/// A look that costs much is taken more seldom where there are file events: this many times as long as it takes, so that
-/// it is one percent of a processor. 20,000 handlers are looked at every few seconds.
+/// A look that costs much is taken more seldom where there are file events: this many times as long
+/// as it takes, so that it is one percent of a processor. 20,000 handlers are looked at every few
+/// seconds.
 const SHARE: u32 = 100;
 /// However much a look costs.
 const LONGEST_PERIOD: Duration = Duration::from_secs(30);
 
 impl Reconciler {
-    /// Keeps looking for as long as the process lives, at once at file events and when asked to, and tells `publish` what
-    /// came of it; `false` ends it. For a thread with the stack of a fiber.
+    /// Keeps looking for as long as the process lives, at once at file events and when asked to,
+    /// and tells `publish` what came of it; `false` ends it. For a thread with the stack of a
+    /// fiber.
     pub fn run(
         mut self,
         (ask, asked): (Ask, Asked),
@@ -35,7 +37,8 @@ impl Reconciler {
         let mut watch = Watch::new(ask);
         watch.follow(self.config(), []);
         let mut wait = Duration::ZERO;
-        // Of the last two looks; the lesser counts, because somebody else may have had the processor in the other.
+        // Of the last two looks; the lesser counts, because somebody else may have had the
+        // processor in the other.
         let mut costs = [Duration::ZERO; 2];
         let mut askers = Vec::new();
         let mut is_first = true;
@@ -44,7 +47,8 @@ impl Reconciler {
             let is_woken = asked.wait(wait).unwrap_or(false);
             askers.extend(asked.askers());
             let began = Instant::now();
-            // Between two looks that follow each other, an event would have told of whatever else happened.
+            // Between two looks that follow each other, an event would have told of whatever else
+            // happened.
             let is_quiet = !is_woken && !is_first && wait < PERIOD && watch.is_armed();
             let Reconciled {
                 generation,

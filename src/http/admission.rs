@@ -1,8 +1,10 @@
-//! Admission by the names that a request gives: the host that it is for, and the origin of the page that has sent it.
+//! Admission by the names that a request gives: the host that it is for, and the origin of the page
+//! that has sent it.
 //!
-//! A browser says both truthfully, whatever page it shows. `Host` tells a page that has made its own name lead here (DNS
-//! rebinding), `Origin` one that connects from elsewhere (cross-site WebSocket hijacking). Host is judged first: a page
-//! behind a rebound name has an origin that equals its host.
+//! A browser says both truthfully, whatever page it shows. `Host` tells a page that has made its
+//! own name lead here (DNS rebinding), `Origin` one that connects from elsewhere (cross-site
+//! WebSocket hijacking). Host is judged first: a page behind a rebound name has an origin that
+//! equals its host.
 
 use std::net::IpAddr;
 
@@ -61,9 +63,9 @@ pub struct Rules<'c> {
 }
 
 impl<'c> Rules<'c> {
-    /// Nothing said: this machine's names, and this machine's pages, of which those from the disk are `null`. Who names
-    /// hosts or proxies has strangers for users, and sandboxed frames of strangers are `null`, too: then it is only the
-    /// pages of the same place.
+    /// Nothing said: this machine's names, and this machine's pages, of which those from the disk
+    /// are `null`. Who names hosts or proxies has strangers for users, and sandboxed frames of
+    /// strangers are `null`, too: then it is only the pages of the same place.
     pub fn of(admission: &'c Admission, proxy: &Proxy) -> Self {
         let is_default = admission.origins.is_empty();
         let origins: &[OriginPattern] = if !is_default {
@@ -135,7 +137,8 @@ impl<'c> Rules<'c> {
             return Ok(Some(origin));
         }
         let beside = if self.is_default {
-            "; the flag replaces the default list, whose pages of this machine are --allow-origin loopback"
+            "; the flag replaces the default list, whose pages of this machine are --allow-origin \
+            loopback"
         } else {
             ""
         };
@@ -144,7 +147,8 @@ impl<'c> Rules<'c> {
         )))
     }
 
-    /// The host of the request, which a page cannot choose; and the one that a proxy names must be ours as well.
+    /// The host of the request, which a page cannot choose; and the one that a proxy names must be
+    /// ours as well.
     fn judge_host(&self, asked: &Asked<'_>) -> Result<(), Denial> {
         let denied = |host: &Authority| {
             let host = &host.host;
@@ -175,7 +179,8 @@ impl<'c> Rules<'c> {
     }
 }
 
-/// Returns why a malformed origin is denied, what it may have been meant to be, and what would let it in.
+/// Returns why a malformed origin is denied, what it may have been meant to be, and what would let
+/// it in.
 fn malformed(text: &str) -> String {
     if text.is_empty() {
         return "the Origin header is empty, which passes with --allow-origin '*' alone".into();
@@ -195,14 +200,16 @@ const SHOWN: usize = 80;
 /// A server that others than this machine can reach, and nothing is said about who may connect.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0} can be reached from other machines, so say who may connect: by which names this server is called with --allow-host, and whose \
-     pages may connect with --allow-origin; for example --allow-host example.com --allow-origin https://example.com, or '*' for each to let \
+    "{0} can be reached from other machines, so say who may connect: by which names this server is \
+    called with --allow-host, and whose \
+     pages may connect with --allow-origin; for example --allow-host example.com --allow-origin \
+     https://example.com, or '*' for each to let \
      everybody in"
 )]
 pub struct Unstated(IpAddr);
 
-/// Whether it is said who may connect, where others than this machine can. Peers of Unix-domain sockets are of this
-/// machine.
+/// Whether it is said who may connect, where others than this machine can. Peers of Unix-domain
+/// sockets are of this machine.
 pub fn check_bind(
     admission: &Admission,
     addresses: impl IntoIterator<Item = IpAddr>,
@@ -218,7 +225,8 @@ pub fn check_bind(
 /// A developer's seat that other machines can reach, and that asks for no password.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "--dev shows whoever connects what the handlers do and where they fail, and {0} can be reached from other machines: leave --dev out, listen \
+    "--dev shows whoever connects what the handlers do and where they fail, and {0} can be reached \
+    from other machines: leave --dev out, listen \
      on loopback, or ask for a password with --basic-auth-file FILE"
 )]
 pub struct Exposed(IpAddr);
@@ -247,7 +255,8 @@ mod tests {
         }
     }
 
-    /// Returns the verdict on a plain request with this Host and these origins: `ok`, `host` or `origin`.
+    /// Returns the verdict on a plain request with this Host and these origins: `ok`, `host` or
+    /// `origin`.
     fn judge(admission: &Admission, host: &str, origins: &[&str]) -> &'static str {
         judge_forwarded(admission, &Proxy::default(), host, None, origins, false)
     }

@@ -17,7 +17,8 @@ pub enum Unknown {
     Unreadable,
     /// A user or a password that is wrong.
     #[error(
-        "the user and password are none of those that --basic-auth-file or --basic-auth-credential name"
+        "the user and password are none of those that --basic-auth-file or --basic-auth-credential \
+        name"
     )]
     Wrong,
 }

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 /// The peer of a connection.
 #[derive(Debug, Clone, Default)]
 pub struct Client {
-    /// Its address; peers of a Unix-domain socket have none. The port is 0 if a proxy has not told it.
+    /// Its address; peers of a Unix-domain socket have none. The port is 0 if a proxy has not told
+    /// it.
     pub address: Option<SocketAddr>,
     /// Whether the stream is encrypted.
     pub secure: bool,

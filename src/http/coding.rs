@@ -1,4 +1,5 @@
-//! Compression of text files: whether a client takes it, RFC 9110 section 12.5.3, and what was compressed, kept.
+//! Compression of text files: whether a client takes it, RFC 9110 section 12.5.3, and what was
+//! compressed, kept.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -12,7 +13,8 @@ use mime_guess::Mime;
 
 /// Bytes of a file that is worth it, and of one that is compressed in a moment: about 50 ms.
 const SIZES: std::ops::RangeInclusive<u64> = 256..=4 * 1024 * 1024;
-/// Bytes of compressed files that are kept for all workers together, in memory that whoever reads slowly shares.
+/// Bytes of compressed files that are kept for all workers together, in memory that whoever reads
+/// slowly shares.
 const KEPT: usize = 16 * 1024 * 1024;
 
 /// Whether a file of this kind and size gets smaller.
@@ -77,7 +79,8 @@ struct Kept {
 type Version = (u64, u64, u64, i64, i64);
 
 impl Compressed {
-    /// A file compressed; `None` if it is better sent as it is. `content` is read if it was not before.
+    /// A file compressed; `None` if it is better sent as it is. `content` is read if it was not
+    /// before.
     pub fn of(
         &self,
         metadata: &Metadata,
@@ -110,8 +113,8 @@ impl Compressed {
 }
 
 impl Kept {
-    /// Keeps it if there is room, for which those go that nobody is being sent. Without room it is not used either:
-    /// memory is not to depend on how many clients read slowly.
+    /// Keeps it if there is room, for which those go that nobody is being sent. Without room it is
+    /// not used either: memory is not to depend on how many clients read slowly.
     fn keep(&mut self, version: Version, file: Option<Arc<[u8]>>) -> Option<Arc<[u8]>> {
         /// Approximate overhead of an entry, in bytes.
         const ENTRY: usize = 128;

@@ -1,4 +1,5 @@
-//! Conditional requests, RFC 9110 section 13: whether what a client has, or believes to have, is still what there is.
+//! Conditional requests, RFC 9110 section 13: whether what a client has, or believes to have, is
+//! still what there is.
 
 use std::fs::Metadata;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,7 +9,8 @@ use super::head::Head;
 /// The validators of a file, RFC 9110 section 8.8, which tell its versions apart.
 #[derive(Debug, Clone)]
 pub struct Validators {
-    /// The entity tag's characters between the quotes; it is strong. A file from before 1970 has none.
+    /// The entity tag's characters between the quotes; it is strong. A file from before 1970 has
+    /// none.
     tag: Option<String>,
     /// To the second, as HTTP writes dates, and never later than now: section 8.8.2.1.
     modified: Option<SystemTime>,
@@ -71,7 +73,8 @@ impl Validators {
         self.modified.map(httpdate::fmt_http_date)
     }
 
-    /// Judges a GET or HEAD in the order of section 13.2.2. `is_weak`: what would be sent has a weak tag.
+    /// Judges a GET or HEAD in the order of section 13.2.2. `is_weak`: what would be sent has a
+    /// weak tag.
     pub fn judge(&self, head: &Head, is_weak: bool) -> Verdict {
         let own = self.tag.as_deref();
         let is_same = |tag: Tag<'_>| Some(tag.opaque) == own;
@@ -152,7 +155,8 @@ impl<'h> Tags<'h> {
         (!lines.is_empty()).then_some(Self { lines })
     }
 
-    /// Whether one of the tags is so. `*` is whatever there is; behind what is no tag nothing is read.
+    /// Whether one of the tags is so. `*` is whatever there is; behind what is no tag nothing is
+    /// read.
     fn any(&self, is_so: impl Fn(Tag<'_>) -> bool) -> bool {
         self.lines.iter().any(|line| {
             let mut rest = line.trim_matches([' ', '\t']);

@@ -84,7 +84,8 @@ pub fn decide(site: &Site, head: &Head, client: &Client) -> Result<Decision, Ref
 /// The methods that handlers know, as `Allow` has them.
 const METHODS: &str = "GET, OPTIONS";
 
-/// A request without an upgrade on a handler's path. `tells`: what is wrong with the handler may be said.
+/// A request without an upgrade on a handler's path. `tells`: what is wrong with the handler may be
+/// said.
 fn refuse_plain(head: &Head, entry: &Entry, tells: bool) -> Refusal {
     if !matches!(head.method(), "GET" | "HEAD") {
         return Refusal::new(405, "this is a WebSocket resource").header("Allow", METHODS);
@@ -92,7 +93,8 @@ fn refuse_plain(head: &Head, entry: &Entry, tells: bool) -> Refusal {
     let refusal = match entry.source {
         Some(_) => Refusal::new(
             426,
-            "this is a WebSocket resource: open it with new WebSocket(\"ws://…\"), or over TLS \"wss://…\"",
+            "this is a WebSocket resource: open it with new WebSocket(\"ws://…\"), or over \
+            TLS \"wss://…\"",
         )
         .header("Upgrade", "websocket"),
         None => Refusal::new(500, "the handler is broken; the server's log says where"),

@@ -1,5 +1,5 @@
-//! Descriptors for descriptors: connections and the files that are sent on some of them count together, so that the bound on
-//! connections is one on descriptors as well.
+//! Descriptors for descriptors: connections and the files that are sent on some of them count
+//! together, so that the bound on connections is one on descriptors as well.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -18,7 +18,8 @@ use crate::observe::event::{Event, text};
 /// Of a page without an origin that is let in by default it is said once.
 static SAID: Mutex<Flood<&str>> = Mutex::new(Flood::lines(1));
 
-/// Whether this request may come in at all, before anything is looked up for it; learns who the client is.
+/// Whether this request may come in at all, before anything is looked up for it; learns who the
+/// client is.
 pub fn admit(settings: &Settings, head: &Head, client: &mut Client) -> Result<(), Refusal> {
     head.check()?;
     let Settings {
@@ -72,8 +73,8 @@ pub fn admit(settings: &Settings, head: &Head, client: &mut Client) -> Result<()
     Ok(())
 }
 
-/// The answer to a probe, if the request is one and its client may ask: it is one of these addresses, by itself or through
-/// a proxy that is trusted.
+/// The answer to a probe, if the request is one and its client may ask: it is one of these
+/// addresses, by itself or through a proxy that is trusted.
 pub fn probe(settings: &Settings, head: &Head, client: &Client) -> Option<Response> {
     let probe = Probe::of(head)?;
     let said = forwarded::read(head, client, &settings.proxy.trusted).ok()?;

@@ -1,4 +1,5 @@
-//! Ordinary files of the document root: found and opened so that no link leads out, then answered as RFC 9110 has it.
+//! Ordinary files of the document root: found and opened so that no link leads out, then answered
+//! as RFC 9110 has it.
 //!
 //! All of it waits for the disk, and happens on threads that may.
 
@@ -62,7 +63,8 @@ impl Files {
         let length = metadata.len();
         let is_text = coding::is_worth_it(&kind, length);
         let ranges: Vec<_> = head.values("range").collect();
-        // A part is one of the file as it is: what is compressed has no tag that says it byte for byte.
+        // A part is one of the file as it is: what is compressed has no tag that says it byte for
+        // byte.
         let compressed =
             if is_text && ranges.is_empty() && coding::takes_gzip(head.values("accept-encoding")) {
                 let content = || read(&file, 0, length);
@@ -140,7 +142,8 @@ impl Files {
                     for part in &parts {
                         let said = content_range(part, length);
                         let head = format!(
-                            "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {said}\r\n\r\n"
+                            "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: \
+                            {said}\r\n\r\n"
                         );
                         multiple.push(Part::Bytes(head.into_bytes().into()));
                         multiple.push(Part::File(part.clone()));
@@ -155,8 +158,8 @@ impl Files {
         }
     }
 
-    /// Parts of a file: read at once if they are short, so that nothing is held; otherwise the file counts as a
-    /// connection does.
+    /// Parts of a file: read at once if they are short, so that nothing is held; otherwise the file
+    /// counts as a connection does.
     fn body(&self, file: File, parts: Vec<Part>) -> Result<Body, Refusal> {
         let body = Body { parts, file: None };
         if body.len() <= FILES.chunk as u64 {
@@ -271,8 +274,8 @@ fn is_hidden(part: &str) -> bool {
     part.starts_with('.') || part.to_ascii_lowercase().contains(".rhai")
 }
 
-/// Opens a regular file, and says where it really is: asked of the descriptor, so that no link can be changed between
-/// the question and the answer.
+/// Opens a regular file, and says where it really is: asked of the descriptor, so that no link can
+/// be changed between the question and the answer.
 fn open(path: &Path) -> io::Result<(File, Metadata, PathBuf)> {
     // Without waiting for a pipe's other end.
     let file = File::options()

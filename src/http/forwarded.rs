@@ -1,7 +1,9 @@
-//! Forwarding headers of trusted proxies: `Forwarded`, RFC 7239, or else `X-Forwarded-For`, `-Proto` and `-Host`.
+//! Forwarding headers of trusted proxies: `Forwarded`, RFC 7239, or else `X-Forwarded-For`,
+//! `-Proto` and `-Host`.
 //!
-//! Each proxy appends who it was called by, so the lists are walked from the right, for as long as whoever wrote an
-//! element is trusted. What stands further left was written by strangers and is not even read.
+//! Each proxy appends who it was called by, so the lists are walked from the right, for as long as
+//! whoever wrote an element is trusted. What stands further left was written by strangers and is
+//! not even read.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -138,7 +140,8 @@ fn malformed(name: &'static str, element: &str) -> Malformed {
     }
 }
 
-/// An address with or without a port; `Some(None)` for one that the proxy keeps to itself, section 6.
+/// An address with or without a port; `Some(None)` for one that the proxy keeps to itself, section
+/// 6.
 fn node(text: &str) -> Option<Option<SocketAddr>> {
     if text.eq_ignore_ascii_case("unknown") || text.starts_with('_') {
         return Some(None);
@@ -167,8 +170,9 @@ fn unquoted(text: &str) -> Option<String> {
     (!text.is_empty() && !text.contains(['"', '\\'])).then(|| text.to_owned())
 }
 
-/// The elements of a list from the right, without empty ones. Quotes are paired from the right, too, so that what is
-/// wrong on the left, which a stranger wrote, does not change what a proxy has appended.
+/// The elements of a list from the right, without empty ones. Quotes are paired from the right,
+/// too, so that what is wrong on the left, which a stranger wrote, does not change what a proxy has
+/// appended.
 struct Backwards<'t> {
     left: Option<&'t str>,
     separator: u8,
@@ -182,7 +186,8 @@ impl<'t> Backwards<'t> {
         }
     }
 
-    /// Returns the position of the last separator outside quotes, behind which the last element begins.
+    /// Returns the position of the last separator outside quotes, behind which the last element
+    /// begins.
     fn cut(&self, text: &str) -> Option<usize> {
         let bytes = text.as_bytes();
         let mut is_quoted = false;

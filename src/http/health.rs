@@ -1,4 +1,5 @@
-//! Whether the server lives, and whether it is ready for clients: what load balancers and supervisors ask.
+//! Whether the server lives, and whether it is ready for clients: what load balancers and
+//! supervisors ask.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -60,8 +61,8 @@ impl Health {
         }
     }
 
-    /// Connections are accepted from now on. Handlers are loaded then, broken ones included: those are no reason to send
-    /// clients elsewhere, since the others serve.
+    /// Connections are accepted from now on. Handlers are loaded then, broken ones included: those
+    /// are no reason to send clients elsewhere, since the others serve.
     pub fn accepts(&self) {
         self.is_accepting.store(true, Ordering::Relaxed);
     }

@@ -1,7 +1,8 @@
 //! A request head to what becomes of it: an upgrade, a file, or a refusal.
 //!
-//! Requests have no bodies here, and whatever could be read in two ways is the last of its connection: so no proxy can
-//! be led to see a request where we see none, and files may follow each other on one connection.
+//! Requests have no bodies here, and whatever could be read in two ways is the last of its
+//! connection: so no proxy can be led to see a request where we see none, and files may follow each
+//! other on one connection.
 
 pub mod admission;
 mod basic_auth;

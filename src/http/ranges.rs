@@ -17,7 +17,8 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// Reads the header lines. What is malformed, of another unit, overlapping or too much asks for the whole.
+    /// Reads the header lines. What is malformed, of another unit, overlapping or too much asks for
+    /// the whole.
     pub fn of(lines: &[&str], length: u64) -> Self {
         let [line] = lines else { return Self::Whole };
         let Some((unit, set)) = line.split_once('=') else {

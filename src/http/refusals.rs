@@ -1,5 +1,5 @@
-//! Log lines about who was turned away: the first of its kind in a second, the others counted. Anybody can cause them
-//! as often as they like.
+//! Log lines about who was turned away: the first of its kind in a second, the others counted.
+//! Anybody can cause them as often as they like.
 
 use std::cell::RefCell;
 
@@ -71,7 +71,8 @@ pub fn log(kind: Kind, client: &Client, path: Option<&str>, why: &str) {
     );
 }
 
-/// Logs that a request was refused which somebody may well wonder about: `line` says what, and is made if it is said.
+/// Logs that a request was refused which somebody may well wonder about: `line` says what, and is
+/// made if it is said.
 pub fn note(refusal: &'static str, status: u16, client: &Client, line: impl Fn() -> String) {
     let event = Event::RequestRefused {
         refusal,

@@ -17,7 +17,8 @@ use crate::observe::one_line;
 pub struct Refusal {
     /// The status code.
     pub status: u16,
-    /// The name by which logs and counters know it; it never changes. A limit's is that of its setting.
+    /// The name by which logs and counters know it; it never changes. A limit's is that of its
+    /// setting.
     pub id: &'static str,
     /// The words behind it.
     reason: String,
@@ -98,7 +99,8 @@ impl Refusal {
         self
     }
 
-    /// Returns the reason for the log: the body in one short line, and the advice. A script may have written it with what a peer sent.
+    /// Returns the reason for the log: the body in one short line, and the advice. A script may
+    /// have written it with what a peer sent.
     pub fn why(&self) -> String {
         const SHOWN: usize = 256;
         let body = self.body.trim_end();
@@ -110,7 +112,8 @@ impl Refusal {
         self.status == 404 || self.id == "path"
     }
 
-    /// Whether the next request may come on the same connection: this one was understood, and has nothing behind it.
+    /// Whether the next request may come on the same connection: this one was understood, and has
+    /// nothing behind it.
     pub fn leaves_open(&self) -> bool {
         matches!(self.status, 308 | 404 | 405 | 412 | 416)
     }

@@ -131,7 +131,9 @@ pub fn head(status: u16, reason: &str, then: Persistence, headers: &Headers) -> 
     out
 }
 
-/// The pace of a worker's responses: so many at a time are read from the disk and written, the others wait for a permit. A client that takes nothing for the moment has none, so that it holds up nobody.
+/// The pace of a worker's responses: so many at a time are read from the disk and written, the
+/// others wait for a permit. A client that takes nothing for the moment has none, so that it holds
+/// up nobody.
 pub struct SendPolicy<'s> {
     /// Of the worker.
     pub turns: &'s Semaphore,

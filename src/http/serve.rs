@@ -44,7 +44,8 @@ where
             Err(refusal) => Err(refusal),
         };
         let client = client.clone();
-        // It takes several times the memory of what is above, which is all that a client has that only connects.
+        // It takes several times the memory of what is above, which is all that a client has that
+        // only connects.
         let answering = Box::pin(answer(&site, stream, head, client, id, number, permit));
         match answering.await {
             Some(kept) => (stream, permit, behind) = kept,
@@ -212,7 +213,8 @@ where
     }
 }
 
-/// Reads a file on a thread that may wait for the disk, when it is this connection's turn; `None` if that broke.
+/// Reads a file on a thread that may wait for the disk, when it is this connection's turn; `None`
+/// if that broke.
 async fn read_file(
     site: &Site,
     files: Arc<Files>,
@@ -227,7 +229,8 @@ async fn read_file(
     timeout(limits::FILES.time, reading).await.ok()?.ok()
 }
 
-/// Logs a refusal with what was asked for, without the query, which may hold secrets: browsers tell their pages nothing.
+/// Logs a refusal with what was asked for, without the query, which may hold secrets: browsers tell
+/// their pages nothing.
 fn say_refused(
     site: &Site,
     refusal: &Refusal,
@@ -300,8 +303,8 @@ const USUAL: [&str; 4] = [
     "/.well-known/appspecific/com.chrome.devtools.json",
 ];
 
-/// The next request of a connection, of which some bytes may be there; `None` if the peer has left, or has sent nothing
-/// in time.
+/// The next request of a connection, of which some bytes may be there; `None` if the peer has left,
+/// or has sent nothing in time.
 async fn next_head<S: AsyncRead + Unpin>(
     site: &Site,
     stream: &mut S,
@@ -319,7 +322,8 @@ async fn next_head<S: AsyncRead + Unpin>(
         bytes.reserve(1024);
         let first = tokio::select! {
             first = timeout(waiting, stream.read_buf(&mut bytes)) => first,
-            // Browsers open connections that they may never use. What a client has sent already is read first: it is told.
+            // Browsers open connections that they may never use. What a client has sent already is
+            // read first: it is told.
             () = site.shared.drained() => timeout(UNREAD, stream.read_buf(&mut bytes)).await,
         };
         if !matches!(first, Ok(Ok(1..))) {

@@ -1,4 +1,5 @@
-//! `--log-level trace`: the lines of a request's head and of its answer's, without what only the two ends should know.
+//! `--log-level trace`: the lines of a request's head and of its answer's, without what only the
+//! two ends should know.
 
 use std::borrow::Cow;
 
@@ -10,8 +11,8 @@ const SHOWN: usize = 256;
 /// Placeholder of what is not logged.
 const MASKED: &str = "***";
 
-/// Headers whose values are secrets, by a part of the name: Authorization, Proxy-Authorization, Cookie, Set-Cookie and what
-/// applications have of the kind.
+/// Headers whose values are secrets, by a part of the name: Authorization, Proxy-Authorization,
+/// Cookie, Set-Cookie and what applications have of the kind.
 const SECRET: [&str; 7] = [
     "auth", "cookie", "token", "secret", "password", "api-key", "apikey",
 ];

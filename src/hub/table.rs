@@ -111,7 +111,8 @@ pub enum Refused {
     Name(usize),
     /// One topic too many.
     #[error(
-        "the topics of this handler are {0} already, which is the most (--max-topics): a topic is free again when nobody subscribes to it \
+        "the topics of this handler are {0} already, which is the most (--max-topics): a topic is \
+        free again when nobody subscribes to it \
          and its history is over"
     )]
     Topics(usize),

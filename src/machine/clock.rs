@@ -1,4 +1,5 @@
-//! The time as scripts see it. Waits and timers go by the same clock as `monotonic`, that of tokio, which tests pause.
+//! The time as scripts see it. Waits and timers go by the same clock as `monotonic`, that of tokio,
+//! which tests pause.
 
 use std::time::SystemTime;
 

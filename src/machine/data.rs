@@ -1,9 +1,10 @@
-//! Values that are no more than data: no closure shares them, and freeing them takes little of a stack.
+//! Values that are no more than data: no closure shares them, and freeing them takes little of a
+//! stack.
 
 use rhai::{Dynamic, FnPtr};
 
-/// Whether a value may outlive the top level that made it: no closure has captured any of it, so that it stays as it is,
-/// and it nests at most so deep, so that it can be freed anywhere.
+/// Whether a value may outlive the top level that made it: no closure has captured any of it, so
+/// that it stays as it is, and it nests at most so deep, so that it can be freed anywhere.
 pub fn is_data(value: &Dynamic, depth: usize) -> bool {
     let is_inside = |inside: &Dynamic| depth > 0 && is_data(inside, depth - 1);
     if value.is_shared() {

@@ -1,7 +1,9 @@
 //! Fibers: calls on a stack of their own, where they may wait without blocking their thread.
 //!
-//! In: a call. Out: what it returns, or what it [waits](Wait) for; then it is resumed with the answer. Stacks are large
-//! (`stack` says why that is enough): they are address space, of which only touched pages cost memory. A fiber is kept for the next call, so that a call costs a switch.
+//! In: a call. Out: what it returns, or what it [waits](Wait) for; then it is resumed with the
+//! answer. Stacks are large (`stack` says why that is enough): they are address space, of which
+//! only touched pages cost memory. A fiber is kept for the next call, so that a call costs a
+//! switch.
 
 #![allow(unsafe_code, reason = "stacks; each use says what it relies on")]
 
@@ -42,14 +44,16 @@ impl<C, R> Suspend for Yielder<Input<C>, Output<R>> {
     }
 }
 
-/// Has the running call wait; its thread goes on with other work. Off a fiber there is nothing to wait for.
+/// Has the running call wait; its thread goes on with other work. Off a fiber there is nothing to
+/// wait for.
 pub fn wait(wait: Wait) -> Wake {
     let Some(way_out) = running::way_out() else {
         return Wake::Ready(Dynamic::UNIT);
     };
     let away = running::put_away();
-    // SAFETY: the pointer is set by the coroutine's own body, whose yielder lives as long as the coroutine, and it is put
-    // away whenever the thread leaves that coroutine: here the thread is on its stack.
+    // SAFETY: the pointer is set by the coroutine's own body, whose yielder lives as long as the
+    // coroutine, and it is put away whenever the thread leaves that coroutine: here the thread is
+    // on its stack.
     let wake = unsafe { way_out.as_ref() }.suspend(wait);
     running::take_up(away);
     wake
@@ -100,7 +104,8 @@ impl<C, R> Fibers<C, R> {
         self.live.get() < self.max
     }
 
-    /// Runs a call up to its end or its first wait. The error is the system's, when it has no stack to give.
+    /// Runs a call up to its end or its first wait. The error is the system's, when it has no stack
+    /// to give.
     pub fn run(&self, call: C) -> io::Result<Step<C, R>> {
         let idle = self.idle.borrow_mut().pop();
         let fiber = match idle {
@@ -165,8 +170,9 @@ impl<C, R> Fibers<C, R> {
         for fiber in &*self.idle.borrow() {
             // The lowest page is the guard.
             let from = fiber.lowest + page_size();
-            // SAFETY: the range lies in the mapping of this fiber's stack, page-aligned, and below every live frame:
-            // an idle fiber stands in its outermost loop, which uses far less than `KEPT` bytes.
+            // SAFETY: the range lies in the mapping of this fiber's stack, page-aligned, and below
+            // every live frame: an idle fiber stands in its outermost loop, which uses far less
+            // than `KEPT` bytes.
             unsafe {
                 libc::madvise(
                     from as *mut libc::c_void,

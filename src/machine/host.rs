@@ -1,9 +1,9 @@
 //! What a host gives its scripts: packages of functions, and what those reach.
 //!
-//! A package is a table. A row registers one function and documents it, so that the reference, the definition files of
-//! editors and the hints of errors are made from what is really there. A row that needs more than its arguments takes it
-//! from the [`Host`]: the time, random numbers, or a service of the process, which is added in one line where the server
-//! is wired ([`Host::with`]).
+//! A package is a table. A row registers one function and documents it, so that the reference, the
+//! definition files of editors and the hints of errors are made from what is really there. A row
+//! that needs more than its arguments takes it from the [`Host`]: the time, random numbers, or a
+//! service of the process, which is added in one line where the server is wired ([`Host::with`]).
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -28,7 +28,9 @@ pub struct Package {
 
 /// A function, method or property.
 pub struct Function {
-    /// Signatures, one line a form: `sleep(seconds: float)`, `now() -> float`, `ws.send(text: string)`, `request.path -> string` for a property, `request.protocol = string` for one that can be set.
+    /// Signatures, one line a form: `sleep(seconds: float)`, `now() -> float`, `ws.send(text:
+    /// string)`, `request.path -> string` for a property, `request.protocol = string` for one that
+    /// can be set.
     pub signatures: &'static [&'static str],
     /// Description of what it does and gives, in sentences.
     pub about: &'static str,
@@ -36,8 +38,9 @@ pub struct Function {
     pub throws: &'static [(&'static str, &'static str)],
     /// Hooks that it may be called in.
     pub allowed: Allowed,
-    /// Statements for a `transfer_data(ws, message)` that is sent `hello`, or, if it defines functions, a whole handler.
-    /// A test runs it and expects the messages that stand behind `// =>`, in order.
+    /// Statements for a `transfer_data(ws, message)` that is sent `hello`, or, if it defines
+    /// functions, a whole handler. A test runs it and expects the messages that stand behind `//
+    /// =>`, in order.
     pub example: &'static str,
     /// Makes it known to an engine.
     pub register: fn(&mut Engine, &Host),
@@ -54,7 +57,8 @@ pub enum Allowed {
     Only(&'static [&'static str]),
 }
 
-/// What functions of scripts may reach. A clone for each thread; services are shared by all of them.
+/// What functions of scripts may reach. A clone for each thread; services are shared by all of
+/// them.
 #[derive(Clone, Default)]
 pub struct Host {
     /// What the operator has chosen.
@@ -69,8 +73,9 @@ pub struct Host {
 
 /// Something of the process that scripts call: a store, a hub, a client of another server.
 ///
-/// It is one value for all workers, so its methods are called from several threads at once. A call that waits for
-/// something gives a future to [`meter::until`](super::meter::until), and blocks nobody.
+/// It is one value for all workers, so its methods are called from several threads at once. A call
+/// that waits for something gives a future to [`meter::until`](super::meter::until), and blocks
+/// nobody.
 pub trait Service: Send + Sync + 'static {
     /// Its functions. A row gets the service from [`Host::service`].
     const PACKAGE: &'static Package;

@@ -1,9 +1,10 @@
 //! Metering of scripts' computing time: slices of time, and a budget over them.
 //!
-//! Rhai calls [`tick`] at every operation. A script that has used up its slice lets others go first; one that has
-//! used up its budget between two waits ends with an error. To Rhai a native function is one operation, however long
-//! it takes: one that can take long works in pieces and [paces](Pace) itself. What Rhai does by itself to large values
-//! mostly copies them, so that memory that was taken counts as well.
+//! Rhai calls [`tick`] at every operation. A script that has used up its slice lets others go
+//! first; one that has used up its budget between two waits ends with an error. To Rhai a native
+//! function is one operation, however long it takes: one that can take long works in pieces and
+//! [paces](Pace) itself. What Rhai does by itself to large values mostly copies them, so that
+//! memory that was taken counts as well.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -16,15 +17,19 @@ use super::running::{self, Running, Usage};
 use super::wait::{Wait, Wake};
 use super::{fiber, heap};
 
-/// Time slice for which a script may hold its worker. A quarter of a millisecond is a hundred echo hooks, and keeps the round trips of the other connections well under the 5 ms that a connection may wait for others.
+/// Time slice for which a script may hold its worker. A quarter of a millisecond is a hundred echo
+/// hooks, and keeps the round trips of the other connections well under the 5 ms that a connection
+/// may wait for others.
 const SLICE: Duration = Duration::from_micros(250);
 /// Operations between two looks at the clock, at most: about 1 µs of them for 25 ns of it.
 const INTERVAL: u32 = 16;
 /// Operations before the first look: an echo does without, and heavy ones are soon found out.
 const FIRST: u32 = 8;
-/// Time between two looks beyond which they are closer together: an operation on long values takes that long by itself.
+/// Time between two looks beyond which they are closer together: an operation on long values takes
+/// that long by itself.
 const HEAVY: Duration = Duration::from_micros(25);
-/// Bytes that a native function works on between two looks at the clock: some 50 µs of copying, searching or hashing.
+/// Bytes that a native function works on between two looks at the clock: some 50 µs of copying,
+/// searching or hashing.
 pub const PIECE: usize = 64 * 1024;
 
 /// A new call begins, with this budget.
@@ -48,8 +53,8 @@ fn fresh(base: isize) -> Usage {
     }
 }
 
-/// Does work whose memory is not the call's own, though it is taken meanwhile: what waits for the peer or for the log has bounds
-/// of its own, and is given back by others.
+/// Does work whose memory is not the call's own, though it is taken meanwhile: what waits for the
+/// peer or for the log has bounds of its own, and is given back by others.
 #[inline]
 pub fn exempt<R>(work: impl FnOnce() -> R) -> R {
     // What others take while it lets them go first is not in this.
@@ -80,7 +85,8 @@ pub fn wait(wait: Wait) -> Result<Dynamic, Stop> {
     }
 }
 
-/// Waits for what a future gives. `Err` when the call must end, and where nothing can be waited for.
+/// Waits for what a future gives. `Err` when the call must end, and where nothing can be waited
+/// for.
 pub fn until<T: 'static>(future: impl Future<Output = T> + 'static) -> Result<T, Stop> {
     let given = Rc::new(Cell::new(None));
     let place = Rc::clone(&given);
@@ -90,7 +96,8 @@ pub fn until<T: 'static>(future: impl Future<Output = T> + 'static) -> Result<T,
     given.take().ok_or(Stop::Cancelled)
 }
 
-/// One operation of what cannot be stopped, such as a token of a source that is being compiled: others may go first.
+/// One operation of what cannot be stopped, such as a token of a source that is being compiled:
+/// others may go first.
 pub fn yield_now() {
     let budget = running::with(|running| running.budget.replace(Budget::UNLIMITED));
     tick();
@@ -148,7 +155,8 @@ pub fn pause() -> Result<(), Stop> {
     })
 }
 
-/// Decides when the next look is: twice as far away as this one was, but for operations that take long.
+/// Decides when the next look is: twice as far away as this one was, but for operations that take
+/// long.
 fn plan(running: &Running, now: Instant) {
     let interval = running.interval.get();
     running.interval.set(match running.looked.get() {
@@ -161,7 +169,8 @@ fn plan(running: &Running, now: Instant) {
     running.next.set(next);
 }
 
-/// The pace of a native function that works in small steps: it [pauses](pause) after every [`PIECE`] of them.
+/// The pace of a native function that works in small steps: it [pauses](pause) after every
+/// [`PIECE`] of them.
 #[derive(Debug, Default)]
 pub struct Pace(usize);
 

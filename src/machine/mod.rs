@@ -1,4 +1,5 @@
-//! The machine that scripts run on: Rhai, bounded, on fibers that may wait. It knows no connection and no handler.
+//! The machine that scripts run on: Rhai, bounded, on fibers that may wait. It knows no connection
+//! and no handler.
 //!
 //! | file | is about |
 //! |---|---|

@@ -1,8 +1,9 @@
 //! Modules on a worker: a file's text to the functions and constants that other files import.
 //!
-//! Rhai runs a module's function on top of its caller: names are looked up in both files, and what was found is cached
-//! for both, so that functions of one name are taken for each other (docs/upstream/modules.rs). Here each file has a
-//! world of its own, into which a call goes and out of which it comes back.
+//! Rhai runs a module's function on top of its caller: names are looked up in both files, and what
+//! was found is cached for both, so that functions of one name are taken for each other
+//! (docs/upstream/modules.rs). Here each file has a world of its own, into which a call goes and
+//! out of which it comes back.
 
 use std::any::TypeId;
 use std::cell::LazyCell;
@@ -22,12 +23,13 @@ use super::error::throw;
 /// A compiled module, which all who import it share.
 pub type SharedModule = Rc<Module>;
 
-/// The modules that a file's import statements may name. It travels as the tag of Rhai's state, so that a call finds
-/// those of its own file wherever it came from.
+/// The modules that a file's import statements may name. It travels as the tag of Rhai's state, so
+/// that a call finds those of its own file wherever it came from.
 #[derive(Debug, Clone, Default)]
 pub struct Imports(pub Rc<BTreeMap<String, SharedModule>>);
 
-/// Module environment that a file's top level left: the state that its functions run in, and its variables.
+/// Module environment that a file's top level left: the state that its functions run in, and its
+/// variables.
 pub type Environment = (GlobalRuntimeState, Scope<'static>);
 
 /// Runs a file's top level, which may only leave data behind that nests at most so deep.
@@ -90,7 +92,8 @@ impl ModuleResolver for Resolver {
     }
 }
 
-/// Returns the module that a file offers: its public functions, what it exports, and under their names the modules it imports.
+/// Returns the module that a file offers: its public functions, what it exports, and under their
+/// names the modules it imports.
 pub fn exports(
     ast: &AST,
     (global, scope): Environment,
@@ -145,7 +148,8 @@ fn check_left(
     }
     let message = if data::is_captured(value, depth) {
         format!(
-            "`{name}` would be state that all connections share: keep state in `this`, and give a closure what it needs \
+            "`{name}` would be state that all connections share: keep state in `this`, and give a \
+            closure what it needs \
              as a constant, global::NAME"
         )
     } else {
@@ -215,8 +219,8 @@ const BOUND_DEPTH: u32 = 4;
 /// Name of a function pointer that has come from another file.
 pub const BOUND: &str = "callback_from_another_file";
 
-/// Rhai's function pointers are names, to be found where they are called: one that goes to another file is bound to
-/// the world that it comes from.
+/// Rhai's function pointers are names, to be found where they are called: one that goes to another
+/// file is bound to the world that it comes from.
 fn bind(value: &mut Dynamic, world: &dyn Fn() -> Rc<GlobalRuntimeState>, depth: u32) {
     if value.is_shared() {
         return;
@@ -244,7 +248,8 @@ fn bound(pointer: FnPtr, world: Rc<GlobalRuntimeState>) -> FnPtr {
             let mut files = world.lib.iter();
             files.any(|file| file.get_script_fn(pointer.fn_name(), count).is_some())
         };
-        // Clones, because Rhai tries the same values in other numbers when it hears that a function is not found.
+        // Clones, because Rhai tries the same values in other numbers when it hears that a function
+        // is not found.
         let clones = |args: &[&mut Dynamic]| -> Vec<_> {
             args.iter().map(|arg| Dynamic::clone(arg)).collect()
         };

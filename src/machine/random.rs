@@ -1,4 +1,5 @@
-//! Random numbers as scripts get them: the system's, or those of a seed, with which a run can be repeated.
+//! Random numbers as scripts get them: the system's, or those of a seed, with which a run can be
+//! repeated.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -50,7 +51,8 @@ impl Stream {
         }
     }
 
-    /// Bytes that nobody guesses, unless there is a seed. The error is the system's, when it has none to give.
+    /// Bytes that nobody guesses, unless there is a seed. The error is the system's, when it has
+    /// none to give.
     pub fn fill(&self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
         match &self.0 {
             Some(rng) => rng.borrow_mut().fill(bytes),

@@ -1,7 +1,8 @@
-//! The call that runs on this thread: whose it is, what it has used up, and its way out of its fiber.
+//! The call that runs on this thread: whose it is, what it has used up, and its way out of its
+//! fiber.
 //!
-//! A fiber that waits takes all of it along ([`put_away`]) and brings it back ([`take_up`]), so that nothing else has to be
-//! saved where others run meanwhile.
+//! A fiber that waits takes all of it along ([`put_away`]) and brings it back ([`take_up`]), so
+//! that nothing else has to be saved where others run meanwhile.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -29,7 +30,8 @@ pub(super) struct Usage {
     pub looked: Option<Instant>,
     /// Computing time before this slice.
     pub spent: Duration,
-    /// Bytes that the thread held when the call was let run, less those that the call held already then.
+    /// Bytes that the thread held when the call was let run, less those that the call held already
+    /// then.
     pub base: isize,
 }
 
@@ -45,8 +47,8 @@ pub(super) struct Running {
     pub budget: Cell<Budget>,
     /// What the thread had allocated at the last look at the clock.
     pub seen: Cell<usize>,
-    /// Never dropped by the thread: a thread-local without a destructor is an address, one with it asks first whether it is
-    /// there. Nothing is left in it at a thread's end.
+    /// Never dropped by the thread: a thread-local without a destructor is an address, one with it
+    /// asks first whether it is there. Nothing is left in it at a thread's end.
     caller: Cell<ManuallyDrop<Option<Rc<dyn Any>>>>,
     way_out: Cell<Option<NonNull<dyn Suspend>>>,
 }

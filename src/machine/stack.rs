@@ -1,11 +1,12 @@
 //! Why no script overflows a stack, which would end the process.
 //!
-//! Two things recurse on a fiber's stack. Calls and expressions inside each other end at Rhai's own bounds. Nested data is
-//! copied, compared, shown and freed by recursion, a level at a time, and Rhai bounds neither how deep a script nests it
-//! nor who frees it. But every level has a block of memory of its own, each block counts [`BLOCK`](super::heap::BLOCK)
-//! bytes beside its size, and a run ends when it holds more than its budget: so a budget is a bound on levels, too. What a
-//! connection keeps in `this` is held to a depth of its own, but looked at only now and then; a run begins with less than
-//! another budget of levels there.
+//! Two things recurse on a fiber's stack. Calls and expressions inside each other end at Rhai's own
+//! bounds. Nested data is copied, compared, shown and freed by recursion, a level at a time, and
+//! Rhai bounds neither how deep a script nests it nor who frees it. But every level has a block of
+//! memory of its own, each block counts [`BLOCK`](super::heap::BLOCK) bytes beside its size, and a
+//! run ends when it holds more than its budget: so a budget is a bound on levels, too. What a
+//! connection keeps in `this` is held to a depth of its own, but looked at only now and then; a run
+//! begins with less than another budget of levels there.
 
 use super::heap::BLOCK;
 use crate::config::limits::SCRIPT;
@@ -13,8 +14,8 @@ use crate::config::limits::SCRIPT;
 /// Bytes of address space of a fiber's stack, and of threads that compile.
 pub const STACK: usize = 256 * 1024 * 1024;
 
-/// Bytes of stack that a level of nested data takes at most. Measured: 220 for closures in closures, and up to 700 where
-/// the optimizer does nothing.
+/// Bytes of stack that a level of nested data takes at most. Measured: 220 for closures in
+/// closures, and up to 700 where the optimizer does nothing.
 const LEVEL: usize = 1024;
 
 /// Levels that a run's budget pays for.

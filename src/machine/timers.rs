@@ -1,4 +1,5 @@
-//! Named timers: they belong to a connection (or a handler) and not to its code, so that a reload keeps them.
+//! Named timers: they belong to a connection (or a handler) and not to its code, so that a reload
+//! keeps them.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -68,8 +69,8 @@ impl Timers {
         }
     }
 
-    /// Takes the timer that is due, the earliest if several are. One that repeats is set again; times that were missed
-    /// while a hook ran are skipped.
+    /// Takes the timer that is due, the earliest if several are. One that repeats is set again;
+    /// times that were missed while a hook ran are skipped.
     pub fn take_due(&mut self) -> Option<ImmutableString> {
         let now = Instant::now();
         let earliest = (0..self.list.len()).min_by_key(|place| self.list[*place].at)?;

@@ -11,8 +11,8 @@ pub type LocalBoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// Condition that a fiber waits for.
 pub enum Wait {
-    /// The end of this: time, bytes, room, an answer of a service. What comes of it is not told here, see
-    /// [`until`](super::meter::until).
+    /// The end of this: time, bytes, room, an answer of a service. What comes of it is not told
+    /// here, see [`until`](super::meter::until).
     Until(LocalBoxFuture<()>),
     /// Its turn to compute on, since it has used up a slice of time.
     Slice,

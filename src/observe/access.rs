@@ -1,5 +1,5 @@
-//! The access log: a line for each connection that opens and closes, and for each request that is answered. Queries may
-//! hold secrets, and are not in it.
+//! The access log: a line for each connection that opens and closes, and for each request that is
+//! answered. Queries may hold secrets, and are not in it.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,11 +1,13 @@
-//! Everything that the server tells of itself: a closed list of events, each with an id, a target, a level and fields that
-//! stay when code moves. Log lines are one reader of them, metrics the other.
+//! Everything that the server tells of itself: a closed list of events, each with an id, a target,
+//! a level and fields that stay when code moves. Log lines are one reader of them, metrics the
+//! other.
 
 use std::fmt;
 
 use tracing::field::DisplayValue;
 
-/// A part of the server, as `--log-level` and log lines name it: a stable list, whatever modules there are.
+/// A part of the server, as `--log-level` and log lines name it: a stable list, whatever modules
+/// there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// The process: start, sockets, TLS, certificates, signals, end.
@@ -111,7 +113,8 @@ impl fmt::Display for By {
 /// The field that is a report on a script: JSON lines have it as an object.
 pub(crate) const REPORT: &str = "report";
 
-/// Whether any reader wants log lines of this target at this level: for what would be costly to tell.
+/// Whether any reader wants log lines of this target at this level: for what would be costly to
+/// tell.
 macro_rules! is_wanted {
     ($target:ident, $level:ident) => {
         tracing::enabled!(
@@ -208,9 +211,11 @@ events! {
         "the log file cannot be opened again, and goes on where it is: {error}"
         with { error: Words<'e> };
     /// A signal without a meaning.
-    INFO Server "signal-ignored" SignalIgnored {} "{name} means nothing here" with { name: &'e str };
+    INFO Server "signal-ignored" SignalIgnored {} "{name} means nothing \
+        here" with { name: &'e str };
     /// The service manager cannot be told.
-    WARN Server "notify-failed" NotifyFailed {} "the service manager cannot be told {state}: {error}"
+    WARN Server "notify-failed" NotifyFailed {} "the service manager cannot be told {state}: \
+        {error}"
         with { state: Words<'e>, error: Words<'e> };
     /// A certificate was renewed.
     INFO Server "certificate-read" CertificateRead { file: Text<'e>, until: Option<Text<'e>> }
@@ -234,7 +239,8 @@ events! {
     /// The certificate of `--tls-dev` is made anew.
     WARN Server "development-certificate" DevelopmentCertificate { file: Text<'e> }
         "the development certificate is made anew: {why}" with { why: Words<'e> };
-    /// Connections were turned away as they arrived: at most a line every ten seconds, with how many there were.
+    /// Connections were turned away as they arrived: at most a line every ten seconds, with how
+    /// many there were.
     WARN Server "connections-refused" ConnectionsRefused
         { refusal: &'static str, limit: usize, count: u64 } "{why}" with { why: Words<'e> };
     /// The system gave no descriptor or memory for a connection.
@@ -245,7 +251,8 @@ events! {
         "no TLS handshake: {why}" with { why: Words<'e> };
     /// Metrics and probes are answered at these addresses.
     INFO Server "metrics" Metrics { addresses: &'e str } "metrics are served";
-    /// A shutdown is ahead: load balancers are told to send nobody any more, and have this time to hear of it.
+    /// A shutdown is ahead: load balancers are told to send nobody any more, and have this time to
+    /// hear of it.
     INFO Server "unready" Unready { seconds: u64 } "shutting down after a while: /readyz says 503";
     /// The shutdown begins.
     INFO Server "drain" Drain { connections: usize } "draining: closing every connection with 1001";
@@ -272,10 +279,14 @@ events! {
         "ignored what a proxy says: {why}" with { why: Words<'e> };
     /// The first page without an origin.
     INFO Http "null-origin" NullOrigin {}
-        "a page without an origin (Origin: null) has been let in: one that was opened from the disk, or one in a sandboxed frame of any site, which look the same; --allow-origin loopback refuses them and goes on to let in this machine's pages";
+        "a page without an origin (Origin: null) has been let in: one that was opened from the \
+        disk, or one in a sandboxed frame of any site, which look the same; --allow-origin \
+        loopback refuses them and goes on to let in this machine's pages";
     /// A handler picks none of the subprotocols that are offered, so that browsers give up.
     WARN Http "no-subprotocol" NoSubprotocol { handler: &'e str, offered: &'e str }
-        "the client offers subprotocols and the handler picks none, so that browsers give up: in do_extra_handshake(request), `request.protocol = request.requested_protocols[0];` picks the first";
+        "the client offers subprotocols and the handler picks none, so that browsers give up: in \
+        do_extra_handshake(request), `request.protocol = request.requested_protocols[0];` picks \
+        the first";
     /// A handler had a handshake's connection reset.
     DEBUG Http "handshake-reset" HandshakeReset { connection: u64, client: Text<'e> }
         "handshake reset";
@@ -300,13 +311,15 @@ events! {
         "closed {more} more";
     /// A connection was dropped without a Close that could reach anybody.
     DEBUG Websocket "connection-dropped" ConnectionDropped
-        { connection: u64, refusal: &'static str } "connection dropped: {why}" with { why: &'e str };
+        { connection: u64, refusal: &'static str } "connection dropped: \
+            {why}" with { why: &'e str };
     /// A connection was closed to make room.
     DEBUG Websocket "connection-shed" ConnectionShed { connection: u64, refusal: &'static str }
         "connection closed: {why}" with { why: &'e str };
     /// All connections together held too much.
     WARN Websocket "too-much-held" TooMuchHeld { refusal: &'static str, connections: u64 }
-        "all connections together held more than {bound} bytes of messages: those that held most are closed with 1013; raise --max-buffered if there is memory for more"
+        "all connections together held more than {bound} bytes of messages: those that held most \
+        are closed with 1013; raise --max-buffered if there is memory for more"
         with { bound: usize };
     /// A subscriber was closed: it takes less than is published.
     INFO Websocket "slow-subscriber" SlowSubscriber
@@ -352,7 +365,8 @@ events! {
     INFO Handlers "problem-over" ProblemOver { file: &'e str } "{what}" with { what: &'e str };
     /// Changes are found by looking, and not by events.
     WARN Handlers "no-file-events" NoFileEvents {}
-        "no file events ({error}): changes are found by looking every {seconds} s; raise fs.inotify.max_user_watches and max_user_instances for quicker reloads"
+        "no file events ({error}): changes are found by looking every {seconds} s; raise \
+        fs.inotify.max_user_watches and max_user_instances for quicker reloads"
         with { error: Words<'e>, seconds: u64 };
 
     /// A hook failed.
@@ -377,11 +391,13 @@ events! {
         with { error: Words<'e> };
     /// Too many hooks wait.
     WARN Script "hooks-wait" HooksWait {}
-        "{live} hooks wait on this worker: those that would wait, too, are ended and their connections closed with 1013, so that others go on"
+        "{live} hooks wait on this worker: those that would wait, too, are ended and their \
+        connections closed with 1013, so that others go on"
         with { live: usize };
     /// Too many loops wait for messages.
     WARN Script "loops-wait" LoopsWait {}
-        "{receiving} hooks wait in receive() on this worker, and another loop is refused with 1013: fn transfer_data(ws, message) takes no place while it waits for a message"
+        "{receiving} hooks wait in receive() on this worker, and another loop is refused with \
+        1013: fn transfer_data(ws, message) takes no place while it waits for a message"
         with { receiving: usize };
     /// So many more in a second.
     WARN Script "hooks-wait-more" HooksWaitMore {} "{more} more hooks could not {what}"
@@ -404,7 +420,8 @@ events! {
         { handler: Option<&'e str>, hook: Option<&'static str>, connection: Option<u64> }
         "{line}" with { line: &'e str };
     /// A script printed more in a second than anybody reads.
-    WARN Print "printed-more" PrintedMore { handler: &'e str } "{lines} lines suppressed in a second"
+    WARN Print "printed-more" PrintedMore { handler: &'e str } "{lines} lines suppressed in a \
+        second"
         with { lines: u64 };
 
     /// A connection is open.
@@ -433,7 +450,8 @@ pub fn markdown() -> String {
     for target in Target::ALL {
         let _ = write!(
             out,
-            "### `{}`\n\n| event | level | what it tells | fields | its sentence |\n|---|---|---|---|---|\n",
+            "### `{}`\n\n| event | level | what it tells | fields | its sentence \
+            |\n|---|---|---|---|---|\n",
             target.name()
         );
         for event in EVENTS.iter().filter(|event| event.target == target) {

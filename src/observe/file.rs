@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 
 /// The sink that a queue's lines are written to.
 pub trait Sink: Write + Send + 'static {
-    /// Whatever has this name now gets the lines from here on; one that cannot be opened changes nothing.
+    /// Whatever has this name now gets the lines from here on; one that cannot be opened changes
+    /// nothing.
     fn reopen(&mut self) -> io::Result<()>;
 }
 

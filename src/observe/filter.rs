@@ -28,7 +28,8 @@ const OLD_LEVELS: [(&str, LevelFilter); 3] = [
     ("critical", LevelFilter::ERROR),
 ];
 
-/// The log filter, such as `info`, `http=debug` or `warn,script=info`. A part that is not named has the level that stands alone, or `info`.
+/// The log filter, such as `info`, `http=debug` or `warn,script=info`. A part that is not named has
+/// the level that stands alone, or `info`.
 #[derive(Debug, Clone)]
 pub struct Filter {
     text: String,
@@ -51,7 +52,9 @@ impl FromStr for Filter {
         for item in text.split(',').map(str::trim) {
             match item.split_once('=') {
                 None if item.is_empty() => {
-                    return Err("an item is empty: a filter is a level such as info, or TARGET=LEVEL items with commas".into());
+                    return Err("an item is empty: a filter is a level such as info, or \
+                        TARGET=LEVEL items with commas"
+                        .into());
                 }
                 None => {
                     let level = level_alone(item)?;

@@ -1,4 +1,5 @@
-//! A limiter of log lines that anybody can cause as often as they like: the first of a kind are said, the others counted.
+//! A limiter of log lines that anybody can cause as often as they like: the first of a kind are
+//! said, the others counted.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -67,8 +68,8 @@ impl<K: Ord> Flood<K> {
         is_admitted
     }
 
-    /// The end of a period: tells of each kind how many lines were not said. That summary is the first line of the next
-    /// period.
+    /// The end of a period: tells of each kind how many lines were not said. That summary is the
+    /// first line of the next period.
     pub fn tick(&mut self, mut summary: impl FnMut(&K, u64)) {
         self.kinds.retain(|kind, said| {
             let Said { more, .. } = std::mem::take(said);

@@ -29,8 +29,8 @@ use json::Json;
 pub use queue::Log;
 use terminal::Terminal;
 
-/// Starts logging what a filter lets through, to the end of a file if one is given. What is logged is written for as long
-/// as the result lives.
+/// Starts logging what a filter lets through, to the end of a file if one is given. What is logged
+/// is written for as long as the result lives.
 pub fn init(filter: &Filter, file: Option<&Path>, format: Format) -> Result<Log> {
     let is_json = format == Format::Json;
     let watched = Terminal::of_stderr().filter(|_| file.is_none() && !is_json);
@@ -84,8 +84,9 @@ pub fn fail(error: &anyhow::Error) {
     }
 }
 
-/// Whether a terminal shows a character, and does not obey it: no control character, no line or paragraph separator, and
-/// none of those that turn the direction of what follows or cannot be seen. The joiners stay: emoji and Persian need them.
+/// Whether a terminal shows a character, and does not obey it: no control character, no line or
+/// paragraph separator, and none of those that turn the direction of what follows or cannot be
+/// seen. The joiners stay: emoji and Persian need them.
 pub fn is_printable(c: char) -> bool {
     let is_format = matches!(
         c,
@@ -104,7 +105,8 @@ pub fn is_printable(c: char) -> bool {
     !c.is_control() && !is_format
 }
 
-/// A text with what a terminal would obey escaped, so that an event stays one line, whoever the text is from.
+/// A text with what a terminal would obey escaped, so that an event stays one line, whoever the
+/// text is from.
 pub fn one_line(text: &str) -> String {
     text.chars()
         .fold(String::with_capacity(text.len()), |mut line, c| {

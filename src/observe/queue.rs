@@ -1,5 +1,6 @@
-//! Log lines on their way out: a bounded queue and a thread that writes, so that whoever reads the log, or does not, or a
-//! disk that is full, never holds up a worker. What does not fit, or cannot be written, is dropped and counted.
+//! Log lines on their way out: a bounded queue and a thread that writes, so that whoever reads the
+//! log, or does not, or a disk that is full, never holds up a worker. What does not fit, or cannot
+//! be written, is dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -49,8 +50,8 @@ struct Task {
     reopens: bool,
 }
 
-/// Starts the thread that writes to `out`. While it cannot be written there is no other place to tell of it: that is said
-/// there when it can again.
+/// Starts the thread that writes to `out`. While it cannot be written there is no other place to
+/// tell of it: that is said there when it can again.
 pub fn start(out: impl Sink, format: Format) -> io::Result<(Lines, Log)> {
     let queue = Arc::new(Queue::default());
     let writing = Arc::clone(&queue);
@@ -157,8 +158,8 @@ fn count_lines(bytes: &[u8]) -> u64 {
 }
 
 impl Log {
-    /// Has the file opened again by its name, after whoever turns logs over has renamed it. What is logged from now on
-    /// goes there.
+    /// Has the file opened again by its name, after whoever turns logs over has renamed it. What is
+    /// logged from now on goes there.
     pub fn reopen(&self) {
         self.0.state().reopens = true;
         self.0.changed.notify_all();

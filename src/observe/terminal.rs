@@ -1,4 +1,5 @@
-//! The log for somebody who watches a terminal: short times, colours, and reports whose places an editor opens.
+//! The log for somebody who watches a terminal: short times, colours, and reports whose places an
+//! editor opens.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -38,7 +39,8 @@ pub fn watched() -> Option<Terminal> {
     WATCHED.get().copied().flatten()
 }
 
-/// Reports are about files of this folder: a terminal shows their paths from where the server was started.
+/// Reports are about files of this folder: a terminal shows their paths from where the server was
+/// started.
 pub fn reports_are_about(folder: &Path) {
     // The first one counts: a process has one folder of handlers.
     let _ = FOLDER.set(folder.to_owned());
@@ -157,7 +159,8 @@ impl fmt::Display for Clock {
     }
 }
 
-/// A text in lines of at most so many columns, as far as its words allow; what stands between backticks stays together.
+/// A text in lines of at most so many columns, as far as its words allow; what stands between
+/// backticks stays together.
 pub fn wrapped(text: &str, columns: usize) -> String {
     let (mut lines, mut used) = (String::with_capacity(text.len()), 0);
     let mut is_code = false;
@@ -184,8 +187,8 @@ pub fn wrapped(text: &str, columns: usize) -> String {
 fn width(c: char) -> usize {
     1 + usize::from(
         matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}'
-        | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' | '\u{1f300}'..='\u{1faff}'
-        | '\u{20000}'..='\u{3fffd}'),
+        | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}'
+        | '\u{1f300}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}'),
     )
 }
 

@@ -54,7 +54,8 @@ impl Compiler {
     pub fn parse(&self, file: &str, text: &str) -> Result<AST, Fault> {
         if text.len() > self.limits.source {
             let message = format!(
-                "the file has more than {} bytes: move functions to a file of their own, and import it",
+                "the file has more than {} bytes: move functions to a file of their own, and \
+                import it",
                 self.limits.source
             );
             return Err(Fault::new(file, text, Position::NONE, message));

@@ -77,7 +77,8 @@ fn escape(content: &str) -> Option<(String, String)> {
     (!content.contains('"')).then(|| {
         (
             format!("between backticks `\\{letter}` is a backslash and a letter"),
-            "nothing is escaped there: break the line in the text itself, or write \"…\", where \\r \\n \\t are what they \
+            "nothing is escaped there: break the line in the text itself, or write \"…\", \
+            where \\r \\n \\t are what they \
              are elsewhere"
                 .to_owned(),
         )
@@ -87,8 +88,8 @@ fn escape(content: &str) -> Option<(String, String)> {
 /// From where on a number of seconds is probably one of milliseconds.
 const LONG: f64 = 100.0;
 
-/// A wait that is probably said in milliseconds. Timers may be long, and then are whole minutes; who writes a fraction,
-/// `3600.0`, thinks of seconds.
+/// A wait that is probably said in milliseconds. Timers may be long, and then are whole minutes;
+/// who writes a fraction, `3600.0`, thinks of seconds.
 fn seconds(call: &FnCallExpr) -> Option<(String, String)> {
     let Expr::IntegerConstant(value, _) = call.args.first()? else {
         return None;

@@ -79,7 +79,8 @@ impl Handler {
         *self.newest.borrow_mut() = Arc::clone(source);
     }
 
-    /// The program that serves, compiled on first use; `None` if even that fails, which has been reported.
+    /// The program that serves, compiled on first use; `None` if even that fails, which has been
+    /// reported.
     pub(super) fn program(&self) -> Option<Rc<Program>> {
         let current = self.program.borrow().clone();
         let newest = self.version.get();
@@ -106,7 +107,8 @@ impl Handler {
         self.loading.set(false);
         match compiled {
             Ok(program) => *self.program.borrow_mut() = Some(Rc::new(program)),
-            // It compiled where it was checked, so this is about this run of its top level. What serves goes on.
+            // It compiled where it was checked, so this is about this run of its top level. What
+            // serves goes on.
             Err(fault) => {
                 let report = fault.in_log(&[]);
                 let report = text(&report);

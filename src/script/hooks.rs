@@ -53,7 +53,8 @@ pub const HOOKS: [HookInfo; 13] = [
         name: "do_extra_handshake",
         params: &["request"],
         when: "before the connection is accepted",
-        result: "ignored: `request.reject(…)` refuses the connection, `throw` refuses it with 403, a fault with 500, \
+        result: "ignored: `request.reject(…)` refuses the connection, `throw` refuses it with 403, \
+            a fault with 500, \
                  `request.abort()` drops it without an answer",
     },
     HookInfo {
@@ -67,14 +68,16 @@ pub const HOOKS: [HookInfo; 13] = [
         hook: Hook::TransferData,
         name: "transfer_data",
         params: &["ws", "message"],
-        when: "for every message: a string when the client sent text, a blob when it sent binary data",
+        when: "for every message: a string when the client sent text, a blob when it sent binary \
+            data",
         result: "ignored: only `ws.send` sends",
     },
     HookInfo {
         hook: Hook::TransferLoop,
         name: "transfer_data",
         params: &["ws"],
-        when: "instead of the former, once after `on_open`: it owns the connection and asks for messages with `ws.receive()`",
+        when: "instead of the former, once after `on_open`: it owns the connection and asks for \
+            messages with `ws.receive()`",
         result: "ignored: its return closes the connection with 1000",
     },
     HookInfo {
@@ -95,14 +98,16 @@ pub const HOOKS: [HookInfo; 13] = [
         hook: Hook::OnTimer,
         name: "on_timer",
         params: &["ws", "name"],
-        when: "when a timer of this connection is due: `ws.after(seconds, name)`, `ws.every(seconds, name)`",
+        when: "when a timer of this connection is due: `ws.after(seconds, name)`, \
+            `ws.every(seconds, name)`",
         result: "ignored",
     },
     HookInfo {
         hook: Hook::OnReload,
         name: "on_reload",
         params: &["ws"],
-        when: "once, when a new version of the file first serves this connection, right before its next hook: the place to add to `this` \
+        when: "once, when a new version of the file first serves this connection, right before its \
+            next hook: the place to add to `this` \
                what `on_open` would have set",
         result: "ignored",
     },
@@ -110,16 +115,20 @@ pub const HOOKS: [HookInfo; 13] = [
         hook: Hook::OnFrame,
         name: "on_frame",
         params: &["ws", "frame"],
-        when: "for every frame as it came, before the protocol looks at it; only with `--allow-raw`",
+        when: "for every frame as it came, before the protocol looks at it; only with \
+            `--allow-raw`",
         result: "`false` hides the frame from the protocol, anything else lets it pass",
     },
     HookInfo {
         hook: Hook::PassiveClosingHandshake,
         name: "passive_closing_handshake",
         params: &["ws", "code", "reason"],
-        when: "the client closes, and what it sent before has been handled; `code` is 1005 if it gave none",
-        result: "what goes back: `code`, `[code, reason]`, or an empty Close for `()` and for code 1005; so a hook that only prints sends an empty one, \
-                 and ends with `code` to send the client's. Without this hook the client's code goes back, without its reason",
+        when: "the client closes, and what it sent before has been handled; `code` is 1005 if it \
+            gave none",
+        result: "what goes back: `code`, `[code, reason]`, or an empty Close for `()` and for code \
+            1005; so a hook that only prints sends an empty one, \
+                 and ends with `code` to send the client's. Without this hook the client's code \
+                 goes back, without its reason",
     },
     HookInfo {
         hook: Hook::OnClose,
@@ -132,7 +141,8 @@ pub const HOOKS: [HookInfo; 13] = [
         hook: Hook::OnLoad,
         name: "on_load",
         params: &[],
-        when: "when this version of the handler begins to serve, once in the process and without a connection",
+        when: "when this version of the handler begins to serve, once in the process and without a \
+            connection",
         result: "ignored",
     },
     HookInfo {

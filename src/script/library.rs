@@ -1,7 +1,9 @@
-//! Handlers with their modules: the texts of a folder to sources that serve, or to what is wrong with them.
+//! Handlers with their modules: the texts of a folder to sources that serve, or to what is wrong
+//! with them.
 //!
-//! Workers never look at the folder: a source carries everything that it imports, found and tried here. So the path of
-//! an import must be known before anything runs, and what imports each other is found without running in circles.
+//! Workers never look at the folder: a source carries everything that it imports, found and tried
+//! here. So the path of an import must be known before anything runs, and what imports each other
+//! is found without running in circles.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -113,10 +115,11 @@ pub struct Tried {
 pub struct Checked {
     /// The handler that serves, or the fault that keeps it from serving.
     pub result: Result<Tried, Fault>,
-    /// The modules that it asked for, also those that are not there: when one changes, it must be tried again.
+    /// The modules that it asked for, also those that are not there: when one changes, it must be
+    /// tried again.
     pub asked: BTreeSet<String>,
-    /// Whether the fault is that its files do not fit together: it refers to a module, or to something in a module, that
-    /// is not there. The other file may be about to be saved.
+    /// Whether the fault is that its files do not fit together: it refers to a module, or to
+    /// something in a module, that is not there. The other file may be about to be saved.
     pub is_apart: bool,
 }
 
@@ -124,7 +127,8 @@ pub struct Checked {
 const DOUBTFUL: usize = 10;
 
 /// Message about a file that makes the server itself fail.
-const PANIC: &str = "the server failed while it compiled this file: that is a fault of the server, please report it";
+const PANIC: &str = "the server failed while it compiled this file: that is a fault of the server, \
+    please report it";
 
 /// Reason why a handler does not serve.
 struct Broken {
@@ -148,7 +152,8 @@ pub struct Checker<'l> {
     library: &'l mut Library,
     /// Functions of the engine, which files may refer to besides.
     natives: Natives,
-    /// The modules seen so far, so that one that does not compile is parsed once for all who ask for it.
+    /// The modules seen so far, so that one that does not compile is parsed once for all who ask
+    /// for it.
     read: HashMap<String, Result<Read, Fault>>,
 }
 
@@ -203,7 +208,8 @@ impl<'l> Checker<'l> {
         meter::start(self.compiler.budget());
         let mut asked = BTreeSet::new();
         let result = match text {
-            // One file that the compiler or a hint fails at is not to be the last that is ever reloaded.
+            // One file that the compiler or a hint fails at is not to be the last that is ever
+            // reloaded.
             Ok(text) => catch_unwind(AssertUnwindSafe(|| {
                 self.try_handler(file, text, version, &mut asked)
             }))
@@ -268,7 +274,8 @@ impl<'l> Checker<'l> {
         })
     }
 
-    /// Looks up what a source refers to: what is not there, and warnings of what is there and doubtful.
+    /// Looks up what a source refers to: what is not there, and warnings of what is there and
+    /// doubtful.
     fn resolve(
         &mut self,
         source: &Source,
@@ -324,8 +331,8 @@ impl<'l> Checker<'l> {
         read.clone()
     }
 
-    /// Everything that a file imports, directly or not, each behind what it imports itself. `chain` leads from the
-    /// handler to this file.
+    /// Everything that a file imports, directly or not, each behind what it imports itself. `chain`
+    /// leads from the handler to this file.
     fn link(
         &mut self,
         importer: Importer,
@@ -425,7 +432,8 @@ fn for_nobody(source: &Source, references: &References) -> Vec<Fault> {
         } else if is(Hook::DoExtraHandshake) {
             (
                 "what `do_extra_handshake` returns is ignored",
-                "`request.reject(403)` refuses a connection, and without it the connection is accepted",
+                "`request.reject(403)` refuses a connection, and without it the connection is \
+                accepted",
             )
         } else {
             continue;

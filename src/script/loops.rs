@@ -1,5 +1,6 @@
-//! Connections whose `transfer_data(ws)` runs: each stays on the version of the handler that its loop began in, with all its
-//! hooks, so that no local variable is lost and no message is taken for the answer to another question.
+//! Connections whose `transfer_data(ws)` runs: each stays on the version of the handler that its
+//! loop began in, with all its hooks, so that no local variable is lost and no message is taken for
+//! the answer to another question.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -8,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::program::Program;
 
-/// Number of running loops in the process, by file and version: whoever saves a file is told. It is locked once at a loop's beginning and once at its end.
+/// Number of running loops in the process, by file and version: whoever saves a file is told. It is
+/// locked once at a loop's beginning and once at its end.
 static LOOPS: Mutex<BTreeMap<String, BTreeMap<u64, usize>>> = Mutex::new(BTreeMap::new());
 
 /// A connection's loop, and what the connection stays on because of it.
@@ -58,7 +60,8 @@ impl Drop for Loop {
     }
 }
 
-/// Returns the number of connections that run a loop of a file in another version than this one, by version.
+/// Returns the number of connections that run a loop of a file in another version than this one, by
+/// version.
 pub fn of_other_versions(file: &str, version: u64) -> Vec<(u64, usize)> {
     let loops = LOOPS.lock().unwrap_or_else(PoisonError::into_inner);
     let versions = loops.get(file).into_iter().flatten();

@@ -1,8 +1,9 @@
 //! Writes that would be lost without a word: assignments to what is a copy or a constant.
 //!
-//! Rhai hands out constants, and properties of the host's objects, as copies. An assignment to an element that is there throws; one
-//! that adds an element changes the copy, which nobody sees again. What can be told from the text is refused when the file is
-//! loaded. A parameter is a copy, too, but may be read afterwards.
+//! Rhai hands out constants, and properties of the host's objects, as copies. An assignment to an
+//! element that is there throws; one that adds an element changes the copy, which nobody sees
+//! again. What can be told from the text is refused when the file is loaded. A parameter is a copy,
+//! too, but may be read afterwards.
 
 use std::collections::BTreeSet;
 
@@ -48,7 +49,8 @@ pub fn find(ast: &AST) -> Option<Lost> {
     bodies.into_iter().find_map(Body::lost)
 }
 
-/// Returns the number of the body that a statement of a function belongs to: of those around it the one that begins last. A closure's body that is an expression has no end, and is that statement.
+/// Returns the number of the body that a statement of a function belongs to: of those around it the
+/// one that begins last. A closure's body that is an expression has no end, and is that statement.
 fn owner(functions: &[&ScriptFuncDef], at: Position) -> usize {
     let around = functions.iter().enumerate().filter(|(_, defined)| {
         let (start, end) = (defined.body.start_position(), defined.body.end_position());
@@ -464,14 +466,17 @@ mod tests {
             "fn transfer_data(ws, message) { message += 1; this.m = global::M; this.m.x = 1; }",
             "fn transfer_data(ws, message) { let params = ws.params; params.x = 1; }",
             "fn transfer_data(ws, message) { this[ws.params.id] = 1; this.a[ws.path].b = 2; }",
-            "fn transfer_data(ws, message) { let m = #{}; m[global::K] = 1; m[global::M.x[0]] = 2; }",
+            "fn transfer_data(ws, message) { let m = #{}; m[global::K] = 1; m[global::M.x[0]] = 2; \
+            }",
             "fn transfer_data(ws, message) { const C = 1; if true { let C = #{}; C.x = 1; } }",
             "fn transfer_data(ws, message) { for u in this.users { u.seen = true; print(u); } }",
             "fn transfer_data(ws, message) { for u in this.users { u.n = u.n + 1; } }",
             "fn transfer_data(ws, message) { for u in this.users { u.n = 1; let f = || u; } }",
             "fn transfer_data(ws, message) { let n = #{}; [1].for_each(|x| n.x = x); }",
-            "fn do_extra_handshake(request) { request.protocol = \"chat\"; request.protocol[0] = 'x'; }",
-            "fn transfer_data(ws, message) { ws.params.id.trim(); ws.headers.keys(); ws.header(\"x\"); }",
+            "fn do_extra_handshake(request) { request.protocol = \"chat\"; request.protocol[0] = \
+            'x'; }",
+            "fn transfer_data(ws, message) { ws.params.id.trim(); ws.headers.keys(); \
+            ws.header(\"x\"); }",
             "fn push(x) { this.n = x; } fn transfer_data(ws, message) { this.get(\"x\").push(1); }",
             "fn f(params) { params.x = 1; params.list.push(1); }",
         ] {

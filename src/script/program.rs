@@ -29,7 +29,8 @@ pub struct Program {
     pub keeps_requests: bool,
     engine: Rc<Engine>,
     hooks: [Option<Body>; HOOKS.len()],
-    /// Module environment that a new frame begins with: the functions, and what the top level left for them.
+    /// Module environment that a new frame begins with: the functions, and what the top level left
+    /// for them.
     world: GlobalRuntimeState,
     /// Frames that no call uses now, one for each call that has ever run at the same time.
     #[allow(
@@ -39,7 +40,8 @@ pub struct Program {
     frames: RefCell<Vec<Box<Frame>>>,
 }
 
-/// A hook's function, taken out of the script so that a call neither looks for its name nor checks its arguments.
+/// A hook's function, taken out of the script so that a call neither looks for its name nor checks
+/// its arguments.
 #[derive(Debug)]
 struct Body {
     params: Vec<ImmutableString>,
@@ -54,7 +56,8 @@ impl Body {
             .iter_fn_def()
             .find(|defined| is_hook(&defined.name, defined.params.len()))?;
         let start = defined.body.start_position();
-        // Rhai does not name the type of a function's body, but walks through an AST that has no other function.
+        // Rhai does not name the type of a function's body, but walks through an AST that has no
+        // other function.
         let mut statements = Vec::new();
         let mut alone = ast.clone_functions_only();
         alone.retain_functions(|_, _, name, params| is_hook(name, params));
@@ -73,7 +76,8 @@ impl Body {
     }
 }
 
-/// Rhai's state for running one call; used again, so that functions are looked up once and not in every call.
+/// Rhai's state for running one call; used again, so that functions are looked up once and not in
+/// every call.
 #[derive(Debug)]
 struct Frame {
     global: GlobalRuntimeState,
@@ -82,7 +86,8 @@ struct Frame {
 }
 
 impl Program {
-    /// Compiles a source and runs its top level, which may only define constants and functions for the hooks.
+    /// Compiles a source and runs its top level, which may only define constants and functions for
+    /// the hooks.
     pub fn compile(compiler: &Compiler, source: &Arc<Source>) -> Result<Self, Fault> {
         let ast = compiler.parse(&source.file, &source.text)?;
         Self::new(compiler, source, ast)
@@ -138,7 +143,8 @@ impl Program {
         outline.functions.iter().filter_map(warning).collect()
     }
 
-    /// Returns a warning and its hint for a function that has a hook's shape, and is not called all the same.
+    /// Returns a warning and its hint for a function that has a hook's shape, and is not called all
+    /// the same.
     fn idle(&self, name: &str, params: &[String], allow_raw: bool) -> Option<(String, String)> {
         let is = |hook: Hook| name == hook.name() && params.len() == hook.info().params.len();
         if is(Hook::TransferData) && self.has(Hook::TransferLoop) {
@@ -170,7 +176,8 @@ impl Program {
         })
     }
 
-    /// Whether a loop's only parameter is probably meant to be a message: by its name, or because nothing receives one.
+    /// Whether a loop's only parameter is probably meant to be a message: by its name, or because
+    /// nothing receives one.
     fn is_for_messages(&self, params: &[String]) -> bool {
         const MESSAGE: [&str; 12] = [
             "message", "msg", "data", "text", "payload", "m", "body", "content", "input", "line",
@@ -201,7 +208,8 @@ impl Program {
         })
     }
 
-    /// Calls a hook with `state` as its `this`; one that is not defined gives `()`. The arguments are consumed.
+    /// Calls a hook with `state` as its `this`; one that is not defined gives `()`. The arguments
+    /// are consumed.
     pub fn call(
         &self,
         hook: Hook,
@@ -241,7 +249,8 @@ impl Program {
         Ok(value)
     }
 
-    /// Returns the fault that a failed call is reported as; `None` when it was ended because its peer is gone.
+    /// Returns the fault that a failed call is reported as; `None` when it was ended because its
+    /// peer is gone.
     pub fn fault(&self, hook: Hook, error: &EvalAltResult) -> Option<Fault> {
         (Stop::of(error) != Some(Stop::Cancelled))
             .then(|| Fault::from_run(&self.source, &self.source.file, error, self.start_of(hook)))
@@ -303,7 +312,8 @@ fn meant_for_messages(function: &Function) -> Option<String> {
     })
 }
 
-/// The hook whose name is most like this one, and how like it is. Capitals and `_` are a matter of taste.
+/// The hook whose name is most like this one, and how like it is. Capitals and `_` are a matter of
+/// taste.
 fn nearest_hook(name: &str) -> (&'static HookInfo, f64) {
     let bare = |name: &str| name.replace('_', "").to_lowercase();
     let likeness = |hook: &str| {
@@ -323,7 +333,8 @@ fn nearest_hook(name: &str) -> (&'static HookInfo, f64) {
 /// Threshold of likeness, from 0 to 1, beyond which a name is taken for a hook's.
 const LIKE: f64 = 0.9;
 
-/// Returns a warning and its hint for a function that has a hook's name and other parameters, or nearly a hook's name: what is wrong, and what was probably meant.
+/// Returns a warning and its hint for a function that has a hook's name and other parameters, or
+/// nearly a hook's name: what is wrong, and what was probably meant.
 fn misshapen(name: &str, params: &[String]) -> Option<(String, String)> {
     let same_name: Vec<_> = HOOKS.iter().filter(|info| info.name == name).collect();
     if !same_name.is_empty() {

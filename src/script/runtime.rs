@@ -39,11 +39,13 @@ pub struct Runtime {
     seat: Option<Arc<Seat>>,
     /// Hooks that may not wait, by what they were to do.
     too_many: RefCell<Flood<&'static str>>,
-    /// By file. One that is gone is found again by the connections that are left when it comes back.
+    /// By file. One that is gone is found again by the connections that are left when it comes
+    /// back.
     handlers: RefCell<HashMap<String, Known>>,
 }
 
-/// Seconds that a handler is kept when its last connection has ended: one connection after the other would compile it anew.
+/// Seconds that a handler is kept when its last connection has ended: one connection after the
+/// other would compile it anew.
 const KEEP: u32 = 10;
 
 struct Known {
@@ -70,7 +72,8 @@ impl Runtime {
         }
     }
 
-    /// What other versions of a file have said about topics holds no more; without a version, what this one has.
+    /// What other versions of a file have said about topics holds no more; without a version, what
+    /// this one has.
     pub(super) fn retire_topics(&self, file: &str, version: Option<u64>) {
         if let Some(seat) = &self.seat {
             seat.hub.retire(file, version);
@@ -142,7 +145,8 @@ impl Runtime {
         known.is_some_and(|known| known.handler.version() != source.version)
     }
 
-    /// The handler of a source's file if connections use it, or have of late, with this source as its newest.
+    /// The handler of a source's file if connections use it, or have of late, with this source as
+    /// its newest.
     pub(super) fn in_use(&self, source: &Arc<Source>) -> Option<Rc<Handler>> {
         let handlers = self.handlers.borrow();
         let handler = Rc::clone(&handlers.get(&source.file)?.handler);
@@ -150,8 +154,8 @@ impl Runtime {
         Some(handler)
     }
 
-    /// Once a second: memory of deep calls and what nobody uses any more is given back, and faults that were met many
-    /// times are summed up, and so are lines of scripts that were too many.
+    /// Once a second: memory of deep calls and what nobody uses any more is given back, and faults
+    /// that were met many times are summed up, and so are lines of scripts that were too many.
     pub fn tick(&self) {
         report::tick();
         log::tick();

@@ -1,8 +1,8 @@
 //! A connection's `this`, and the bounds on it.
 //!
-//! It is one shared value for as long as it has properties, so that a hook that waits for a message and one that runs
-//! meanwhile see the same. Freeing nested data recurses, so data that grew one level deeper with every message would
-//! one day end the process.
+//! It is one shared value for as long as it has properties, so that a hook that waits for a message
+//! and one that runs meanwhile see the same. Freeing nested data recurses, so data that grew one
+//! level deeper with every message would one day end the process.
 
 use std::cell::Cell;
 
@@ -12,15 +12,17 @@ use super::Limits;
 use super::hooks::Hook;
 use crate::local::Slot;
 
-/// Operations after which it is looked at: fewer cannot nest more than a stack can free many times over.
+/// Operations after which it is looked at: fewer cannot nest more than a stack can free many times
+/// over.
 const INTERVAL: u16 = 10_000;
-/// Bytes of messages, and of what a hook holds more than before, that count as one operation: what is kept of them
-/// grows the state, too.
+/// Bytes of messages, and of what a hook holds more than before, that count as one operation: what
+/// is kept of them grows the state, too.
 const BYTES: usize = 64;
 /// Bytes that a value is taken for, beside those of its text.
 const VALUE: usize = 32;
 
-/// A connection's `this`, and what its hooks have done since it was looked at. Small, since every connection has one.
+/// A connection's `this`, and what its hooks have done since it was looked at. Small, since every
+/// connection has one.
 #[derive(Default)]
 pub struct State {
     /// Shared, or `()` for an object map without properties.
@@ -44,7 +46,8 @@ impl State {
         })
     }
 
-    /// No hook uses it for now: an empty one is given back, since most connections need none while they are idle.
+    /// No hook uses it for now: an empty one is given back, since most connections need none while
+    /// they are idle.
     pub fn put_away(&self) -> Option<Dynamic> {
         let is_spare = !self.is_held() && self.value.look(|value| is_empty(value));
         is_spare.then(|| self.value.take())
@@ -77,7 +80,8 @@ impl State {
         }
     }
 
-    /// This version runs a hook; whether it is the first one that it runs after those of another version.
+    /// This version runs a hook; whether it is the first one that it runs after those of another
+    /// version.
     pub fn is_served_anew(&self, version: u64, hook: Hook) -> bool {
         let version = version as u32;
         let before = self.served_by.replace(version);
@@ -90,8 +94,9 @@ impl State {
             .look(|value| !value.is_unit() && !is_empty(value))
     }
 
-    /// Counts operations, and bytes that may have been kept: those of a message, and what the hook has come to hold.
-    /// `false` if the state is beyond its bounds, which is looked at now and then.
+    /// Counts operations, and bytes that may have been kept: those of a message, and what the hook
+    /// has come to hold. `false` if the state is beyond its bounds, which is looked at now and
+    /// then.
     pub fn is_within(&self, operations: u32, bytes: usize, limits: &Limits) -> bool {
         let charge = u32::from(self.charge.get())
             .saturating_add(operations)

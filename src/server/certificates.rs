@@ -1,7 +1,7 @@
 //! PEM files to what a TLS handshake needs, read again while the server runs.
 //!
-//! The configuration of handshakes is an immutable snapshot. Whoever renews a certificate writes two files, one after
-//! the other: what cannot serve yet keeps back itself, never what serves.
+//! The configuration of handshakes is an immutable snapshot. Whoever renews a certificate writes
+//! two files, one after the other: what cannot serve yet keeps back itself, never what serves.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,8 @@ impl Certificates {
         self.files.advice.as_deref()
     }
 
-    /// Looks at the files for as long as somebody may ask it to, now and then and at once when asked.
+    /// Looks at the files for as long as somebody may ask it to, now and then and at once when
+    /// asked.
     pub fn run(mut self, asked: &Asked) {
         while asked.wait(PERIOD).is_some() {
             let askers: Vec<_> = asked.askers().collect();
@@ -177,7 +178,8 @@ fn make_for_development() -> Result<Files, Unusable> {
             flag: "--tls-dev",
             file: development::folder().unwrap_or_default(),
             why: format!(
-                "the development certificate cannot be made: {error}; set XDG_DATA_HOME to a folder that can be written"
+                "the development certificate cannot be made: {error}; set XDG_DATA_HOME to a \
+                folder that can be written"
             ),
         }),
     }
@@ -257,24 +259,28 @@ fn server_config(
             PRIVATE_KEY,
             &files.private_key,
             format!(
-                "it does not belong to the certificate {}; give the key that the certificate was made for",
+                "it does not belong to the certificate {}; give the key that the certificate was \
+                made for",
                 files.certificate.display()
             ),
         ),
         rustls::Error::InvalidCertificate(_) => unusable(
             CERTIFICATE,
             &files.certificate,
-            format!("it is no certificate that can be served ({error}); give an X.509 certificate in PEM"),
+            format!("it is no certificate that can be served ({error}); give an X.509 certificate \
+                in PEM"),
         ),
         _ => unusable(
             PRIVATE_KEY,
             &files.private_key,
-            format!("it is no key that can be used ({error}); give an ECDSA, Ed25519 or RSA key of 2048 bits or more"),
+            format!("it is no key that can be used ({error}); give an ECDSA, Ed25519 or RSA key of \
+                2048 bits or more"),
         ),
     })?;
     config.alpn_protocols = vec![ALPN.to_vec()];
-    // Resumed sessions spare a signature when many clients come back at once. A ticket holds its session, so that the
-    // server keeps none; but it would vouch for a client whose certificate has ended since.
+    // Resumed sessions spare a signature when many clients come back at once. A ticket holds its
+    // session, so that the server keeps none; but it would vouch for a client whose certificate has
+    // ended since.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     match clients {
         ClientCertificates::Ignored => {
@@ -301,7 +307,10 @@ fn verifier(
     let mut roots = RootCertStore::empty();
     for certificate in certificates(CLIENT_CA, file, authorities)? {
         roots.add(certificate).map_err(|error| {
-            unusable(format!("it has a certificate that cannot vouch for clients ({error}); give those of authorities"))
+            unusable(format!(
+                "it has a certificate that cannot vouch for clients ({error}); give \
+                those of authorities"
+            ))
         })?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
@@ -328,11 +337,14 @@ fn certificates(
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
         Ok(found) if found.is_empty() => Err(unusable(
-            "there is no certificate in it; give a PEM file with one, the server's own before those that vouch for it"
+            "there is no certificate in it; give a PEM file with one, the server's own before \
+            those that vouch for it"
                 .into(),
         )),
         Ok(found) => Ok(found),
-        Err(error) => Err(unusable(format!("it is not whole: {error}; give a PEM file"))),
+        Err(error) => Err(unusable(format!(
+            "it is not whole: {error}; give a PEM file"
+        ))),
     }
 }
 
@@ -342,9 +354,13 @@ fn private_key(file: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, Unusab
         file: file.to_owned(),
         why: match error {
             PemError::NoItemsFound if memchr::memmem::find(pem, b"ENCRYPTED").is_some() => {
-                "the key in it is locked with a password; unlock it with `openssl pkey -in FILE -out FILE`".into()
+                "the key in it is locked with a password; unlock it with `openssl pkey -in FILE \
+                -out FILE`"
+                    .into()
             }
-            PemError::NoItemsFound => "there is no private key in it; give a PEM file with one".into(),
+            PemError::NoItemsFound => "there is no private key in it; give a PEM file with \
+                one"
+            .into(),
             error => format!("it is not whole: {error}; give a PEM file"),
         },
     })

@@ -1,7 +1,8 @@
-//! A certificate for localhost, from an authority of one's own: made once, kept in the user's data folder.
+//! A certificate for localhost, from an authority of one's own: made once, kept in the user's data
+//! folder.
 //!
-//! The authority can vouch for nothing but this machine's own names and addresses, so that a stolen key opens no other
-//! door.
+//! The authority can vouch for nothing but this machine's own names and addresses, so that a stolen
+//! key opens no other door.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -32,7 +33,8 @@ const AUTHORITY_DAYS: u32 = 3650;
 const RENEW_DAYS: u32 = 30;
 /// Bytes of a file: a certificate has less than a thousand.
 const LONGEST: usize = 64 * 1024;
-/// Prefix of the authority's common name. A number follows, so that a user who trusts two can tell them apart.
+/// Prefix of the authority's common name. A number follows, so that a user who trusts two can tell
+/// them apart.
 const NAME: &str = "wsh-server development authority";
 
 /// Paths of the development certificates and the server's key.
@@ -59,11 +61,16 @@ impl Made {
     pub fn how_to_trust(&self) -> String {
         let file = self.authority.display();
         format!(
-            "the development certificate is for localhost, 127.0.0.1 and ::1; to trust its authority, {file}:\n  \
-             Debian, Ubuntu:  sudo cp '{file}' /usr/local/share/ca-certificates/wsh-server.crt && sudo update-ca-certificates\n  \
-             Chromium, Linux: mkdir -p ~/.pki/nssdb && certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n wsh-server -i '{file}'  (of libnss3-tools)\n  \
-             Firefox:         Settings, Privacy & Security, View Certificates, Authorities, Import\n  \
-             macOS:           sudo security add-trusted-cert -d -k /Library/Keychains/System.keychain '{file}'\n"
+            "the development certificate is for localhost, 127.0.0.1 and ::1; to trust its \
+            authority, {file}:\n  \
+             Debian, Ubuntu:  sudo cp '{file}' /usr/local/share/ca-certificates/wsh-server.crt && \
+             sudo update-ca-certificates\n  \
+             Chromium, Linux: mkdir -p ~/.pki/nssdb && certutil -d sql:$HOME/.pki/nssdb -A -t C,, \
+             -n wsh-server -i '{file}'  (of libnss3-tools)\n  \
+             Firefox:         Settings, Privacy & Security, View Certificates, Authorities, \
+             Import\n  \
+             macOS:           sudo security add-trusted-cert -d -k \
+             /Library/Keychains/System.keychain '{file}'\n"
         )
     }
 }
@@ -135,7 +142,8 @@ pub fn holds(certificate: &Path) -> bool {
     known.is_some_and(|known| unfit(&known, RENEW_DAYS, SystemTime::now()).is_none())
 }
 
-/// Checks the server's certificate; `Err` if it must be made, with the reason if that is worth a log line.
+/// Checks the server's certificate; `Err` if it must be made, with the reason if that is worth a
+/// log line.
 fn check_leaf(made: &Made, now: SystemTime) -> Result<(), Option<String>> {
     let leaf = read(&made.certificate).ok_or(None)?;
     if !made.private_key.exists() {
@@ -169,7 +177,8 @@ fn unfit(certificate: &Certificate, days: u32, now: SystemTime) -> Option<String
     let (begins, ends) = (validity.not_before, validity.not_after);
     if begins.to_system_time() > now {
         return Some(format!(
-            "it is from the future, and holds from {begins} on: a clock was wrong when it was made, or is now"
+            "it is from the future, and holds from {begins} on: a clock was wrong when it was \
+            made, or is now"
         ));
     }
     let until = ends.to_system_time();
@@ -182,7 +191,8 @@ fn unfit(certificate: &Certificate, days: u32, now: SystemTime) -> Option<String
     }
 }
 
-/// The authority that was made before, if it still outlives what it signs; or why it does not, if there is one.
+/// The authority that was made before, if it still outlives what it signs; or why it does not, if
+/// there is one.
 fn read_authority(
     certificate: &Path,
     key: &Path,

@@ -10,15 +10,17 @@ use crate::websocket::{Abort, Close, close};
 
 /// The pause between two batches, on average.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Connections of a batch, at least: that many clients may come back at once without anybody noticing.
+/// Connections of a batch, at least: that many clients may come back at once without anybody
+/// noticing.
 const BATCH: usize = 200;
-/// Of the time for draining: until the last Close is sent, and until what is left then is dropped. The rest is for
-/// `on_close`.
+/// Of the time for draining: until the last Close is sent, and until what is left then is dropped.
+/// The rest is for `on_close`.
 const SENT: f32 = 0.4;
 const DROPPED: f32 = 0.85;
 
-/// Closes every connection with 1001: in batches and in no order, so that ten thousand clients do not come back in one
-/// instant. Whoever has not answered in time is dropped, while there is time left for `on_close`.
+/// Closes every connection with 1001: in batches and in no order, so that ten thousand clients do
+/// not come back in one instant. Whoever has not answered in time is dropped, while there is time
+/// left for `on_close`.
 pub async fn close_all(site: Rc<Site>, time: Duration) {
     let begun = Instant::now();
     site.shared.start_drain();

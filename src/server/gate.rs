@@ -19,7 +19,8 @@ pub struct Gate {
     held: Arc<Held>,
 }
 
-/// Connections that are open, by address: locked when one begins and when it ends, never in between.
+/// Connections that are open, by address: locked when one begins and when it ends, never in
+/// between.
 type Held = Mutex<HashMap<IpAddr, usize>>;
 
 /// The place that a connection takes up among those of its address, for as long as it lives.
@@ -52,7 +53,8 @@ impl Gate {
         self.place(address)
     }
 
-    /// A place among the connections of an address. Whoever has none, loopback, and proxies are counted in total only.
+    /// A place among the connections of an address. Whoever has none, loopback, and proxies are
+    /// counted in total only.
     pub fn place(&self, address: Option<SocketAddr>) -> Result<Option<GatePermit>, Refusal> {
         let Some(address) = address.map(|address| address.ip()) else {
             return Ok(None);
@@ -87,7 +89,8 @@ impl Drop for GatePermit {
     }
 }
 
-/// Returns the address that a connection is counted by: of IPv6 the /64, of which a subscriber has a whole one, RFC 6177.
+/// Returns the address that a connection is counted by: of IPv6 the /64, of which a subscriber has
+/// a whole one, RFC 6177.
 fn party(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,

@@ -1,4 +1,5 @@
-//! Listening and accepting: everything is bound before anything else starts, and a bad socket never stops the accepting.
+//! Listening and accepting: everything is bound before anything else starts, and a bad socket never
+//! stops the accepting.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -21,7 +22,8 @@ use super::unix::SocketFile;
 use super::worker::{Arrival, Worker};
 use crate::http::{Client, Descriptors};
 
-/// Back-off of accepting when the system has no descriptor or memory for another connection: the first pause, and the longest.
+/// Back-off of accepting when the system has no descriptor or memory for another connection: the
+/// first pause, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 /// Connections that are shed at once then; the rest wait for the next look.
 const SHED: usize = 64;
@@ -63,7 +65,8 @@ pub struct Admission {
     pub linger: Duration,
 }
 
-/// Accepts for ever, and gives each connection to the worker with the fewest. Dropped, it listens no more.
+/// Accepts for ever, and gives each connection to the worker with the fewest. Dropped, it listens
+/// no more.
 pub async fn accept(
     listeners: Vec<Listener>,
     admission: Admission,
@@ -162,7 +165,8 @@ impl AcceptLoop<'_> {
         }
     }
 
-    /// The system has no room: those who wait are shed, and a pause follows, longer each time, until there is room again.
+    /// The system has no room: those who wait are shed, and a pause follows, longer each time,
+    /// until there is room again.
     async fn exhausted(&mut self) {
         let (mut pause, longest) = PAUSE;
         loop {
@@ -179,7 +183,8 @@ impl AcceptLoop<'_> {
         }
     }
 
-    /// Ends those who wait, with the descriptor that is kept for that: they learn at once what they would wait for in vain.
+    /// Ends those who wait, with the descriptor that is kept for that: they learn at once what they
+    /// would wait for in vain.
     async fn shed(&mut self) {
         self.reserve = None;
         for _ in 0..SHED {

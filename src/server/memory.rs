@@ -1,4 +1,5 @@
-//! The memory available to this process: the least of the machine's, its control group's limit and its own.
+//! The memory available to this process: the least of the machine's, its control group's limit and
+//! its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,8 +35,8 @@ fn control_group() -> Option<u64> {
     bounds.min()
 }
 
-/// The files with the bounds of a line of `/proc/self/cgroup`: `0::/a/b`, or `4:memory:/a/b` in version 1. In a container
-/// the path may be another's, and the bound stands at the top.
+/// The files with the bounds of a line of `/proc/self/cgroup`: `0::/a/b`, or `4:memory:/a/b` in
+/// version 1. In a container the path may be another's, and the bound stands at the top.
 fn bounds_of(line: &str) -> Option<Vec<PathBuf>> {
     let mut parts = line.splitn(3, ':').skip(1);
     let (controllers, path) = (parts.next()?, parts.next()?);

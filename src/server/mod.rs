@@ -1,7 +1,8 @@
 //! Listening sockets to accepted streams on a worker.
 //!
-//! Ports, Unix-domain sockets and sockets that were handed over are accepted in one loop, where the bounds on connections
-//! hold. What costs a client something, TLS first, happens on the worker that got it.
+//! Ports, Unix-domain sockets and sockets that were handed over are accepted in one loop, where the
+//! bounds on connections hold. What costs a client something, TLS first, happens on the worker that
+//! got it.
 
 mod bind;
 mod certificates;

@@ -1,4 +1,5 @@
-//! The thread of the metrics port: it asks the workers for their numbers, adds them up, and answers.
+//! The thread of the metrics port: it asks the workers for their numbers, adds them up, and
+//! answers.
 
 use std::io;
 use std::net::TcpListener;
@@ -118,8 +119,8 @@ impl<F: Fn(oneshot::Sender<Snapshot>)> Scraper<F> {
         }
     }
 
-    /// The sum of what all have counted: of one that does not answer in time, up to its last answer, since counters must not
-    /// go down.
+    /// The sum of what all have counted: of one that does not answer in time, up to its last
+    /// answer, since counters must not go down.
     async fn scrape(&mut self) -> Snapshot {
         for worker in &mut self.workers {
             worker.ask();

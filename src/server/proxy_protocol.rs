@@ -1,6 +1,8 @@
-//! The PROXY protocol, versions 1 and 2: before anything else a proxy says whose connection it passes on.
+//! The PROXY protocol, versions 1 and 2: before anything else a proxy says whose connection it
+//! passes on.
 //!
-//! Only what belongs to the header is read, so that the next reader, TLS or HTTP, finds the stream at its beginning.
+//! Only what belongs to the header is read, so that the next reader, TLS or HTTP, finds the stream
+//! at its beginning.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,17 +14,19 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::config::Proxy;
 use crate::http::{Client, Kind, log_refusal};
 
-/// The shortest header: `PROXY UNKNOWN` and its line end. A version 2 header has 16 bytes before its variable part.
+/// The shortest header: `PROXY UNKNOWN` and its line end. A version 2 header has 16 bytes before
+/// its variable part.
 const SHORTEST: usize = 15;
 /// Before the variable part of version 2.
 const FIXED: usize = 16;
 /// The longest line of version 1.
 const LONGEST_LINE: usize = 107;
-/// The longest variable part of version 2 that is taken: addresses and some fields; certificates would be more.
+/// The longest variable part of version 2 that is taken: addresses and some fields; certificates
+/// would be more.
 const LONGEST_FIELDS: usize = 4096;
 
-/// The client of a connection, by the word of the proxy if the configuration asks for it and the peer is trusted.
-/// `None`: the connection is to be closed, and that has been logged.
+/// The client of a connection, by the word of the proxy if the configuration asks for it and the
+/// peer is trusted. `None`: the connection is to be closed, and that has been logged.
 pub async fn read<S: AsyncRead + Unpin>(
     stream: &mut S,
     client: Client,
@@ -126,7 +130,8 @@ mod tests {
         [V2, &[command, family], &length, fields].concat()
     }
 
-    /// Returns the header's contents, and the bytes left for the next reader; `Err` says why the connection is closed.
+    /// Returns the header's contents, and the bytes left for the next reader; `Err` says why the
+    /// connection is closed.
     fn take(bytes: &[u8]) -> Result<(Option<Header>, Vec<u8>), io::ErrorKind> {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         runtime.expect("a runtime").block_on(async {

@@ -1,4 +1,5 @@
-//! Connections that are turned away as they arrive: what they are told, and what is logged, once and then counted.
+//! Connections that are turned away as they arrive: what they are told, and what is logged, once
+//! and then counted.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,9 +14,11 @@ use crate::observe::event::Event;
 
 /// Interval between two log lines about the same refusal.
 const REPEAT: Duration = Duration::from_secs(10);
-/// Refused clients that are waited for at once, until they have read why. More of them are just dropped.
+/// Refused clients that are waited for at once, until they have read why. More of them are just
+/// dropped.
 const TELLING: usize = 128;
-/// A fatal alert in the clear, RFC 8446 section 6: internal_error, which is also what a lack of room is called.
+/// A fatal alert in the clear, RFC 8446 section 6: internal_error, which is also what a lack of
+/// room is called.
 const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
 /// The reason why a connection is refused, and what the operator can do.
@@ -29,7 +32,8 @@ pub enum Refusal {
     ByAddress(usize),
     /// The system has no descriptor or memory for it.
     #[error(
-        "no further connection can be accepted: there are no file descriptors left; raise the open-file limit (ulimit -n)"
+        "no further connection can be accepted: there are no file descriptors left; raise the \
+        open-file limit (ulimit -n)"
     )]
     OpenFiles,
 }
@@ -75,8 +79,9 @@ impl Refusals {
         }
     }
 
-    /// Tells the client, beside whatever else is going on. One that expects TLS gets an alert in the clear: a handshake
-    /// would cost the most just when there is the least, and whoever sends the flood nothing.
+    /// Tells the client, beside whatever else is going on. One that expects TLS gets an alert in
+    /// the clear: a handshake would cost the most just when there is the least, and whoever sends
+    /// the flood nothing.
     pub fn tell(&self, stream: Stream, speaks_tls: bool) {
         // What is dropped here still ends at once.
         let Ok(permit) = Arc::clone(&self.telling).try_acquire_owned() else {

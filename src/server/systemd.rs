@@ -1,4 +1,5 @@
-//! Integration with a service manager: sockets that it has bound, and notifications of the server's state.
+//! Integration with a service manager: sockets that it has bound, and notifications of the server's
+//! state.
 
 use std::io;
 
@@ -11,8 +12,8 @@ use crate::observe::event::Event;
 /// Sockets of these names (`FileDescriptorName=`) speak TLS.
 const ENCRYPTED: [&str; 3] = ["tls", "wss", "https"];
 
-/// Takes the sockets that were handed over with `LISTEN_FDS`, each with whether it is to speak TLS, and removes the
-/// variables. Once, before there are other threads.
+/// Takes the sockets that were handed over with `LISTEN_FDS`, each with whether it is to speak TLS,
+/// and removes the variables. Once, before there are other threads.
 pub fn inherited() -> io::Result<Vec<(Socket, bool)>> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');

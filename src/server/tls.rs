@@ -36,12 +36,12 @@ pub struct Terms {
     pub time: Duration,
 }
 
-/// A stream that speaks TLS now, and the subject of the certificate that its client has shown. It is too large to be moved
-/// from task to task.
+/// A stream that speaks TLS now, and the subject of the certificate that its client has shown. It
+/// is too large to be moved from task to task.
 pub type Encrypted<S> = (Box<TlsStream<S>>, Option<String>);
 
-/// Does the handshake; `None` if there is none, which is logged. A client that breaks it has its alert then, with time
-/// to read it.
+/// Does the handshake; `None` if there is none, which is logged. A client that breaks it has its
+/// alert then, with time to read it.
 pub async fn shake_hands<S>(
     stream: S,
     terms: &Terms,
@@ -76,7 +76,8 @@ where
             }
         }
         Ok(Err((error, stream))) => {
-            // Whoever expects clients with certificates wants to know of those that have none, or a wrong one.
+            // Whoever expects clients with certificates wants to know of those that have none, or a
+            // wrong one.
             match client_certificate(&error) {
                 Some(why) => log_refusal(Kind::Certificate, client, None, &why),
                 None => refused(BROKEN, &error),
@@ -91,7 +92,8 @@ where
 /// The fatal alert to a client that does not speak TLS, RFC 8446 section 6: unexpected_message.
 const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
 
-/// Tells who speaks plain HTTP to a port of TLS so, in plain HTTP; others that are no TLS get an alert.
+/// Tells who speaks plain HTTP to a port of TLS so, in plain HTTP; others that are no TLS get an
+/// alert.
 pub async fn refuse_plain<S>(mut stream: S, client: &Client, limits: &limits::Head)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -141,7 +143,8 @@ fn client_certificate(error: &std::io::Error) -> Option<String> {
                 "none of the authorities in --tls-client-ca vouches for its certificate".into()
             }
             other if other.to_string().contains("UnsupportedCertVersion") => {
-                "its certificate is not of X.509 version 3; openssl x509 -req makes those with -extfile"
+                "its certificate is not of X.509 version 3; openssl x509 -req makes those with \
+                -extfile"
                     .into()
             }
             other => format!("its certificate is of no use: {other}"),

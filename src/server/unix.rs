@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// The file of a bound socket, removed when this is dropped, unless another server has taken its place since.
+/// The file of a bound socket, removed when this is dropped, unless another server has taken its
+/// place since.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,

@@ -1,4 +1,5 @@
-//! A worker: one thread with its own runtime, engine, buffers and connections. What crosses to it is an order.
+//! A worker: one thread with its own runtime, engine, buffers and connections. What crosses to it
+//! is an order.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -105,7 +106,8 @@ impl Worker {
         limits.fibers = limits.fibers.div_ceil(workers);
         limits.waiting = limits.waiting.div_ceil(workers);
         limits.receiving = limits.receiving.div_ceil(workers);
-        // Unbounded, but what is in it holds a socket, a generation, a question or an end: their numbers are bounded elsewhere.
+        // Unbounded, but what is in it holds a socket, a generation, a question or an end: their
+        // numbers are bounded elsewhere.
         let (orders, inbox) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -198,7 +200,8 @@ async fn run(
                 None => return,
             },
             _ = tick.tick() => {
-                // After a stop, or a long wait for the processor, what peers have answered meanwhile is still to be read.
+                // After a stop, or a long wait for the processor, what peers have answered
+                // meanwhile is still to be read.
                 site.shared.tick(last.elapsed() < 2 * SECOND);
                 last = Instant::now();
                 site.settings.health.tick(number);
@@ -296,7 +299,8 @@ async fn serve<S>(
     };
     let Some(mut client) = client else { return };
     if client.address != peer {
-        // The proxy's own connections are counted in total only; whose it passes on, by their address.
+        // The proxy's own connections are counted in total only; whose it passes on, by their
+        // address.
         match gate.place(client.address) {
             Ok(place) => permit.place = place,
             Err(refusal) => {
@@ -319,8 +323,8 @@ async fn serve<S>(
         return Box::pin(tls::refuse_plain(stream, &client, &settings.limits.head)).await;
     }
     terms.time = terms.time.saturating_sub(begun.elapsed());
-    // It takes several times the memory of all the rest, for as long as it lasts. In a statement of its own: as a part of
-    // the next one it would have its place in this future as well.
+    // It takes several times the memory of all the rest, for as long as it lasts. In a statement of
+    // its own: as a part of the next one it would have its place in this future as well.
     let handshake = Box::pin(tls::shake_hands(stream, &terms, &client, linger));
     let encrypted = tokio::select! {
         encrypted = handshake => encrypted,
@@ -341,8 +345,8 @@ mod tests {
     use crate::script::ScriptSession;
     use crate::websocket::Connection;
 
-    /// Tasks are aligned to 128 bytes, of which tokio has 104 for itself: with a byte more in a connection each of them
-    /// would take 512 instead of 384.
+    /// Tasks are aligned to 128 bytes, of which tokio has 104 for itself: with a byte more in a
+    /// connection each of them would take 512 instead of 384.
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn a_connections_task_is_small() {

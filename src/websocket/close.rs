@@ -31,7 +31,8 @@ impl Close {
     pub fn checked(code: i64, reason: &str) -> Result<Self, String> {
         let Some(code) = u16::try_from(code).ok().filter(|code| is_sendable(*code)) else {
             return Err(format!(
-                "close code {code} must not be sent: use 1000 to 1003, 1007 to 1014, or 3000 to 4999 for \
+                "close code {code} must not be sent: use 1000 to 1003, 1007 to 1014, or 3000 to \
+                4999 for \
                  codes of your own"
             ));
         };

@@ -14,7 +14,8 @@ use super::Violation;
 use super::buffer::grow;
 use super::extensions::{MAX_BITS, Parameters};
 
-/// Last bytes of a sync flush, which a message leaves out: the empty stored block without its first bits.
+/// Last bytes of a sync flush, which a message leaves out: the empty stored block without its first
+/// bits.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 /// [`TAIL`], and an empty last block, whose end shows that the message did not end within a block.
 const END: [u8; 6] = [0x00, 0x00, 0xFF, 0xFF, 0x03, 0x00];
@@ -25,7 +26,8 @@ const STEP: usize = 16 * 1024;
 /// Bytes that are compressed at once: a tenth of a millisecond, or one where it is to be as small
 /// as can be.
 const PIECE: usize = 16 * 1024;
-/// Work that a byte to inflate counts, beside those that come out: a dozen of them make the decoder build new tables.
+/// Work that a byte to inflate counts, beside those that come out: a dozen of them make the decoder
+/// build new tables.
 const INPUT_WORTH: usize = 64;
 /// Bytes of a buffer that is kept for the next message.
 const KEPT: usize = 64 * 1024;
@@ -238,7 +240,8 @@ impl Compressor {
     }
 }
 
-/// DEFLATE decompressor, used for one message after another. Its window is the largest there is, which holds every smaller one.
+/// DEFLATE decompressor, used for one message after another. Its window is the largest there is,
+/// which holds every smaller one.
 #[derive(Debug)]
 pub struct Inflater {
     zlib: Decompress,

@@ -1,4 +1,5 @@
-//! Extension negotiation: `Sec-WebSocket-Extensions` to an agreement about permessage-deflate. RFC 6455 section 9.1 and RFC 7692 sections 5 and 7.1.
+//! Extension negotiation: `Sec-WebSocket-Extensions` to an agreement about permessage-deflate. RFC
+//! 6455 section 9.1 and RFC 7692 sections 5 and 7.1.
 //!
 //! Three things can be wrong with the header. What is no list of extensions at all is the client's
 //! fault ([`Malformed`]); an offer that says what it must not say is declined, and the next one is
@@ -340,7 +341,8 @@ mod tests {
                 "; server_max_window_bits=12",
             ),
             (
-                "client_max_window_bits=11;server_max_window_bits=10\t; client_no_context_takeover ;server_no_context_takeover",
+                "client_max_window_bits=11;server_max_window_bits=10\t; client_no_context_takeover \
+                ;server_no_context_takeover",
                 "; server_max_window_bits=10; client_max_window_bits=11",
             ),
         ];
@@ -385,7 +387,8 @@ mod tests {
             "server_max_window_bits=10; server_max_window_bits=10",
             "x-unknown",
             "Server_No_Context_Takeover",
-            "server_no_context_takeover; client_no_context_takeover; server_max_window_bits=9; client_max_window_bits; more",
+            "server_no_context_takeover; client_no_context_takeover; server_max_window_bits=9; \
+            client_max_window_bits; more",
         ];
         for params in illegal {
             let header = format!("permessage-deflate; {params}");

@@ -278,7 +278,8 @@ pub fn unmask(payload: &mut [u8], mask: [u8; 4]) -> [u8; 4] {
 mod tests {
     use super::*;
 
-    /// Raw frames that are encoded bit by bit are decoded to the same bits, in each form of the length.
+    /// Raw frames that are encoded bit by bit are decoded to the same bits, in each form of the
+    /// length.
     #[test]
     fn raw_frames_come_back() {
         for form in [LengthForm::Bits7, LengthForm::Bits16, LengthForm::Bits64] {

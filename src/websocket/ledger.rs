@@ -1,4 +1,5 @@
-//! Account of the message bytes that all connections hold, with a bound on the sum: beyond it the largest go, and the others notice nothing.
+//! Account of the message bytes that all connections hold, with a bound on the sum: beyond it the
+//! largest go, and the others notice nothing.
 //!
 //! Each message and each queue has a bound of its own, and enough strangers together are beyond any
 //! machine. Only what is large is counted, and only when it has changed by much, so that most

@@ -375,7 +375,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Returns what a frame that is wholly in `parts` completes: a control frame, a message, or nothing yet.
+    /// Returns what a frame that is wholly in `parts` completes: a control frame, a message, or
+    /// nothing yet.
     fn complete(&mut self, frame: Frame) -> Result<Option<Incoming<'static>>, Violation> {
         let Some(parts) = &mut self.parts else {
             return Ok(None);

@@ -20,7 +20,9 @@ use super::quantum::WRITE;
 use super::watch::Watch;
 use crate::local::Slot;
 
-/// Alignment of a long payload's address in the buffer: that of a cache line, where the processor copies fastest. AMD's `rep movsb`, which the C library copies with from 2 KiB on, takes up to three times as long where it is not.
+/// Alignment of a long payload's address in the buffer: that of a cache line, where the processor
+/// copies fastest. AMD's `rep movsb`, which the C library copies with from 2 KiB on, takes up to
+/// three times as long where it is not.
 const ALIGNMENT: usize = 64;
 /// The payloads that are long in that sense.
 const LONG: usize = 2 * 1024;
@@ -50,7 +52,8 @@ pub enum SendError {
 /// The queue of a connection's frames.
 pub struct Outbox {
     bytes: Slot<Vec<u8>>,
-    /// Number of bytes that the stream has taken; those that only [align](align) the first frame count as taken.
+    /// Number of bytes that the stream has taken; those that only [align](align) the first frame
+    /// count as taken.
     sent: Cell<usize>,
     state: Cell<ReadyState>,
     /// The code of the Close that was sent; 1005 for one without.

@@ -1,6 +1,7 @@
 //! So many a second, in the long run: a token bucket that a coarse clock fills.
 
-/// Token bucket of a connection, as the tokens used up: six bytes, since every idle connection has one.
+/// Token bucket of a connection, as the tokens used up: six bytes, since every idle connection has
+/// one.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Rate {
     /// The second that this was true in.

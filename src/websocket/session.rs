@@ -1,4 +1,5 @@
-//! Session interface: the boundary between the protocol and whoever handles a connection's messages.
+//! Session interface: the boundary between the protocol and whoever handles a connection's
+//! messages.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -8,7 +9,9 @@ use super::close::Close;
 use super::handle::Handle;
 use super::message::Message;
 
-/// Event that a session is told, one at a time and in this order: opened, then what comes, then at most one request to close, then closed. What came before the peer's Close is handled before it, and can be answered.
+/// Event that a session is told, one at a time and in this order: opened, then what comes, then at
+/// most one request to close, then closed. What came before the peer's Close is handled before it,
+/// and can be answered.
 #[derive(Debug)]
 pub enum Event<'b> {
     /// The handshake is done.

@@ -1,4 +1,5 @@
-//! Traffic counters of a connection, for the access log's line at its end; there are some only where that log is on.
+//! Traffic counters of a connection, for the access log's line at its end; there are some only
+//! where that log is on.
 
 use std::cell::Cell;
 use std::time::Instant;

@@ -1,4 +1,5 @@
-//! Transport of a connection: a stream of bytes in both directions, which ends in order or with a reset.
+//! Transport of a connection: a stream of bytes in both directions, which ends in order or with a
+//! reset.
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::{TcpStream, UnixStream};

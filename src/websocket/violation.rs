@@ -88,7 +88,8 @@ impl Violation {
         }
     }
 
-    /// Returns the name of the setting for its bound, if it has one; `script` if a handler has set it for this connection.
+    /// Returns the name of the setting for its bound, if it has one; `script` if a handler has set
+    /// it for this connection.
     pub fn setting(self, script: bool) -> Option<&'static str> {
         Some(match self {
             Self::TooBig { .. } if script => "request.max_message",

@@ -1,7 +1,8 @@
-//! Rows of the robustness study that need nothing but a socket and an echo: bytes in, verdict out. The tests run them
-//! against this server, `cargo run --example conformance` against any.
+//! Rows of the robustness study that need nothing but a socket and an echo: bytes in, verdict out.
+//! The tests run them against this server, `cargo run --example conformance` against any.
 //!
-//! Every case is one connection: either a request head, or frames behind an upgrade that is known to be good.
+//! Every case is one connection: either a request head, or frames behind an upgrade that is known
+//! to be good.
 
 use super::frame::{Length, Wire};
 use super::request::Request;
@@ -250,7 +251,8 @@ impl List {
                 [(name, chunked.clone().followed_by(body).bytes())],
             );
         }
-        // RFC 9112 section 3.2.2: the authority of such a target stands for the Host, and is none of ours.
+        // RFC 9112 section 3.2.2: the authority of such a target stands for the Host, and is none
+        // of ours.
         let foreign = format!("GET http://evil.test{path} HTTP/1.1");
         self.refused("H27", &[400, 403, 421], [line(foreign)]);
         let targets = [

@@ -1,8 +1,9 @@
 //! Hostile scripts, as a table: bodies for one hook, bodies for every hook, and whole files.
 //!
-//! Out come [`Script`]s, each with the text of a handler and what must become of a client that opens it, pings it,
-//! pongs it and says `go`. The tests provoke them one beside the other, the benches measure what others feel of them,
-//! and the fuzzer takes them for seeds. Those of the robustness catalogue's table R carry their row in their name.
+//! Out come [`Script`]s, each with the text of a handler and what must become of a client that
+//! opens it, pings it, pongs it and says `go`. The tests provoke them one beside the other, the
+//! benches measure what others feel of them, and the fuzzer takes them for seeds. Those of the
+//! robustness catalogue's table R carry their row in their name.
 
 /// A handler that does its worst.
 #[derive(Debug)]
@@ -26,7 +27,8 @@ pub enum Ends {
     Reply,
     /// One of both.
     Somehow,
-    /// The script waits, talks or computes for longer than its client is there: that goes after a while.
+    /// The script waits, talks or computes for longer than its client is there: that goes after a
+    /// while.
     Never,
     /// The same, and the client reads nothing.
     Deaf,
@@ -36,7 +38,8 @@ pub enum Ends {
 
 use Ends::{Broken, Deaf, Fault, Never, Reply, Somehow, Within};
 
-/// A hook as scripts define it, and what else a handler needs for it to be called and for a fault in it to be seen.
+/// A hook as scripts define it, and what else a handler needs for it to be called and for a fault
+/// in it to be seen.
 struct Place {
     name: &'static str,
     definition: &'static str,
@@ -142,7 +145,8 @@ const PLACES: [Place; 12] = [
         name: "on_interval",
         definition: "on_interval(name)",
         // Once: a budget's worth of every one of them a second would leave nothing to the others.
-        beside: "fn transfer_data(ws, message) { ws.send(message); }\nfn on_load() { every(0.001, \"t\"); }\n",
+        beside: "fn transfer_data(ws, message) { ws.send(message); }\nfn on_load() { \
+            every(0.001, \"t\"); }\n",
         has_ws: false,
         seen: Seen::Nothing,
     },
@@ -446,12 +450,14 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "r05_printed",
         Somehow,
-        "let f = || 1; for i in 0..100_000 { let g = f; f = || g.call(); } print(f); debug(f); print([f]); debug(#{ f: f }); ws.send(`${[f]}`);",
+        "let f = || 1; for i in 0..100_000 { let g = f; f = || g.call(); } print(f); debug(f); \
+        print([f]); debug(#{ f: f }); ws.send(`${[f]}`);",
     ),
     (
         "r05_compared",
         Somehow,
-        "let f = || 1; for i in 0..100_000 { let g = f; f = || g.call(); } let h = f; ws.send(`${f == h} ${[f] == [h]} ${[f].contains(h)}`);",
+        "let f = || 1; for i in 0..100_000 { let g = f; f = || g.call(); } let h = f; ws.send(`${f \
+        == h} ${[f] == [h]} ${[f].contains(h)}`);",
     ),
     (
         "r05_sent",
@@ -461,7 +467,8 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "r05_as_json",
         Somehow,
-        "let f = || 1; for i in 0..100_000 { let g = f; f = || g.call(); } ws.send(to_json(#{ f: f }));",
+        "let f = || 1; for i in 0..100_000 { let g = f; f = || g.call(); } ws.send(to_json(#{ f: f \
+        }));",
     ),
     (
         "r05_as_close_reason",
@@ -471,12 +478,14 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "r05_copied",
         Somehow,
-        "let f = || 1; for i in 0..50_000 { let g = f; f = || g.call(); } let a = []; for i in 0..1000 { a.push(f); } ws.send(`${a.len}`);",
+        "let f = || 1; for i in 0..50_000 { let g = f; f = || g.call(); } let a = []; for i in \
+        0..1000 { a.push(f); } ws.send(`${a.len}`);",
     ),
     (
         "r05_dropped_and_again",
         Somehow,
-        "for n in 0..5 { let f = || 1; for i in 0..50_000 { let g = f; f = || g.call(); } } ws.send(\"dropped\");",
+        "for n in 0..5 { let f = || 1; for i in 0..50_000 { let g = f; f = || g.call(); } } \
+        ws.send(\"dropped\");",
     ),
     (
         "r06_curry_by_name",
@@ -511,7 +520,8 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "r04_searched",
         Somehow,
-        "let a = []; for i in 0..1500 { a = [a]; } let b = [a]; ws.send(`${b.contains(a)} ${b.index_of(a)} ${a in b}`);",
+        "let a = []; for i in 0..1500 { a = [a]; } let b = [a]; ws.send(`${b.contains(a)} \
+        ${b.index_of(a)} ${a in b}`);",
     ),
     (
         "r04_sent_as_json",
@@ -625,27 +635,32 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "r09_message_by_message",
         Within(400),
-        "let s = times(\"x\", 20); if this.all == () { this.all = []; } this.all.push(s + this.all.len); ws.send(\"kept\");",
+        "let s = times(\"x\", 20); if this.all == () { this.all = []; } this.all.push(s + \
+        this.all.len); ws.send(\"kept\");",
     ),
     (
         "r08_message_by_message",
         Within(400),
-        "if this.n == () { this.n = 0; } this.n += 1; this[times(\"k\", 20) + this.n] = 1; ws.send(\"kept\");",
+        "if this.n == () { this.n = 0; } this.n += 1; this[times(\"k\", 20) + this.n] = 1; \
+        ws.send(\"kept\");",
     ),
     (
         "r09_blob_by_message",
         Within(400),
-        "if this.all == () { this.all = []; } this.all.push(times(blob(1), 20)); ws.send(\"kept\");",
+        "if this.all == () { this.all = []; } this.all.push(times(blob(1), 20)); \
+        ws.send(\"kept\");",
     ),
     (
         "r09_captured_by_message",
         Within(400),
-        "let s = times(\"x\", 20) + message; let f = this.f; this.f = || [s, f]; ws.send(\"kept\");",
+        "let s = times(\"x\", 20) + message; let f = this.f; this.f = || [s, f]; \
+        ws.send(\"kept\");",
     ),
     (
         "r10_captured_arrays",
         Somehow,
-        "let a = []; for i in 0..2000 { let b = []; b.pad(9000, i); a.push(|| b); } ws.send(`${a.len}`);",
+        "let a = []; for i in 0..2000 { let b = []; b.pad(9000, i); a.push(|| b); } \
+        ws.send(`${a.len}`);",
     ),
     (
         "r10_captured_strings",
@@ -672,7 +687,8 @@ const BODIES: &[(&str, Ends, &str)] = &[
         Somehow,
         "let s = times(\"\\n\", 20); print(s); ws.send(\"printed\");",
     ),
-    // What takes long by itself. The client does not wait for the budget's end: a hook whose peer is gone is ended, too.
+    // What takes long by itself. The client does not wait for the budget's end: a hook whose peer
+    // is gone is ended, too.
     (
         "r11_equal_arrays",
         Never,
@@ -751,7 +767,8 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "r11_sort",
         Never,
-        "let a = []; for i in 0..100_000 { a.push((i * 7919) % 100_003); } loop { let b = a; b.sort(); }",
+        "let a = []; for i in 0..100_000 { a.push((i * 7919) % 100_003); } loop { let b = a; \
+        b.sort(); }",
     ),
     (
         "r11_sort_by",
@@ -861,7 +878,8 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "r11_dedup",
         Never,
-        "let a = []; for i in 0..50_000 { a.push(i); } for i in 0..100 { a.dedup(); } ws.send(\"done\");",
+        "let a = []; for i in 0..50_000 { a.push(i); } for i in 0..100 { a.dedup(); } \
+        ws.send(\"done\");",
     ),
     (
         "r11_zip",
@@ -941,12 +959,14 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "r11_deflate",
         Never,
-        "let b = random_bytes(65_536); b += b; b += b; b += b; b += b; b += b; b += b; loop { deflate(b, 9); }",
+        "let b = random_bytes(65_536); b += b; b += b; b += b; b += b; b += b; b += b; loop { \
+        deflate(b, 9); }",
     ),
     (
         "r11_inflate",
         Never,
-        "let b = deflate(times(blob(1), 24), 9); let c = deflate(b, 9); for i in 0..1000 { inflate(inflate(c)); } ws.send(\"inflated\");",
+        "let b = deflate(times(blob(1), 24), 9); let c = deflate(b, 9); for i in 0..1000 { \
+        inflate(inflate(c)); } ws.send(\"inflated\");",
     ),
     ("r11_random", Never, "loop { random_bytes(16_000_000); }"),
     (
@@ -1075,7 +1095,8 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "r19_radix",
         Somehow,
-        "for r in [-1, 0, 1, 2, 36, 37, 9223372036854775807] { try { parse_int(\"1\", r); } catch { } } ws.send(\"parsed\");",
+        "for r in [-1, 0, 1, 2, 36, 37, 9223372036854775807] { try { parse_int(\"1\", r); } catch \
+        { } } ws.send(\"parsed\");",
     ),
     (
         "r19_exit_in_sort",
@@ -1132,7 +1153,8 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "r20_sort_at_random",
         Somehow,
-        "let a = []; for i in 0..2000 { a.push(i); } let n = 1; a.sort(|x, y| { n = (n * 1103515245 + 12345) % 2147483648; (n / 65536) % 3 - 1 }); ws.send(\"sorted\");",
+        "let a = []; for i in 0..2000 { a.push(i); } let n = 1; a.sort(|x, y| { n = (n * \
+        1103515245 + 12345) % 2147483648; (n / 65536) % 3 - 1 }); ws.send(\"sorted\");",
     ),
     (
         "r20_sort_throws",
@@ -1162,7 +1184,8 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "r20_swapped",
         Somehow,
-        "let a = [1]; let b = [a]; let f = || { let t = a; a = b; b = t; }; for i in 0..1000 { f.call(); } ws.send(\"swapped\");",
+        "let a = [1]; let b = [a]; let f = || { let t = a; a = b; b = t; }; for i in 0..1000 { \
+        f.call(); } ws.send(\"swapped\");",
     ),
     (
         "r20_reduce_itself",
@@ -1173,27 +1196,32 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "r21_array",
         Within(3000),
-        "if this.a == () { this.a = []; } this.a = [this.a]; let n = 0; for i in 0..200 { n = i; } ws.send(\"deeper\");",
+        "if this.a == () { this.a = []; } this.a = [this.a]; let n = 0; for i in 0..200 { n = i; } \
+        ws.send(\"deeper\");",
     ),
     (
         "r21_map",
         Within(3000),
-        "if this.a == () { this.a = #{}; } this.a = #{ x: this.a }; let n = 0; for i in 0..200 { n = i; } ws.send(\"deeper\");",
+        "if this.a == () { this.a = #{}; } this.a = #{ x: this.a }; let n = 0; for i in 0..200 { n \
+        = i; } ws.send(\"deeper\");",
     ),
     (
         "r21_closure",
         Within(3000),
-        "if this.f == () { this.f = || 1; } let g = this.f; this.f = || g.call(); let n = 0; for i in 0..200 { n = i; } ws.send(\"deeper\");",
+        "if this.f == () { this.f = || 1; } let g = this.f; this.f = || g.call(); let n = 0; for i \
+        in 0..200 { n = i; } ws.send(\"deeper\");",
     ),
     (
         "r21_closures",
         Within(100),
-        "let f = if this.f == () { || 1 } else { this.f }; for i in 0..20_000 { let g = f; f = || g.call(); } this.f = f; ws.send(\"kept\");",
+        "let f = if this.f == () { || 1 } else { this.f }; for i in 0..20_000 { let g = f; f = || \
+        g.call(); } this.f = f; ws.send(\"kept\");",
     ),
     (
         "r21_out_and_in",
         Within(3000),
-        "let t = this.t; this.t = (); this.t = [#{ x: t }]; let n = 0; for i in 0..200 { n = i; } ws.send(\"deeper\");",
+        "let t = this.t; this.t = (); this.t = [#{ x: t }]; let n = 0; for i in 0..200 { n = i; } \
+        ws.send(\"deeper\");",
     ),
     (
         "r21_wraps_itself",
@@ -1213,7 +1241,8 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "r21_shared_with_timer",
         Somehow,
-        "let s = [1]; let f = || s; this.f = f; this.g = f; ws.after(0.001, \"t\"); ws.send(\"tied\");",
+        "let s = [1]; let f = || s; this.f = f; this.g = f; ws.after(0.001, \"t\"); \
+        ws.send(\"tied\");",
     ),
     // JSON.
     (
@@ -1254,7 +1283,8 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "r22_many_keys",
         Somehow,
-        "let s = \"{\"; for i in 0..50_000 { s += `\"${i}\":1,`; } s += \"\\\"a\\\":1}\"; parse_json(s); ws.send(\"parsed\");",
+        "let s = \"{\"; for i in 0..50_000 { s += `\"${i}\":1,`; } s += \"\\\"a\\\":1}\"; \
+        parse_json(s); ws.send(\"parsed\");",
     ),
     (
         "r22_code",
@@ -1349,7 +1379,8 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "raw_frames",
         Never,
-        "ws.frame(#{ opcode: 15, rsv1: true, rsv2: true, rsv3: true, fin: false, mask: true, length: 9223372036854775807, length_form: 64, payload: blob(9) });",
+        "ws.frame(#{ opcode: 15, rsv1: true, rsv2: true, rsv3: true, fin: false, mask: true, \
+        length: 9223372036854775807, length_form: 64, payload: blob(9) });",
     ),
     (
         "raw_frame_nonsense",
@@ -1360,7 +1391,8 @@ const BODIES: &[(&str, Ends, &str)] = &[
     (
         "raw_close_and_more",
         Somehow,
-        "ws.frame(#{ opcode: 8, payload: \"\" }); ws.frame(#{ opcode: 8, payload: \"\" }); ws.send(\"late\"); ws.close();",
+        "ws.frame(#{ opcode: 8, payload: \"\" }); ws.frame(#{ opcode: 8, payload: \"\" }); \
+        ws.send(\"late\"); ws.close();",
     ),
 ];
 
@@ -1403,54 +1435,126 @@ fn files() -> Vec<(&'static str, Ends, String)> {
         ("r06_curry", Broken, inside("let f = || 1; loop { f = f.curry(f); }")),
         ("r13_eval", Broken, inside("eval(\"loop {}\");")),
         ("r14_import_absolute", Somehow, inside("import \"/etc/passwd\" as p; ws.send(\"read\");")),
-        ("r14_import_above", Somehow, inside("import \"../../../../etc/passwd\" as p; ws.send(\"read\");")),
-        ("r14_import_of_a_name_made_up", Somehow, inside("import message + \"/../..\" as p; ws.send(\"read\");")),
-        ("r14_import_itself", Somehow, format!("import \"r14_import_itself_wsh\" as own;\n{ANSWERS}")),
-        ("r15_imports", Somehow, inside("for i in 0..10_000 { try { import `lib/m${i}` as m; } catch { } } ws.send(\"asked\");")),
+        ("r14_import_above", Somehow, inside("import \"../../../../etc/passwd\" as p; \
+            ws.send(\"read\");")),
+        ("r14_import_of_a_name_made_up", Somehow, inside("import message + \"/../..\" as p; \
+            ws.send(\"read\");")),
+        ("r14_import_itself", Somehow, format!("import \"r14_import_itself_wsh\" as \
+            own;\n{ANSWERS}")),
+        ("r15_imports", Somehow, inside("for i in 0..10_000 { try { import `lib/m${i}` as m; } \
+            catch { } } ws.send(\"asked\");")),
         ("r19_extremes_of_arrays", Reply, inside(&tried("let a = [1, 2, 3];", &[
-            "a.splice(n, n, a)", "a.splice(m, m, [1])", "a.extract(n, m)", "a.extract(m, n)", "a.drain(n, n)", "a.drain(n, m)", "a.retain(n, n)",
-            "a.retain(1, m)", "a.chop(n)", "a.chop(m)", "a.truncate(n)", "a.insert(n, 1)", "a.insert(m, 1)", "a.remove(n)", "a.pad(n, 1)", "a.split(n)",
-            "a.split(m)", "a[n] = 1", "a[m] = 1", "a[n..m]", "a[m..n]", "a.extract(n..m)", "a.drain(m..=n)", "a.find(|x| x == n, n)", "a.index_of(1, n)",
-            "a.order()", "a.zip(a, |x, y| x)", "[][-1]", "[].pop()", "[].shift()", "[].reduce(|s, x| s)",
+            "a.splice(n, n, \
+            a)", "a.splice(m, m, \
+                [1])", "a.extract(n, \
+                    m)", "a.extract(m, n)", "a.drain(n, n)", "a.drain(n, m)", "a.retain(n, n)",
+            "a.retain(1, \
+            m)", "a.chop(n)", "a.chop(m)", "a.truncate(n)", "a.insert(n, \
+                1)", "a.insert(m, 1)", "a.remove(n)", "a.pad(n, 1)", "a.split(n)",
+            "a.split(m)", "a[n] = \
+                1", "a[m] = \
+                    1", "a[n..m]", "a[m..n]", "a.extract(n..m)", "a.drain(m..=n)", "a.find(|x| x \
+                        == n, n)", "a.index_of(1, n)",
+            "a.order()", "a.zip(a, |x, y| \
+                x)", "[][-1]", "[].pop()", "[].shift()", "[].reduce(|s, x| s)",
         ]))),
         ("r19_extremes_of_blobs", Reply, inside(&tried("let b = blob(9);", &[
-            "b.write_le(n, n, n)", "b.write_be(m, m, m)", "b.write_le(0, 8, n)", "b.parse_be_int(n, n)", "b.parse_le_int(0, m)", "b.parse_le_float(n, 9)",
-            "b.parse_be_float(m, n)", "b.write_le(0, 99, 1.0)", "b.splice(n, n, b)", "b.drain(n, n)", "b.drain(n..m)", "b.retain(n, m)",
-            "b.write_utf8(n, n, `é`)", "b.write_utf8(0..=m, `é`)", "b.write_ascii(n, m, `é`)", "b.chop(n)", "b.pad(n, n)", "b.pad(m, n)", "b.split(n)",
-            "b[n] = n", "b[m] = m", "b[0] = 256", "b.insert(n, 1)", "b.remove(n)", "blob(n)", "blob(m)", "blob(-1, 0)", "b += n", "b.as_string()",
+            "b.write_le(n, n, \
+            n)", "b.write_be(m, m, \
+                m)", "b.write_le(0, 8, \
+                    n)", "b.parse_be_int(n, n)", "b.parse_le_int(0, m)", "b.parse_le_float(n, 9)",
+            "b.parse_be_float(m, \
+            n)", "b.write_le(0, 99, \
+                1.0)", "b.splice(n, n, b)", "b.drain(n, n)", "b.drain(n..m)", "b.retain(n, m)",
+            "b.write_utf8(n, n, \
+            `é`)", "b.write_utf8(0..=m, \
+                `é`)", "b.write_ascii(n, m, \
+                    `é`)", "b.chop(n)", "b.pad(n, n)", "b.pad(m, n)", "b.split(n)",
+            "b[n] = \
+            n", "b[m] = \
+                m", "b[0] = \
+                    256", "b.insert(n, \
+                        1)", "b.remove(n)", "blob(n)", "blob(m)", "blob(-1, \
+                            0)", "b += n", "b.as_string()",
         ]))),
         ("r19_extremes_of_texts", Reply, inside(&tried("let s = `añ€😀`;", &[
-            "s.crop(n, n)", "s.crop(n, m)", "s.crop(m..n)", "s.sub_string(n, n)", "s.sub_string(n, m)", "s.sub_string(n..=m)", "s.truncate(n)",
-            "s.pad(n, 'x')", "s.pad(m, `é`)", "s.split(n)", "s.split(m)", "s.split(``, n)", "s.split(`a`, 0)", "s.split(`a`, m)", "s.split_rev(``, n)",
-            "s.remove(``)", "s.pop(n)", "s.pop(m)", "s.index_of(``, n)", "s.index_of('€', m)", "s[n] = 'x'", "s[m]", "s[1..2]", "s[-1] = '😀'", "s.set(n, 'x')",
-            "s.get(m)", "s.replace(``, s)", "s.chars(n, m)", "for c in s.chars(n, m) { }", "for c in s.chars(m, m) { }", "for c in s.chars(n..m) { }",
+            "s.crop(n, \
+            n)", "s.crop(n, \
+                m)", "s.crop(m..n)", "s.sub_string(n, \
+                    n)", "s.sub_string(n, m)", "s.sub_string(n..=m)", "s.truncate(n)",
+            "s.pad(n, \
+            'x')", "s.pad(m, \
+                `é`)", "s.split(n)", "s.split(m)", "s.split(``, \
+                    n)", "s.split(`a`, 0)", "s.split(`a`, m)", "s.split_rev(``, n)",
+            "s.remove(``)", "s.pop(n)", "s.pop(m)", "s.index_of(``, \
+                n)", "s.index_of('€', \
+                    m)", "s[n] = 'x'", "s[m]", "s[1..2]", "s[-1] = '😀'", "s.set(n, 'x')",
+            "s.get(m)", "s.replace(``, \
+                s)", "s.chars(n, \
+                    m)", "for c in s.chars(n, m) { \
+                        }", "for c in s.chars(m, m) { }", "for c in s.chars(n..m) { }",
             "`${n} ${m}`.to_int()", "s.to_blob().as_string()", "s -= `a`", "s * 2",
         ]))),
         ("r19_extremes_of_numbers", Reply, inside(&tried("let v = 1;", &[
-            "v.set_bits(0, 64, -1)", "v.set_bits(n, m, n)", "v.get_bits(63, 1)", "v.get_bits(n..m)", "v.set_bit(-64, true)", "v.set_bit(n, true)",
-            "for b in v.bits(0, 64) { }", "for b in v.bits(n, m) { }", "v.get_bits(64, 64)", "v << 64", "v << n", "v >> m", "n ** m", "v ** -1", "n / -1",
-            "n % -1", "-n", "abs(n)", "n * n", "n - m", "range(n, m, n)", "range(0, 10, 0)", "for i in range(m, n, -m) { break; }",
-            "for i in range(0.0, 1.0, 0.0) { break; }", "(0.0 / 0.0).to_int()", "1e300.to_int()", "1e300.round(m)", "1.5.round(n)", "sqrt(-1)", "ln(0.0)",
-            "parse_int(`1`, 37)", "parse_int(`1`, 1)", "parse_int(`1`, n)", "parse_int(`zz`, 36)", "parse_float(`1e999999`)", "parse_int(``)", "exp(1e300).to_int()",
+            "v.set_bits(0, 64, \
+            -1)", "v.set_bits(n, m, \
+                n)", "v.get_bits(63, \
+                    1)", "v.get_bits(n..m)", "v.set_bit(-64, true)", "v.set_bit(n, true)",
+            "for b in v.bits(0, 64) { \
+            }", "for b in v.bits(n, m) { \
+                }", "v.get_bits(64, \
+                    64)", "v << 64", "v << n", "v >> m", "n ** m", "v ** -1", "n / -1",
+            "n % -1", "-n", "abs(n)", "n * n", "n - m", "range(n, m, \
+                n)", "range(0, 10, 0)", "for i in range(m, n, -m) { break; }",
+            "for i in range(0.0, 1.0, 0.0) { break; \
+            }", "(0.0 / \
+                0.0).to_int()", "1e300.to_int()", "1e300.round(m)", "1.5.round(n)", "sqrt(-1)", "ln(0.0)",
+            "parse_int(`1`, \
+            37)", "parse_int(`1`, \
+                1)", "parse_int(`1`, \
+                    n)", "parse_int(`zz`, \
+                        36)", "parse_float(`1e999999`)", "parse_int(``)", "exp(1e300).to_int()",
         ]))),
         ("r19_extremes_of_time", Reply, inside(&tried("let t = monotonic();", &[
-            "t += m", "t -= m", "t += 1e308", "t -= 1e308", "t - n", "t + n", "t - (0.0 / 0.0)", "t + (1.0 / 0.0)", "t.elapsed", "sleep(1e-300)", "sleep(-0.0)",
+            "t += m", "t -= m", "t += 1e308", "t -= 1e308", "t - n", "t + n", "t - (0.0 / \
+                0.0)", "t + (1.0 / 0.0)", "t.elapsed", "sleep(1e-300)", "sleep(-0.0)",
         ]))),
         ("r19_extremes_of_the_connection", Reply, inside(&tried("", &[
-            "ws.after(n, `t`)", "ws.every(m, `t`)", "ws.every(-0.0, `t`)", "ws.cancel(())", "ws.receive(n)", "ws.receive(0.0 / 0.0)", "ws.close(n)", "ws.close(m, `x`)",
-            "ws.ping(m)", "ws.send_fragment((), true)", "ws.send_json(ws)", "ws.header(``)", "ws.header(`\\r\\n`)", "ws.id = 1", "ws[0]", "ws.x = 1", "ws + 1", "ws == ws",
-            "ws.raw_write(m)", "ws.frame(#{})", "ws.frame(#{ opcode: n })", "ws.frame(#{ length_form: 8 })", "ws.frame(#{ mask: blob(3) })", "ws.keep_open(n)",
-            "encode_frame(#{ length: n })", "random(0)", "random(n)", "random(m, n)", "random_bytes(n)", "random_bytes(m)", "env(``)", "env(`\\0`)", "env(`PATH=x`)",
-            "pack(`>q`, [])", "pack(`z`, [1])", "pack(``, [1])", "unpack(`>q`, blob(7))", "unpack(`999999999999s`, blob(7))", "inflate(blob(9, 255))", "inflate(blob(9), n)",
-            "deflate(blob(9), n)", "base64_decode(`===`)", "hex_decode(`f`)", "url_decode(`%`)", "utf8(blob(4, 255))", "parse_json(``)", "parse_json(`nul`)", "parse_json(blob(3, 255))",
-            "to_json(ws)", "to_json(|| 1)", "to_json(0.0 / 0.0)", "print(ws)", "info(`${ws}`)", "error(ws)", "debug(ws)",
+            "ws.after(n, \
+            `t`)", "ws.every(m, \
+                `t`)", "ws.every(-0.0, \
+                    `t`)", "ws.cancel(())", "ws.receive(n)", "ws.receive(0.0 / \
+                        0.0)", "ws.close(n)", "ws.close(m, `x`)",
+            "ws.ping(m)", "ws.send_fragment((), \
+                true)", "ws.send_json(ws)", "ws.header(``)", "ws.header(`\\r\\n`)", "ws.id = \
+                    1", "ws[0]", "ws.x = 1", "ws + 1", "ws == ws",
+            "ws.raw_write(m)", "ws.frame(#{})", "ws.frame(#{ opcode: n \
+                })", "ws.frame(#{ length_form: 8 \
+                    })", "ws.frame(#{ mask: blob(3) })", "ws.keep_open(n)",
+            "encode_frame(#{ length: n \
+            })", "random(0)", "random(n)", "random(m, \
+                n)", "random_bytes(n)", "random_bytes(m)", "env(``)", "env(`\\0`)", "env(`PATH=x`)",
+            "pack(`>q`, \
+            [])", "pack(`z`, \
+                [1])", "pack(``, \
+                    [1])", "unpack(`>q`, \
+                        blob(7))", "unpack(`999999999999s`, \
+                            blob(7))", "inflate(blob(9, 255))", "inflate(blob(9), n)",
+            "deflate(blob(9), \
+            n)", "base64_decode(`===`)", "hex_decode(`f`)", "url_decode(`%`)", "utf8(blob(4, \
+                255))", "parse_json(``)", "parse_json(`nul`)", "parse_json(blob(3, 255))",
+            "to_json(ws)", "to_json(|| \
+                1)", "to_json(0.0 / 0.0)", "print(ws)", "info(`${ws}`)", "error(ws)", "debug(ws)",
         ]))),
         ("r24_too_long", Broken, format!("{ANSWERS}//{}", "x".repeat(128 * 1024))),
         ("r24_variables", Somehow, inside(&numbered(5000, &|i| format!("let v{i} = 1;\n")))),
-        ("r24_constants", Somehow, format!("{}{ANSWERS}", numbered(900, &|i| format!("const V{i} = 1;\n")))),
-        ("r24_functions", Somehow, format!("{}{ANSWERS}", numbered(450, &|i| format!("fn v{i}(a) {{ a }}\n")))),
+        ("r24_constants", Somehow, format!("{}{ANSWERS}", numbered(900, &|i| format!("const V{i} = \
+            1;\n")))),
+        ("r24_functions", Somehow, format!("{}{ANSWERS}", numbered(450, &|i| format!("fn v{i}(a) \
+            {{ a }}\n")))),
         ("r24_too_many_functions", Broken, format!("{}{ANSWERS}", numbered(600, &|i| format!("fn v{i}(a) {{ a }}\n")))),
-        ("r24_switch", Somehow, inside(&format!("switch message {{ {} _ => ws.send(\"none\") }}", numbered(5000, &|i| format!("{i} => {i},\n"))))),
+        ("r24_switch", Somehow, inside(&format!("switch message {{ {} _ => ws.send(\"none\") \
+            }}", numbered(5000, &|i| format!("{i} => {i},\n"))))),
         ("r24_array", Somehow, inside(&format!("let a = [{}]; ws.send(`${{a.len}}`);", "1,".repeat(30_000)))),
         ("r24_map", Somehow, inside(&format!("let a = #{{ {} }}; ws.send(`${{a.len}}`);", numbered(5000, &|i| format!("k{i}: {i},"))))),
         ("r24_text", Somehow, inside(&format!("ws.send(\"{}\");", "x".repeat(100_000)))),

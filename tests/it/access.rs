@@ -80,7 +80,8 @@ async fn a_connection_has_a_line_at_each_end() {
         ("messages_out", "4"),
         // Headers of 6 bytes, a Ping of 7 and a Close with its code and reason.
         ("bytes_in", &(6 * 2 + 7 + 7 + (6 + 2 + 10)).to_string()),
-        // Headers of 2 bytes, a Pong of 3 and a Close with its code. The answer to the handshake is not counted.
+        // Headers of 2 bytes, a Pong of 3 and a Close with its code. The answer to the handshake is
+        // not counted.
         ("bytes_out", &(2 * 4 + 14 + 3 + 4).to_string()),
     ] {
         assert_eq!(field(&closed, name), value, "{name}: {closed}");
@@ -171,7 +172,8 @@ async fn requests_have_a_line_each() {
     for (method, status, bytes) in [("GET", "200", "8"), ("HEAD", "200", "0")] {
         let mut raw = Raw::connect(&server).await;
         raw.send(format!(
-            "{method} /page.html?token=QUERY HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            "{method} /page.html?token=QUERY HTTP/1.1\r\nHost: localhost\r\nConnection: \
+            close\r\n\r\n"
         ))
         .await;
         raw.until_eof().await;

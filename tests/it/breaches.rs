@@ -1,4 +1,5 @@
-//! What a client does wrong is said: to it in the Close, and to the operator in one line with the setting that bounds it.
+//! What a client does wrong is said: to it in the Close, and to the operator in one line with the
+//! setting that bounds it.
 
 use flate2::{Compress, Compression, FlushCompress};
 
@@ -162,7 +163,8 @@ async fn b01_a_flood_of_breaches_is_counted() {
 #[tokio::test]
 async fn b02_a_subprotocol_that_nobody_picks_is_said_once_a_handler() {
     let picks = format!(
-        "fn do_extra_handshake(request) {{ request.protocol = request.requested_protocols[0]; }}\n{ECHO}"
+        "fn do_extra_handshake(request) {{ request.protocol = request.requested_protocols[0]; \
+        }}\n{ECHO}"
     );
     let server = Server::start(&[
         ("none_wsh.rhai", ECHO),
@@ -187,7 +189,8 @@ async fn b02_a_subprotocol_that_nobody_picks_is_said_once_a_handler() {
     assert_eq!(server.count(line), 2);
 }
 
-/// Messages of one compressor that keeps its window whatever was agreed on, as that of Safari 15 does.
+/// Messages of one compressor that keeps its window whatever was agreed on, as that of Safari 15
+/// does.
 fn with_a_window(texts: &[&str]) -> Vec<Vec<u8>> {
     let mut zlib = Compress::new_with_window_bits(Compression::best(), false, 15);
     let compress = |text: &&str| {
@@ -201,14 +204,16 @@ fn with_a_window(texts: &[&str]) -> Vec<Vec<u8>> {
 }
 
 /// Safari on an iPhone of 2021, the program of another of Apple's systems, Chromium, and Firefox.
-const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 15_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/15.0 \
+const SAFARI: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 15_0 like Mac OS X) AppleWebKit/605.1.15 \
+    (KHTML, like Gecko) Version/15.0 \
                       Mobile/15E148 Safari/604.1";
 const APPLE: &str = "Chat/1 CFNetwork/1312 Darwin/21.0.0";
-const CHROME: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+const CHROME: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+    Chrome/142.0.0.0 Safari/537.36";
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
-/// WebKit, which offers no parameter of its own, is understood; who knows the parameters is held to them. The log names the
-/// cure, which makes the server understand everybody.
+/// WebKit, which offers no parameter of its own, is understood; who knows the parameters is held to
+/// them. The log names the cure, which makes the server understand everybody.
 #[tokio::test]
 async fn b03_a_client_that_keeps_its_window_all_the_same() {
     let server = Server::start(&[("echo_wsh.rhai", ECHO)]).await;

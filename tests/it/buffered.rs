@@ -1,5 +1,5 @@
-//! What all connections hold of messages together: beyond the bound the largest go with 1013, and the others notice
-//! nothing. The real bound is a share of the memory; here it is small.
+//! What all connections hold of messages together: beyond the bound the largest go with 1013, and
+//! the others notice nothing. The real bound is a share of the memory; here it is small.
 
 use flate2::{Compress, Compression, FlushCompress};
 

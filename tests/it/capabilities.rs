@@ -1,5 +1,6 @@
-//! What handlers in the wild ask of their server: a handler in `tests/capabilities` and a test here for each item of a list that
-//! was drawn from pywebsocket's users. Asserted on the wire, and byte for byte where bytes are what it is about.
+//! What handlers in the wild ask of their server: a handler in `tests/capabilities` and a test here
+//! for each item of a list that was drawn from pywebsocket's users. Asserted on the wire, and byte
+//! for byte where bytes are what it is about.
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,7 +15,8 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/capabilities");
 const NUMBERS: [std::ops::RangeInclusive<u8>; 2] = [1..=30, 35..=36];
 
 /// The head of every 101, up to what a handler adds to it.
-const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: \
+    Upgrade\r\n\
                          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
 
 #[test]
@@ -120,7 +122,8 @@ async fn c04_origin() {
     raw.expect_refusal(403).await;
 }
 
-/// List of offered subprotocols; choose one; choose none although offered; choose an un-offered or malformed one (test mode).
+/// List of offered subprotocols; choose one; choose none although offered; choose an un-offered or
+/// malformed one (test mode).
 #[tokio::test]
 async fn c05_subprotocols() {
     let server = serve().await;
@@ -413,7 +416,8 @@ async fn c16_act_first() {
     raw.expect_text("early").await;
 }
 
-/// Message callback with text/binary distinction, empty messages, any Unicode, large payloads (8 MiB and up).
+/// Message callback with text/binary distinction, empty messages, any Unicode, large payloads (8
+/// MiB and up).
 #[tokio::test]
 async fn c17_messages() {
     let server = serve().await;
@@ -752,7 +756,8 @@ async fn c26_compression_per_message() {
 async fn c26_raw_inflate_and_deflate() {
     let server = serve().await;
     let mut raw = Raw::open(&server, "/26_inflate").await;
-    // RFC 7692 section 7.2.3, with the tail that permessage-deflate strips: usual, stored, with BFINAL.
+    // RFC 7692 section 7.2.3, with the tail that permessage-deflate strips: usual, stored, with
+    // BFINAL.
     for hex in [
         "f248cdc9c907000000ffff",
         "000500faff48656c6c6f000000ffff",
@@ -1068,7 +1073,8 @@ fn has_peers_close(hook: &str) -> bool {
     hook == "passive_closing_handshake"
 }
 
-/// What must not happen, within a moment: too short a moment can hide a failure, and cannot make one.
+/// What must not happen, within a moment: too short a moment can hide a failure, and cannot make
+/// one.
 async fn ends_not(end: impl Future) {
     let moment = Duration::from_millis(100);
     assert!(tokio::time::timeout(moment, end).await.is_err(), "ended");

@@ -1,6 +1,6 @@
-//! The rows of the robustness study, and where each is proven: a test is named after its rows, `h01_…` or `p01_p02_…`, and
-//! every row either has one or stands here with the reason why it has none. The same for the tests that
-//! `docs/conformance.md` names.
+//! The rows of the robustness study, and where each is proven: a test is named after its rows,
+//! `h01_…` or `p01_p02_…`, and every row either has one or stands here with the reason why it has
+//! none. The same for the tests that `docs/conformance.md` names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,8 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ),
     (
         "L14",
-        "needs a cgroup of its own, which a test may not make on every machine; what each connection may take is bounded by F10, F23, H15, L04",
+        "needs a cgroup of its own, which a test may not make on every machine; what each \
+        connection may take is bounded by F10, F23, H15, L04",
     ),
     (
         "S12",
@@ -118,7 +119,8 @@ const PARTS: &[(&str, &str)] = &[
     ),
     (
         "S05 SIGSTOP for 60 s, and a clock that jumps",
-        "the time-outs are set to seconds instead; only the monotonic clock is read, which no clock setting moves",
+        "the time-outs are set to seconds instead; only the monotonic clock is read, which no \
+        clock setting moves",
     ),
     (
         "S06 in any task",

@@ -437,7 +437,8 @@ async fn routes_table() {
 #[tokio::test]
 async fn s01_signals_end_it_politely() {
     let code = format!(
-        "fn on_close(ws, code, reason, was_clean) {{\n    print(`on_close ${{code}} ${{was_clean}}`);\n}}\n{ECHO}"
+        "fn on_close(ws, code, reason, was_clean) {{\n    print(`on_close ${{code}} \
+        ${{was_clean}}`);\n}}\n{ECHO}"
     );
     for signal in ["INT", "TERM"] {
         let mut server = Server::start(&[("echo_wsh.rhai", &code)]).await;
@@ -591,7 +592,8 @@ impl Drop for Running {
 /// A handler whose last hook says so and then outsleeps the drain.
 fn napping_at_the_end() -> String {
     format!(
-        "fn on_close(ws, code, reason, was_clean) {{\n    print(\"last words\");\n    sleep(60.0);\n}}\n{ECHO}"
+        "fn on_close(ws, code, reason, was_clean) {{\n    print(\"last words\");\n    \
+        sleep(60.0);\n}}\n{ECHO}"
     )
 }
 

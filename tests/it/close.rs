@@ -1,9 +1,10 @@
-//! The closing handshake: table 1.3 of the robustness study, row by row, and the hooks that see the end. After every
-//! ending the script's `on_close` has run exactly once.
+//! The closing handshake: table 1.3 of the robustness study, row by row, and the hooks that see the
+//! end. After every ending the script's `on_close` has run exactly once.
 
 use crate::support::{ECHO, FAILED, Raw, Server, Wire, connect, every_case, within};
 
-/// An echo that tells the log what it saw, and closes when told to: `close`, `close 4000`, `close 4000 why`.
+/// An echo that tells the log what it saw, and closes when told to: `close`, `close 4000`, `close
+/// 4000 why`.
 const WITNESS: &str = r#"
 fn on_open(ws) { print("opened"); }
 fn transfer_data(ws, message) {
@@ -267,7 +268,8 @@ async fn c09_connection_lost_with_work_under_way() {
 
     let source = "fn on_open(ws) { print(\"opened\"); }
         fn transfer_data(ws, message) { print(\"begun\"); sleep(60.0); print(\"never\"); }
-        fn on_close(ws, code, reason, was_clean) { print(`closed code=${code} clean=${was_clean}`); }";
+        fn on_close(ws, code, reason, was_clean) { print(`closed code=${code} \
+        clean=${was_clean}`); }";
     let server = Server::start(&[("sleepy_wsh.rhai", source)]).await;
     let mut raw = Raw::open(&server, "/sleepy").await;
     raw.send(Wire::text("").bytes()).await;
@@ -292,7 +294,8 @@ async fn c10_both_close_at_once() {
     closed_once(server, raw, 1000, true).await;
 }
 
-/// What a script may not close with is an error it can catch; uncaught, it is a fault like any other.
+/// What a script may not close with is an error it can catch; uncaught, it is a fault like any
+/// other.
 #[tokio::test]
 async fn c11_script_closes_with_what_must_not_travel() {
     let long = format!("ws.close(1000, \"{}\")", "x".repeat(124));
@@ -315,11 +318,13 @@ async fn c11_script_closes_with_what_must_not_travel() {
     let source = |call: &str| {
         format!(
             "fn transfer_data(ws, message) {{
-                if message == \"caught\" {{ try {{ {call}; }} catch (e) {{ ws.send(\"refused\"); }} }}
+                if message == \"caught\" {{ try {{ {call}; }} catch (e) {{ ws.send(\"refused\"); \
+                }} }}
                 else {{ {call}; }}
             }}
             fn on_open(ws) {{ print(\"opened\"); }}
-            fn on_close(ws, code, reason, was_clean) {{ print(`closed code=${{code}} clean=${{was_clean}}`); }}"
+            fn on_close(ws, code, reason, was_clean) {{ print(`closed code=${{code}} \
+            clean=${{was_clean}}`); }}"
         )
     };
     let names: Vec<_> = (0..calls.len())
@@ -504,7 +509,8 @@ async fn script_closes() {
 async fn script_fault_closes_with_1011() {
     let source = "fn on_open(ws) { print(\"opened\"); }
         fn transfer_data(ws, message) { ws.send(\"before\"); throw \"no\"; }
-        fn on_close(ws, code, reason, was_clean) { print(`closed code=${code} clean=${was_clean}`); }";
+        fn on_close(ws, code, reason, was_clean) { print(`closed code=${code} \
+        clean=${was_clean}`); }";
     let server = Server::start(&[("fault_wsh.rhai", source), ("echo_wsh.rhai", ECHO)]).await;
     let mut echo = connect(server.url("/echo")).await;
     let mut raw = Raw::open(&server, "/fault").await;

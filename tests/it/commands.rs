@@ -1,4 +1,5 @@
-//! The subcommands that write and print: `new`, `api`, `completions`, `man`, and the help of all of them.
+//! The subcommands that write and print: `new`, `api`, `completions`, `man`, and the help of all of
+//! them.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -56,7 +57,8 @@ async fn new_writes_a_handler_and_says_what_to_do_with_it() {
         }
         assert!(!done.stdout.contains("warning"), "{}", done.stdout);
     }
-    // A second file of the same path is written, since it is no other's; that it is not served is said.
+    // A second file of the same path is written, since it is no other's; that it is not served is
+    // said.
     let done = new_in(&root, &["lobby"]).await;
     assert_eq!(done.status.code(), Some(0), "{done:?}");
     assert!(
@@ -330,7 +332,9 @@ async fn raw_bytes_need_their_flag() {
 
 #[tokio::test]
 async fn scripts_read_the_variables_that_they_may() {
-    let code = "fn transfer_data(ws, message) {\n    try {\n        ws.send(`${env(message)}`);\n    } catch (error) {\n        ws.send(error.kind);\n    }\n}\n";
+    let code = "fn transfer_data(ws, message) {\n    try {\n        \
+        ws.send(`${env(message)}`);\n    } catch (error) {\n        ws.send(error.kind);\n    \
+        }\n}\n";
     for (args, list) in [
         (&["--allow-env", "ONE", "--allow-env", "UNSET"][..], None),
         (&[], Some("ONE,UNSET")),
@@ -440,7 +444,8 @@ async fn every_command_has_a_page() {
     assert!(done.stderr.contains("check, routes"), "{done:?}");
 }
 
-/// The help of the program and of every command are files under review; `UPDATE_GOLDEN=1 cargo test` writes them anew.
+/// The help of the program and of every command are files under review; `UPDATE_GOLDEN=1 cargo
+/// test` writes them anew.
 #[test]
 fn help_is_as_it_was() {
     let program = Cli::command();

@@ -1,4 +1,5 @@
-//! Settings: flags before the environment before the configuration file before the defaults, and that they hold.
+//! Settings: flags before the environment before the configuration file before the defaults, and
+//! that they hold.
 
 use std::fs;
 
@@ -50,7 +51,8 @@ async fn flags_before_environment_before_file_before_default() {
 /// What `config` prints is a configuration file that means the same.
 #[tokio::test]
 async fn the_effective_configuration_is_a_file() {
-    let file = "allow-raw = true\nallow-env = [\"HOME\", \"7\"]\nping-interval = 10\ncompression = false\n";
+    let file = "allow-raw = true\nallow-env = [\"HOME\", \"7\"]\nping-interval = 10\ncompression = \
+        false\n";
     let first = effective(file, &[], &[]).await;
     let second = effective(&first, &[], &[]).await;
     let without_sources = |text: &str| {
@@ -142,7 +144,8 @@ async fn subcommands_read_the_same_file() {
             ),
             (
                 "scripts/raw_wsh.rhai",
-                "fn transfer_data(ws, message) { ws.raw_write(blob()); }\nfn on_frame(ws, frame) { }",
+                "fn transfer_data(ws, message) { ws.raw_write(blob()); }\nfn on_frame(ws, frame) { \
+                }",
             ),
         ])
         .args(["check", "--config", "wsh.toml"])
@@ -227,7 +230,8 @@ async fn limits_of_messages_and_heads() {
             ("echo_wsh.rhai", ECHO),
             (
                 "wsh.toml",
-                "max-message = 100\nmax-headers = 10\nmax-header-size = \"1KiB\"\nmax-header-line = 200\n",
+                "max-message = 100\nmax-headers = 10\nmax-header-size = \"1KiB\"\nmax-header-line \
+                = 200\n",
             ),
         ])
         .args(["--config", "wsh.toml", "--log-level", "debug"])
@@ -259,11 +263,13 @@ async fn limits_of_messages_and_heads() {
     }
 }
 
-/// What the server lets in, its scripts can hold and send; what a script allows of it is bounded by it.
+/// What the server lets in, its scripts can hold and send; what a script allows of it is bounded by
+/// it.
 #[tokio::test]
 async fn scripts_follow_the_longest_message() {
     let asks = format!(
-        "{ECHO}\nfn do_extra_handshake(request) {{ request.max_message(parse_int(request.query)); }}"
+        "{ECHO}\nfn do_extra_handshake(request) {{ request.max_message(parse_int(request.query)); \
+        }}"
     );
     let server = Server::builder()
         .files(&[("echo_wsh.rhai", ECHO), ("asks_wsh.rhai", &asks)])

@@ -1,5 +1,6 @@
-//! permessage-deflate on the wire: table 1.4 of the robustness study, row by row, and what scripts say about it. What the
-//! server sends is inflated, and what it is sent was compressed, by zlib's own interface, not by the server's.
+//! permessage-deflate on the wire: table 1.4 of the robustness study, row by row, and what scripts
+//! say about it. What the server sends is inflated, and what it is sent was compressed, by zlib's
+//! own interface, not by the server's.
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use serde_json::json;
@@ -107,7 +108,8 @@ impl Raw {
     }
 }
 
-/// Each of these, sent on a connection of its own on which messages are compressed, is answered with this Close and FIN.
+/// Each of these, sent on a connection of its own on which messages are compressed, is answered
+/// with this Close and FIN.
 async fn fails<N: Into<String>>(code: u16, cases: impl IntoIterator<Item = (N, Vec<u8>)>) {
     let server = echo().start().await;
     let port = server.port();
@@ -139,7 +141,8 @@ fn fragments(compressed: &[u8], length: usize) -> Vec<u8> {
     bytes
 }
 
-/// The bound holds for what comes out, while it comes out: at no moment is there more than twice as much.
+/// The bound holds for what comes out, while it comes out: at no moment is there more than twice as
+/// much.
 #[tokio::test]
 async fn d01_bomb_in_one_frame() {
     let server = echo().workers(1).start().await;
@@ -156,7 +159,8 @@ async fn d01_bomb_in_one_frame() {
     raw.expect_eof().await;
     let grown = server.memory().peak - before;
     let bound = 2 * MAX_MESSAGE / 1024 + 64;
-    // Half a MiB for the tables of the first inflater, the stacks and all else that is not this connection's.
+    // Half a MiB for the tables of the first inflater, the stacks and all else that is not this
+    // connection's.
     assert!(grown < bound + 512, "{grown} KiB grown");
 }
 
@@ -165,7 +169,8 @@ async fn d02_bombs_over_fragments_and_messages() {
     let server = echo()
         .file(
             "slow_wsh.rhai",
-            "fn transfer_data(ws, message) {\n    ws.receive(60);\n    ws.send(`${message.len}`);\n}\n",
+            "fn transfer_data(ws, message) {\n    ws.receive(60);\n    \
+            ws.send(`${message.len}`);\n}\n",
         )
         .workers(1)
         // What is freed is given back at once, so that the peak is what was held at a time.
@@ -182,7 +187,8 @@ async fn d02_bombs_over_fragments_and_messages() {
         raw.expect_close(1009).await;
         raw.expect_eof().await;
     }
-    // A hundred messages of a MiB in one segment while the first one is worked on: few of them wait inflated.
+    // A hundred messages of a MiB in one segment while the first one is worked on: few of them wait
+    // inflated.
     let message = Wire::binary(deflate(&vec![0; 1024 * 1024])).rsv(4).bytes();
     let mut raw = open(&server, "/slow").await;
     raw.send(message.repeat(100)).await;
@@ -191,7 +197,8 @@ async fn d02_bombs_over_fragments_and_messages() {
         other.expect_text("beside").await;
     }
     let grown = server.memory().peak - before;
-    // Half as much again as for one connection: the allocator has not given back what it took for the first bomb.
+    // Half as much again as for one connection: the allocator has not given back what it took for
+    // the first bomb.
     let bound = 3 * MAX_MESSAGE / 1024;
     assert!(grown < bound + 2 * 1024, "{grown} KiB grown");
     // They are all taken in their turn.
@@ -200,7 +207,8 @@ async fn d02_bombs_over_fragments_and_messages() {
     }
 }
 
-/// Declined: the connection goes on without compression, on which a reserved bit is no more legal than ever.
+/// Declined: the connection goes on without compression, on which a reserved bit is no more legal
+/// than ever.
 #[tokio::test]
 async fn d03_window_bits_that_are_none() {
     let server = echo().start().await;
@@ -435,7 +443,8 @@ async fn d06_lengths_at_the_limit() {
     raw.send(Wire::binary(deflate(&vec![7; 65_537])).rsv(4).bytes())
         .await;
     raw.expect_close(1009).await;
-    // Empty blocks without end come to nothing, but they are not free: from the header, and at the byte that crosses.
+    // Empty blocks without end come to nothing, but they are not free: from the header, and at the
+    // byte that crosses.
     let empty = [0x00, 0x00, 0x00, 0xff, 0xff];
     let mut raw = open(&server, "/echo").await;
     raw.send(Wire::binary("").rsv(4).announcing(80_000).bytes())
@@ -452,7 +461,8 @@ async fn d06_lengths_at_the_limit() {
     raw.expect_close(1008).await;
 }
 
-/// Between messages nothing of zlib's memory belongs to a connection: half a KiB is left for all that is remembered.
+/// Between messages nothing of zlib's memory belongs to a connection: half a KiB is left for all
+/// that is remembered.
 #[tokio::test]
 async fn d07_idle_connections() {
     const COUNT: usize = 500;
@@ -493,12 +503,14 @@ async fn d07_idle_connections() {
     drop((plain, compressed));
 }
 
-/// A length tells nothing of what was said before, and a handler can keep what is secret out of it altogether.
+/// A length tells nothing of what was said before, and a handler can keep what is secret out of it
+/// altogether.
 #[tokio::test]
 async fn d08_secrets_beside_text_of_others() {
     let server = Server::start(&[(
         "secret_wsh.rhai",
-        "fn transfer_data(ws, message) {\n    ws.send(\"session=0123456789abcdef; \" + message);\n    ws.send(message);\n    \
+        "fn transfer_data(ws, message) {\n    ws.send(\"session=0123456789abcdef; \" + \
+        message);\n    ws.send(message);\n    \
          ws.send(message, #{compress: false});\n}\n",
     )])
     .await;
@@ -517,7 +529,8 @@ async fn d08_secrets_beside_text_of_others() {
     assert!(lengths[0].abs_diff(lengths[1]) <= 2, "{lengths:?}");
 }
 
-/// All offers, in all configurations of contexts, with all ways to cut a message: every message comes back.
+/// All offers, in all configurations of contexts, with all ways to cut a message: every message
+/// comes back.
 #[tokio::test]
 async fn d09_parameters_and_fragments() {
     for flags in [
@@ -768,7 +781,8 @@ async fn scripts_steer_it() {
             "{\"server_no_context_takeover\":false,\"server_max_window_bits\":10,\"client_max_window_bits\":9,\"level\":1,\"threshold\":0}",
             "; client_max_window_bits",
             Some(
-                "permessage-deflate; client_no_context_takeover; server_max_window_bits=10; client_max_window_bits=9",
+                "permessage-deflate; client_no_context_takeover; server_max_window_bits=10; \
+                client_max_window_bits=9",
             ),
         ),
         ("{\"client_max_window_bits\":9}", "", Some(PLAIN)),
@@ -858,7 +872,8 @@ async fn scripts_are_told_what_is_wrong() {
     ];
     let options: Vec<_> = problems.iter().map(|(options, _)| *options).collect();
     let handler = format!(
-        "fn do_extra_handshake(request) {{\n    this.problems = [];\n    for options in [{}] {{\n        try {{\n            \
+        "fn do_extra_handshake(request) {{\n    this.problems = [];\n    for options in [{}] \
+        {{\n        try {{\n            \
          request.deflate(options);\n        }} catch (problem) {{\n            \
          this.problems.push(`${{problem.kind}}: ${{problem.message}}`);\n        }}\n    }}\n}}\n\n\
          fn transfer_data(ws, message) {{\n    ws.send_json(this.problems);\n}}\n",
@@ -906,7 +921,8 @@ async fn frames_by_hand() {
     assert_eq!(head.header("Sec-WebSocket-Extensions"), Some("x-own"));
 }
 
-/// Many bombs at once are inflated one after the other: a little of each is held, and the limit once.
+/// Many bombs at once are inflated one after the other: a little of each is held, and the limit
+/// once.
 #[tokio::test]
 async fn d01_many_bombs_at_once() {
     const BOMBS: usize = 40;

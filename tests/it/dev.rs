@@ -6,7 +6,8 @@ fn dev(code: &str) -> Builder {
     Server::builder().file("bad_wsh.rhai", code).arg("--dev")
 }
 
-/// Each hook meets a fault when the client asks for one, and the next message is answered with what `this` holds.
+/// Each hook meets a fault when the client asks for one, and the next message is answered with what
+/// `this` holds.
 #[tokio::test]
 async fn a_fault_in_any_hook_leaves_the_connection_as_it_is() {
     let hooks = [
@@ -42,7 +43,8 @@ async fn a_fault_in_any_hook_leaves_the_connection_as_it_is() {
 
 const THROWS: &str = "let list = [1]; list[7];";
 
-/// Whoever waits in `receive` in the hook that fails, and whoever comes next, is handled all the same.
+/// Whoever waits in `receive` in the hook that fails, and whoever comes next, is handled all the
+/// same.
 #[tokio::test]
 async fn what_waits_behind_a_fault_is_answered() {
     let code = format!(
@@ -71,7 +73,8 @@ async fn a_budget_that_is_spent_ends_the_hook_alone() {
     server.log("script fault").await;
 }
 
-/// A loop has no message that could be dropped: it begins anew, so that no answer is taken for one to another question.
+/// A loop has no message that could be dropped: it begins anew, so that no answer is taken for one
+/// to another question.
 #[tokio::test]
 async fn a_loop_that_fails_begins_anew() {
     let code = format!(
@@ -141,7 +144,8 @@ async fn a_state_that_outgrows_its_bounds_closes() {
     let server = dev(code).start().await;
     let mut client = connect(server.url("/bad")).await;
     client.send_text("grow").await;
-    // Its own memory is bounded, too: that bound ends the hook and not the connection, until `this` is over its own.
+    // Its own memory is bounded, too: that bound ends the hook and not the connection, until `this`
+    // is over its own.
     let reason = end_of(&mut client).await;
     assert!(reason.starts_with("bad_wsh.rhai:"), "{reason}");
 }

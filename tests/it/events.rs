@@ -154,7 +154,8 @@ async fn json_has_numbers_as_numbers_and_reports_as_objects() {
 /// What peers and scripts say, a flood, and heads and frames of all bytes.
 #[tokio::test]
 async fn every_line_of_json_parses() {
-    let noisy = "fn transfer_data(ws, message) {\n    for round in 0..5000 { print(message); error(message + round); }\n    ws.send(\"done\");\n}\n";
+    let noisy = "fn transfer_data(ws, message) {\n    for round in 0..5000 { print(message); \
+        error(message + round); }\n    ws.send(\"done\");\n}\n";
     let fails = "fn transfer_data(ws, message) { throw message; }";
     let odd = "\"\\\r\n\u{1b}[31m\u{2028}\u{0}\u{7f}数";
     let mut server = Server::builder()

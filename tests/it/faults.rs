@@ -1,6 +1,8 @@
-//! What people read when a script is wrong: every kind of fault once, word for word as in `tests/golden/faults`.
+//! What people read when a script is wrong: every kind of fault once, word for word as in
+//! `tests/golden/faults`.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test it faults` writes the files anew; the difference is for the review.
+//! `UPDATE_GOLDEN=1 cargo test --test it faults` writes the files anew; the difference is for the
+//! review.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,7 +15,8 @@ use super::support::{ECHO, Raw, Server, Wire, within};
 const CHECKED: &[(&str, &str)] = &[
     (
         "both_ways",
-        "fn transfer_data(ws) {\n    ws.receive();\n}\n\nfn transfer_data(ws, message) {\n    ws.send(message);\n}\n",
+        "fn transfer_data(ws) {\n    ws.receive();\n}\n\nfn transfer_data(ws, message) {\n    \
+        ws.send(message);\n}\n",
     ),
     (
         "frames_without_the_flag",
@@ -25,7 +28,8 @@ const CHECKED: &[(&str, &str)] = &[
     ),
     (
         "brace",
-        "fn transfer_data(ws, message) {\n    if message == \"a\" {\n        ws.send(message);\n}\n",
+        "fn transfer_data(ws, message) {\n    if message == \"a\" {\n        \
+        ws.send(message);\n}\n",
     ),
     (
         "bracket",
@@ -57,7 +61,8 @@ const CHECKED: &[(&str, &str)] = &[
     ),
     (
         "misspelt_in_a_template",
-        "fn transfer_data(ws, message) {\n    let user = #{ name: \"Ada\" };\n    ws.send(`${message} for ${usr.name}!`);\n}\n",
+        "fn transfer_data(ws, message) {\n    let user = #{ name: \"Ada\" };\n    \
+        ws.send(`${message} for ${usr.name}!`);\n}\n",
     ),
     (
         "word_of_python",
@@ -69,7 +74,8 @@ const CHECKED: &[(&str, &str)] = &[
     ),
     (
         "and",
-        "fn transfer_data(ws, message) {\n    if message == \"a\" and ws.id == \"1\" { ws.close(); }\n}\n",
+        "fn transfer_data(ws, message) {\n    if message == \"a\" and ws.id == \"1\" { ws.close(); \
+        }\n}\n",
     ),
     (
         "increment",
@@ -77,7 +83,8 @@ const CHECKED: &[(&str, &str)] = &[
     ),
     (
         "c_loop",
-        "fn transfer_data(ws, message) {\n    for (i = 0; i < 3; i += 1) { ws.send(message); }\n}\n",
+        "fn transfer_data(ws, message) {\n    for (i = 0; i < 3; i += 1) { ws.send(message); \
+        }\n}\n",
     ),
     (
         "assignment",
@@ -97,7 +104,8 @@ const CHECKED: &[(&str, &str)] = &[
     ),
     (
         "ws_in_a_helper",
-        "fn transfer_data(ws, message) {\n    reply(message);\n}\nfn reply(text) {\n    ws.send(text);\n}\n",
+        "fn transfer_data(ws, message) {\n    reply(message);\n}\nfn reply(text) {\n    \
+        ws.send(text);\n}\n",
     ),
     (
         "ws_at_the_top",
@@ -109,7 +117,8 @@ const CHECKED: &[(&str, &str)] = &[
     ),
     (
         "own_name_that_is_foreign",
-        "fn transfer_data(ws, message) {\n    let object = #{ name: message }\n    object.name = \"x\";\n}\n",
+        "fn transfer_data(ws, message) {\n    let object = #{ name: message }\n    object.name \
+        = \"x\";\n}\n",
     ),
     (
         "function_inside",
@@ -121,7 +130,8 @@ const CHECKED: &[(&str, &str)] = &[
     ),
     (
         "lost_in_a_constant",
-        "const SEEN = #{};\nfn transfer_data(ws, message) {\n    global::SEEN[message] = true;\n}\n",
+        "const SEEN = #{};\nfn transfer_data(ws, message) {\n    global::SEEN[message] = \
+        true;\n}\n",
     ),
     (
         "lost_in_a_copy",
@@ -129,7 +139,8 @@ const CHECKED: &[(&str, &str)] = &[
     ),
     (
         "lost_in_a_loop",
-        "fn transfer_data(ws, message) {\n    for user in this.users {\n        user.seen = true;\n    }\n}\n",
+        "fn transfer_data(ws, message) {\n    for user in this.users {\n        user.seen = \
+        true;\n    }\n}\n",
     ),
     (
         "lost_in_a_value",
@@ -170,7 +181,8 @@ const CHECKED: &[(&str, &str)] = &[
     ),
     (
         "constant_of_a_closure",
-        "let count = 0;\nconst inc = || { count += 1; count };\nfn transfer_data(ws, message) { }\n",
+        "let count = 0;\nconst inc = || { count += 1; count };\nfn transfer_data(ws, message) { \
+        }\n",
     ),
     (
         "arrow",
@@ -219,7 +231,8 @@ const CHECKED: &[(&str, &str)] = &[
     ),
     (
         "c_loop_with_let",
-        "fn transfer_data(ws, message) {\n    for (let i = 0; i < 3; i++) { ws.send(message); }\n}\n",
+        "fn transfer_data(ws, message) {\n    for (let i = 0; i < 3; i++) { ws.send(message); \
+        }\n}\n",
     ),
     (
         "or_for_a_default",
@@ -247,31 +260,38 @@ const CHECKED: &[(&str, &str)] = &[
     ),
     (
         "wrong_count",
-        "fn transfer_data(ws, message) {\n    reply(ws);\n}\nfn reply(ws, text) {\n    ws.send(text);\n}\n",
+        "fn transfer_data(ws, message) {\n    reply(ws);\n}\nfn reply(ws, text) {\n    \
+        ws.send(text);\n}\n",
     ),
     (
         "variable_called",
-        "fn transfer_data(ws, message) {\n    let double = |x| x * 2;\n    ws.send(`${double(2)}`);\n}\n",
+        "fn transfer_data(ws, message) {\n    let double = |x| x * 2;\n    \
+        ws.send(`${double(2)}`);\n}\n",
     ),
     (
         "misspelt_constant",
-        "const GREETING = \"hello\";\nfn transfer_data(ws, message) {\n    ws.send(global::GRETING);\n}\n",
+        "const GREETING = \"hello\";\nfn transfer_data(ws, message) {\n    \
+        ws.send(global::GRETING);\n}\n",
     ),
     (
         "misspelt_in_a_module",
-        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::hlaf(message));\n}\n",
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    \
+        ws.send(texts::hlaf(message));\n}\n",
     ),
     (
         "wrong_count_in_a_module",
-        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::half(message, 2));\n}\n",
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    \
+        ws.send(texts::half(message, 2));\n}\n",
     ),
     (
         "private_in_a_module",
-        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::cut(message));\n}\n",
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    \
+        ws.send(texts::cut(message));\n}\n",
     ),
     (
         "property_for_a_hook",
-        "fn on_open(ws) {\n    ws.onmessage = |m| { ws.send(m); };\n}\nfn transfer_data(ws, message) { }\n",
+        "fn on_open(ws) {\n    ws.onmessage = |m| { ws.send(m); };\n}\nfn transfer_data(ws, \
+        message) { }\n",
     ),
     (
         "unknown_property_set",
@@ -291,7 +311,8 @@ const CHECKED: &[(&str, &str)] = &[
     ),
     (
         "export_of_a_module",
-        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::NOPE);\n}\n",
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    \
+        ws.send(texts::NOPE);\n}\n",
     ),
     (
         "set_timeout",
@@ -317,7 +338,8 @@ const CHECKED: &[(&str, &str)] = &[
     ),
     (
         "returned_from_the_handshake",
-        "fn do_extra_handshake(request) {\n    return false;\n}\nfn transfer_data(ws, message) { }\n",
+        "fn do_extra_handshake(request) {\n    return false;\n}\nfn transfer_data(ws, message) { \
+        }\n",
     ),
     (
         "loop_with_a_message",
@@ -352,7 +374,8 @@ const RUN: &[(&str, By, &str)] = &[
     (
         "wrong_value",
         By::Handshake,
-        "fn do_extra_handshake(request) {\n    request.protocol = 1;\n}\nfn transfer_data(ws, message) { }\n",
+        "fn do_extra_handshake(request) {\n    request.protocol = 1;\n}\nfn transfer_data(ws, \
+        message) { }\n",
     ),
     (
         "function_as_property",
@@ -372,7 +395,8 @@ const RUN: &[(&str, By, &str)] = &[
     (
         "nothing",
         TEXT,
-        "fn transfer_data(ws, message) {\n    let user = #{ name: \"Ada\" };\n    ws.send(user.nmae.to_upper());\n}\n",
+        "fn transfer_data(ws, message) {\n    let user = #{ name: \"Ada\" };\n    \
+        ws.send(user.nmae.to_upper());\n}\n",
     ),
     (
         "operator",
@@ -387,7 +411,8 @@ const RUN: &[(&str, By, &str)] = &[
     (
         "loop_over_a_map",
         TEXT,
-        "fn transfer_data(ws, message) {\n    let users = #{ ada: 1 };\n    for user in users { ws.send(user); }\n}\n",
+        "fn transfer_data(ws, message) {\n    let users = #{ ada: 1 };\n    for user in users { \
+        ws.send(user); }\n}\n",
     ),
     (
         "in",
@@ -397,7 +422,8 @@ const RUN: &[(&str, By, &str)] = &[
     (
         "out_of_bounds",
         TEXT,
-        "fn transfer_data(ws, message) {\n    let parts = message.split(\",\");\n    ws.send(parts[7]);\n}\n",
+        "fn transfer_data(ws, message) {\n    let parts = message.split(\",\");\n    \
+        ws.send(parts[7]);\n}\n",
     ),
     (
         "no_index",
@@ -417,7 +443,8 @@ const RUN: &[(&str, By, &str)] = &[
     (
         "this_in_a_closure",
         TEXT,
-        "fn transfer_data(ws, message) {\n    this.factor = 2;\n    [1, 2].map(|x| x * this.factor);\n}\n",
+        "fn transfer_data(ws, message) {\n    this.factor = 2;\n    [1, 2].map(|x| x * \
+        this.factor);\n}\n",
     ),
     (
         "constant_method",
@@ -427,7 +454,8 @@ const RUN: &[(&str, By, &str)] = &[
     (
         "division",
         TEXT,
-        "fn transfer_data(ws, message) {\n    let n = message.len - 5;\n    ws.send(`${1 / n}`);\n}\n",
+        "fn transfer_data(ws, message) {\n    let n = message.len - 5;\n    ws.send(`${1 / \
+        n}`);\n}\n",
     ),
     (
         "no_number",
@@ -437,7 +465,8 @@ const RUN: &[(&str, By, &str)] = &[
     (
         "name_of_a_peer",
         TEXT,
-        "fn transfer_data(ws, message) {\n    let name = \"f\";\n    for turn in 0..12 { name += name; }\n    \
+        "fn transfer_data(ws, message) {\n    let name = \"f\";\n    for turn in 0..12 { name += \
+        name; }\n    \
          Fn(name).call(1);\n}\n",
     ),
     (
@@ -448,12 +477,14 @@ const RUN: &[(&str, By, &str)] = &[
     (
         "in_a_module",
         TEXT,
-        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::half(message));\n}\n",
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    \
+        ws.send(texts::half(message));\n}\n",
     ),
     (
         "closure_to_a_module",
         TEXT,
-        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    ws.send(texts::changed(message, |a, b| a));\n}\n",
+        "import \"lib/texts\" as texts;\nfn transfer_data(ws, message) {\n    \
+        ws.send(texts::changed(message, |a, b| a));\n}\n",
     ),
     (
         "too_deep",
@@ -478,7 +509,8 @@ const RUN: &[(&str, By, &str)] = &[
     (
         "state",
         TEXT,
-        "fn transfer_data(ws, message) {\n    let deep = [];\n    for level in 0..200 { deep = [deep]; }\n    \
+        "fn transfer_data(ws, message) {\n    let deep = [];\n    for level in 0..200 { deep = \
+        [deep]; }\n    \
                      this.deep = deep;\n    for turn in 0..10_000 { this.turn = turn; }\n}\n",
     ),
     (
@@ -497,34 +529,41 @@ const RUN: &[(&str, By, &str)] = &[
     (
         "far_to_the_right",
         TEXT,
-        "fn transfer_data(ws, message) {\n    let text = \"one two three four five six seven eight nine ten eleven twelve thirteen fourteen \
-         fifteen sixteen seventeen\"; ws.send(text.sub_str(7)); let more = \"one two three four five six seven eight nine ten \
+        "fn transfer_data(ws, message) {\n    let text = \"one two three four five six seven eight \
+        nine ten eleven twelve thirteen fourteen \
+         fifteen sixteen seventeen\"; ws.send(text.sub_str(7)); let more = \"one two three four \
+         five six seven eight nine ten \
          eleven twelve thirteen fourteen fifteen sixteen\";\n}\n",
     ),
     (
         "handshake",
         By::Handshake,
-        "fn do_extra_handshake(request) {\n    request.reject(\"no\");\n}\nfn transfer_data(ws, message) { }\n",
+        "fn do_extra_handshake(request) {\n    request.reject(\"no\");\n}\nfn transfer_data(ws, \
+        message) { }\n",
     ),
     (
         "closing",
         By::Close,
-        "fn passive_closing_handshake(ws, code, reason) {\n    \"bye\"\n}\nfn transfer_data(ws, message) { }\n",
+        "fn passive_closing_handshake(ws, code, reason) {\n    \"bye\"\n}\nfn transfer_data(ws, \
+        message) { }\n",
     ),
     (
         "changed_in_place",
         TEXT,
-        "fn transfer_data(ws, message) {\n    let list = [];\n    ws.send(list.push(message));\n}\n",
+        "fn transfer_data(ws, message) {\n    let list = [];\n    \
+        ws.send(list.push(message));\n}\n",
     ),
     (
         "in_use",
         TEXT,
-        "fn transfer_data(ws, message) {\n    let all = [1, 2];\n    all.map(|x| all.push(x));\n}\n",
+        "fn transfer_data(ws, message) {\n    let all = [1, 2];\n    all.map(|x| \
+        all.push(x));\n}\n",
     ),
     (
         "timer_of_a_function",
         TEXT,
-        "fn on_timer(ws, name) { }\nfn later(ws) { }\nfn transfer_data(ws, message) {\n    ws.after(1, later);\n}\n",
+        "fn on_timer(ws, name) { }\nfn later(ws) { }\nfn transfer_data(ws, message) {\n    \
+        ws.after(1, later);\n}\n",
     ),
     (
         "for_each",
@@ -554,7 +593,8 @@ const RUN: &[(&str, By, &str)] = &[
     (
         "message_of_a_thrown_text",
         TEXT,
-        "fn transfer_data(ws, message) {\n    try { throw \"no\"; } catch (e) { ws.send(e.message); }\n}\n",
+        "fn transfer_data(ws, message) {\n    try { throw \"no\"; } catch (e) { \
+        ws.send(e.message); }\n}\n",
     ),
     (
         "type_of_an_argument",
@@ -566,7 +606,8 @@ const RUN: &[(&str, By, &str)] = &[
 /// What some of them import.
 const MODULE: (&str, &str) = (
     "lib/texts.rhai",
-    "fn half(text) {\n    text.sub_string(text.len / 2.0)\n}\nprivate fn cut(text) {\n    text\n}\nfn changed(text, change) {\n    change.call(text)\n}\n",
+    "fn half(text) {\n    text.sub_string(text.len / 2.0)\n}\nprivate fn cut(text) {\n    \
+    text\n}\nfn changed(text, change) {\n    change.call(text)\n}\n",
 );
 
 /// What a client does to a script.
@@ -645,7 +686,8 @@ async fn run(server: &Server, path: &str, by: By) {
     raw.expect_close(1011).await;
 }
 
-/// The report without what depends on the other cases: which connection it was, and how many files were read before.
+/// The report without what depends on the other cases: which connection it was, and how many files
+/// were read before.
 fn without_numbers(report: &str) -> String {
     ["connection=", "version=", "connection ", "version "]
         .iter()
@@ -741,7 +783,8 @@ async fn check_prints_json() {
         },
         {
             "file": "c_wsh.rhai", "line": null, "column": null, "severity": "error",
-            "message": "no fn transfer_data(ws, message): a handler needs it to answer messages", "hint": null,
+            "message": "no fn transfer_data(ws, message): a handler needs it to answer \
+                messages", "hint": null,
         },
         {
             "file": "b_wsh.rhai", "line": 1, "column": 4, "severity": "warning",
@@ -772,12 +815,17 @@ async fn warnings_count_where_they_are_to() {
 /// What is meant as it stands is not doubted.
 #[tokio::test]
 async fn what_is_meant_is_not_doubted() {
-    let code = "fn transfer_data(ws, message) {\n    if message == \"\" { return; }\n    sleep(1); sleep(3600.0);\n    \
-                ws.after(3600, \"hour\"); ws.every(300, \"minutes\");\n    ws.send(`{\"a\":\"x\\ny\"}`);\n    \
-                ws.send(\"$5 {or} ${}\");\n    ws.send(\"a\\r\\nb\");\n    ws.send(`C:\\dir ${message}`);\n    \
-                return reply(ws, message);\n}\nfn reply(ws, text) {\n    ws.send(text);\n    text\n}\n\
+    let code = "fn transfer_data(ws, message) {\n    if message == \"\" { return; }\n    sleep(1); \
+        sleep(3600.0);\n    \
+                ws.after(3600, \"hour\"); ws.every(300, \"minutes\");\n    \
+                ws.send(`{\"a\":\"x\\ny\"}`);\n    \
+                ws.send(\"$5 {or} ${}\");\n    ws.send(\"a\\r\\nb\");\n    ws.send(`C:\\dir \
+                ${message}`);\n    \
+                return reply(ws, message);\n}\nfn reply(ws, text) {\n    ws.send(text);\n    \
+                text\n}\n\
                 fn on_timer(ws, name) { name }\n";
-    let loops = "fn transfer_data(connection) {\n    loop { if connection.receive() == () { return; } }\n}\n";
+    let loops = "fn transfer_data(connection) {\n    loop { if connection.receive() == () { \
+        return; } }\n}\n";
     let finished = Server::builder()
         .bare()
         .file("it_wsh.rhai", code)

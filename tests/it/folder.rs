@@ -1,5 +1,5 @@
-//! The handler folder in bad shape: files that do not fit together yet, names and kinds that cannot be served, folders
-//! that cannot be read, what comes and goes.
+//! The handler folder in bad shape: files that do not fit together yet, names and kinds that cannot
+//! be served, folders that cannot be read, what comes and goes.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -50,7 +50,8 @@ async fn a02_a_handler_and_its_module_are_published_together() {
         } else {
             save_module()
         }
-        // Long enough to be taken for finished, and once longer than what does not fit is waited for.
+        // Long enough to be taken for finished, and once longer than what does not fit is waited
+        // for.
         let apart = [30, 100, 200, 200, 800, 800][version - 1];
         let end = tokio::time::Instant::now() + Duration::from_millis(apart);
         while tokio::time::Instant::now() < end {
@@ -136,7 +137,8 @@ async fn a02_what_never_fits_is_said() {
     client.until_answer("1").await;
 }
 
-/// 40 handlers and their module, written one after the other as by a checkout, while they are spoken to.
+/// 40 handlers and their module, written one after the other as by a checkout, while they are
+/// spoken to.
 #[tokio::test]
 async fn a02_a_checkout_of_many_files() {
     const HANDLERS: usize = 40;
@@ -161,7 +163,8 @@ async fn a02_a_checkout_of_many_files() {
         });
     }
     for version in 1..=CHECKOUTS {
-        // As git does: what is gone first, then the rest in the order of names, here with the processor elsewhere.
+        // As git does: what is gone first, then the rest in the order of names, here with the
+        // processor elsewhere.
         server.remove(&format!("v{}.rhai", version - 1));
         for number in 0..HANDLERS {
             server.write(
@@ -252,7 +255,8 @@ async fn no_handler_is_explained() {
     }
 }
 
-/// A pipe in the place of a handler, a module or the map file stops nobody, is said, and so is what comes after it.
+/// A pipe in the place of a handler, a module or the map file stops nobody, is said, and so is what
+/// comes after it.
 #[tokio::test]
 async fn c03_pipes_in_the_place_of_files() {
     let server = Server::builder()
@@ -384,7 +388,8 @@ async fn b07_names_that_cannot_be_served() {
     assert!(table.contains("1 handler "), "{table}");
 }
 
-/// A subfolder that cannot be looked into is not deleted. A link that leads to itself is one, for root as well.
+/// A subfolder that cannot be looked into is not deleted. A link that leads to itself is one, for
+/// root as well.
 #[tokio::test]
 async fn c08_a_folder_that_cannot_be_read_goes_on_serving() {
     let builder = Server::builder()
@@ -435,7 +440,8 @@ async fn c09_every_outage_is_said() {
     assert_eq!(server.count("handler removed"), 0, "{}", server.logged());
 }
 
-/// Folders deep inside each other are looked into as far as anybody needs, and cost nobody anything beyond.
+/// Folders deep inside each other are looked into as far as anybody needs, and cost nobody anything
+/// beyond.
 #[tokio::test]
 async fn c05_folders_deep_inside_each_other() {
     let builder = Server::builder().file("echo_wsh.rhai", ECHO);

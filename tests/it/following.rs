@@ -1,5 +1,5 @@
-//! What an open connection runs after a save: `on_reload` before anything else of a new version, and a loop's own version for
-//! as long as the loop lasts.
+//! What an open connection runs after a save: `on_reload` before anything else of a new version,
+//! and a loop's own version for as long as the loop lasts.
 
 use crate::support::{ECHO, Raw, Server, Wire, answering, connect};
 
@@ -18,7 +18,8 @@ async fn serving(name: &str, code: &str, args: &[&str]) -> Server {
     builder.args(args.iter().copied()).start().await
 }
 
-/// Saves a version, and waits until it serves: the worker has its order before it has the next connection.
+/// Saves a version, and waits until it serves: the worker has its order before it has the next
+/// connection.
 async fn save(server: &Server, name: &str, code: &str) {
     server.replace(name, code);
     server.log(["handler reloaded", name]).await;
@@ -223,8 +224,8 @@ async fn routes_mark_loops() {
     assert!(!line("echo_wsh.rhai").expect("a line").contains("version"));
 }
 
-/// A conversation of single messages becomes a loop at its next message, which is the first that the loop receives: no message
-/// is lost.
+/// A conversation of single messages becomes a loop at its next message, which is the first that
+/// the loop receives: no message is lost.
 #[tokio::test]
 async fn a_version_that_brings_a_loop_is_given_the_next_message() {
     let server = serving("chat_wsh.rhai", &answering("1"), &[]).await;

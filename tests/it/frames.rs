@@ -1,5 +1,6 @@
-//! Frames and messages: table 1.2 of the robustness study, row by row, and the law behind F24: how bytes are cut into
-//! segments changes nothing. Every violation is answered with a Close of the right code, then FIN.
+//! Frames and messages: table 1.2 of the robustness study, row by row, and the law behind F24: how
+//! bytes are cut into segments changes nothing. Every violation is answered with a Close of the
+//! right code, then FIN.
 
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ async fn echo_server() -> Server {
     Server::start(&[("echo_wsh.rhai", ECHO)]).await
 }
 
-/// Each of these byte strings, sent on a connection of its own, is answered with this Close and FIN.
+/// Each of these byte strings, sent on a connection of its own, is answered with this Close and
+/// FIN.
 async fn fails<N: Into<String>>(code: u16, cases: impl IntoIterator<Item = (N, Vec<u8>)>) {
     let server = echo_server().await;
     let port = server.port();
@@ -607,7 +609,8 @@ async fn f22_ping_between_fragments() {
     raw.expect_text("fragmented").await;
 }
 
-/// A client that only sends is held back: its answers fill a bounded queue, then it is not read any more.
+/// A client that only sends is held back: its answers fill a bounded queue, then it is not read any
+/// more.
 #[tokio::test]
 async fn f23_peer_that_never_reads() {
     let server = patient_server().await;
@@ -618,7 +621,8 @@ async fn f23_peer_that_never_reads() {
         let mut raw = Raw::open(&server, "/echo").await;
         let batch = frame.bytes().repeat(64 * 1024 / 131);
         for _ in 0..256 {
-            // A second without room means that the server does not read; it is no bound on anything.
+            // A second without room means that the server does not read; it is no bound on
+            // anything.
             let room = Duration::from_secs(1);
             if !matches!(
                 tokio::time::timeout(room, raw.try_send(&batch)).await,
@@ -663,8 +667,8 @@ pub fn conversation() -> (Vec<u8>, Vec<u8>) {
     (bytes(&said), bytes(&answered.map(Wire::unmasked)))
 }
 
-/// Sends the pieces so that the server reads each by itself: with one worker, an echo on another connection is
-/// answered only after the piece before it has been read.
+/// Sends the pieces so that the server reads each by itself: with one worker, an echo on another
+/// connection is answered only after the piece before it has been read.
 async fn sent_in_pieces(server: &Server, pieces: impl Iterator<Item = &[u8]>) -> Vec<u8> {
     let mut raw = Raw::open(server, "/echo").await;
     let mut beside = Raw::open(server, "/echo").await;
@@ -805,7 +809,8 @@ async fn f28_one_message_after_the_other() {
     }
 }
 
-/// While a hook waits, what arrives stays in the kernel but for a bounded part, and nothing of it is lost.
+/// While a hook waits, what arrives stays in the kernel but for a bounded part, and nothing of it
+/// is lost.
 #[tokio::test]
 async fn f28_reading_stops_while_a_hook_waits() {
     let source = "fn transfer_data(ws, message) {

@@ -1,8 +1,9 @@
-//! What authors write who come from elsewhere, and the report that each gets: `tests/golden/habits`.
+//! What authors write who come from elsewhere, and the report that each gets:
+//! `tests/golden/habits`.
 //!
-//! A file there has many cases: `=== name`, some lines, `---`, the report. Lines without a hook are the body of
-//! `transfer_data`. What `check` passes is run by a text message. `UPDATE_GOLDEN=1 cargo test --test it habits` writes
-//! the reports anew; the difference is for the review.
+//! A file there has many cases: `=== name`, some lines, `---`, the report. Lines without a hook are
+//! the body of `transfer_data`. What `check` passes is run by a text message. `UPDATE_GOLDEN=1
+//! cargo test --test it habits` writes the reports anew; the difference is for the review.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,6 @@
-//! The opening handshake and what is sent in its place: table 1.1 of the robustness study, row by row. A test is
-//! named after its row; the rules behind all rows are one answer, `Connection: close`, FIN.
+//! The opening handshake and what is sent in its place: table 1.1 of the robustness study, row by
+//! row. A test is named after its row; the rules behind all rows are one answer, `Connection:
+//! close`, FIN.
 
 use std::time::Duration;
 
@@ -304,7 +305,8 @@ async fn h09_malformed_key() {
     .await;
 }
 
-/// Section 4.1 of the RFC prints a key whose last digit has bits that belong to no byte. It is accepted.
+/// Section 4.1 of the RFC prints a key whose last digit has bits that belong to no byte. It is
+/// accepted.
 #[tokio::test]
 async fn h10_key_of_the_rfc() {
     let server = Server::start(HANDLERS).await;
@@ -908,7 +910,8 @@ async fn h28_script_adds_a_header_with_a_line_break() {
 
 #[tokio::test]
 async fn h29_script_chooses_a_protocol_nobody_offered() {
-    let source = "fn do_extra_handshake(request) { request.protocol = \"chat\"; }\nfn transfer_data(ws, message) {}\n";
+    let source = "fn do_extra_handshake(request) { request.protocol = \"chat\"; }\nfn \
+        transfer_data(ws, message) {}\n";
     let server = Server::start(&[("chat_wsh.rhai", source)]).await;
     for offer in [None, Some("superchat"), Some("chatter"), Some("CHAT")] {
         let request = Request::upgrade("/chat");

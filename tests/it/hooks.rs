@@ -1,5 +1,5 @@
-//! Every hook beyond the message callback: the loop and `receive`, timers, pings and pongs, a handler's own hooks; in
-//! order, never two at once, and over reloads.
+//! Every hook beyond the message callback: the loop and `receive`, timers, pings and pongs, a
+//! handler's own hooks; in order, never two at once, and over reloads.
 
 use crate::support::{Raw, Request, Server, Wire, answering, connect};
 
@@ -85,7 +85,8 @@ async fn receive_ends_after_its_time_and_the_connection_goes_on() {
     assert_eq!(client.next_close().await.0, 1000);
 }
 
-/// `receive` in other hooks is a conversation of its own: the messages go there, not to `transfer_data`.
+/// `receive` in other hooks is a conversation of its own: the messages go there, not to
+/// `transfer_data`.
 #[tokio::test]
 async fn a_message_hook_may_receive_the_next_message_itself() {
     let code = "fn on_open(ws) {
@@ -289,7 +290,8 @@ async fn fragments_and_controls_between_them() {
     assert_eq!(raw.exactly(bytes.len()).await, bytes);
 }
 
-/// Eight times what is read ahead does not arrive while the script does not read; then all of it does.
+/// Eight times what is read ahead does not arrive while the script does not read; then all of it
+/// does.
 #[tokio::test]
 async fn pause_holds_the_peer_back() {
     let code = "fn on_open(ws) { this.bytes = 0; ws.pause(); ws.after(0.3, \"go on\"); }

@@ -1,5 +1,6 @@
-//! Every hostile script against one server, many at a time, while witnesses beside them send numbered messages: none of
-//! these is lost, the process stays, and it ends in time with all of them at work.
+//! Every hostile script against one server, many at a time, while witnesses beside them send
+//! numbered messages: none of these is lost, the process stays, and it ends in time with all of
+//! them at work.
 
 #[path = "../hostile/scripts.rs"]
 mod scripts;
@@ -22,11 +23,12 @@ use scripts::{Ends, Script};
 const AT_ONCE: usize = 24;
 /// How long a client stays with a script that waits for ever.
 const STAY: Duration = Duration::from_millis(500);
-/// How long a script that must come to an end may take for it, beside so many others, on a machine that is busy
-/// elsewhere: it only ends a hang.
+/// How long a script that must come to an end may take for it, beside so many others, on a machine
+/// that is busy elsewhere: it only ends a hang.
 const BUDGETS: Duration = Duration::from_secs(600);
 
-const ECHO_LOOP: &str = "fn transfer_data(ws) {\n    loop {\n        let message = ws.receive();\n        \
+const ECHO_LOOP: &str = "fn transfer_data(ws) {\n    loop {\n        let message = \
+    ws.receive();\n        \
                          if message == () { break; }\n        ws.send(message);\n    }\n}\n";
 
 #[test]
@@ -109,7 +111,8 @@ impl Witnesses {
     }
 }
 
-/// Sends numbered messages, some at a time, until it is told to stop; each must come back, in order.
+/// Sends numbered messages, some at a time, until it is told to stop; each must come back, in
+/// order.
 async fn witness(url: String, stop: Arc<AtomicBool>) -> usize {
     const BATCH: usize = 20;
     let mut client = connect(url).await;

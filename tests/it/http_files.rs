@@ -1,5 +1,5 @@
-//! Ordinary files: fresh after every edit, one connection for many, conditions and parts by RFC 9110, compressed, and
-//! never at the cost of others.
+//! Ordinary files: fresh after every edit, one connection for many, conditions and parts by RFC
+//! 9110, compressed, and never at the cost of others.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -128,7 +128,8 @@ async fn many_requests_have_one_connection() {
     raw.expect_text("hello").await;
 }
 
-/// Whatever two readers could understand differently is the last of its connection, and so is what is refused as such.
+/// Whatever two readers could understand differently is the last of its connection, and so is what
+/// is refused as such.
 #[tokio::test]
 async fn odd_requests_end_their_connection() {
     let server = builder().start().await;
@@ -270,7 +271,8 @@ async fn several_parts_at_once() {
         .expect("a boundary");
     let part = |range: &str, bytes: &str| {
         format!(
-            "\r\n--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: {range}\r\n\r\n{bytes}"
+            "\r\n--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: \
+            {range}\r\n\r\n{bytes}"
         )
     };
     let expected = format!(
@@ -389,7 +391,8 @@ async fn text_is_compressed_for_who_takes_it() {
     assert_eq!(inflated, edited);
 }
 
-/// C06: a file that is there is not said to be missing because there are no descriptors left to open it with.
+/// C06: a file that is there is not said to be missing because there are no descriptors left to
+/// open it with.
 #[tokio::test]
 async fn c06_without_descriptors_a_file_is_not_missing() {
     let server = builder().workers(1).open_files(48).start().await;
@@ -437,7 +440,8 @@ async fn c07_unread_downloads_are_bounded() {
         grown < 20 * 200 + 4_096,
         "{grown} KiB for 20 unread downloads"
     );
-    // 20 connections and their files leave room for one more connection, which has none for a large file.
+    // 20 connections and their files leave room for one more connection, which has none for a large
+    // file.
     let mut last = Raw::connect(&server).await;
     let (head, _) = ask(&mut last, get("/digits.txt")).await;
     assert_eq!(head.status, 200, "short files hold nothing");
@@ -460,7 +464,8 @@ async fn c07_unread_downloads_are_bounded() {
     drop(unread);
 }
 
-/// C07: files are read and written a little at a time, so that nobody waits for those who load much.
+/// C07: files are read and written a little at a time, so that nobody waits for those who load
+/// much.
 #[tokio::test]
 async fn c07_an_echo_does_not_wait_for_downloads() {
     let server = builder()
@@ -504,11 +509,13 @@ async fn c07_an_echo_does_not_wait_for_downloads() {
         waits[waits.len() / 2],
         waits[waits.len() - 1]
     );
-    // If an echo waited for a round of all downloads, there would be one for each of their 128 rounds.
+    // If an echo waited for a round of all downloads, there would be one for each of their 128
+    // rounds.
     assert!(waits.len() > 400, "{} echoes", waits.len());
 }
 
-/// A file that is cut while it is sent cannot be what was announced: the connection ends early, and says nothing wrong.
+/// A file that is cut while it is sent cannot be what was announced: the connection ends early, and
+/// says nothing wrong.
 #[tokio::test]
 async fn a_file_that_shrinks_ends_its_connection() {
     let server = builder()

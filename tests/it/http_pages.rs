@@ -1,5 +1,5 @@
-//! Pages of the server's own: what a browser shows at a handler's path, and where nothing is. For who sits at this machine,
-//! or develops.
+//! Pages of the server's own: what a browser shows at a handler's path, and where nothing is. For
+//! who sits at this machine, or develops.
 
 use super::support::browser::Page;
 use super::support::{Builder, Head, Raw, Request, Server, connect};
@@ -115,7 +115,8 @@ async fn where_nothing_is_the_handlers_are_listed() {
     assert_eq!(fetch(&server, page("/nothing.html")).await.0.status, 404);
 }
 
-/// A broken handler says so where one looks at it, escaped, and a fault at run time does as well, until it is mended.
+/// A broken handler says so where one looks at it, escaped, and a fault at run time does as well,
+/// until it is mended.
 #[tokio::test]
 async fn reports_are_shown_where_the_handler_is() {
     let server = builder().start().await;
@@ -178,7 +179,8 @@ async fn pages_are_in_their_readers_language() {
     }
 }
 
-/// Strangers see none of it: neither from another address, nor by another name, nor through a proxy.
+/// Strangers see none of it: neither from another address, nor by another name, nor through a
+/// proxy.
 #[tokio::test]
 async fn strangers_see_no_pages() {
     let server = builder().start().await;

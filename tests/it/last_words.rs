@@ -1,4 +1,5 @@
-//! What is said before the end arrives: replies to what came before the client's Close, and what was sent before an abort.
+//! What is said before the end arrives: replies to what came before the client's Close, and what
+//! was sent before an abort.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -216,7 +217,8 @@ async fn a03_encrypted() {
     assert_eq!(rest, b"\x81\x03one\x81\x03two\x88\x02\x03\xe8");
 }
 
-/// There is a bound: a hook that goes on for longer is ended in its wait, and then our Close goes out.
+/// There is a bound: a hook that goes on for longer is ended in its wait, and then our Close goes
+/// out.
 #[tokio::test]
 async fn a03_the_close_timeout_holds() {
     let code = "fn transfer_data(ws, message) { ws.send(message); sleep(3600); ws.send(\"late\"); }
@@ -234,7 +236,8 @@ fn on_close(ws, code, reason, was_clean) { print(`end ${code} ${was_clean}`); }"
     server.log("end 1000 true").await;
 }
 
-/// Whoever closes in a hook has the last word: what came behind that message is not wanted any more.
+/// Whoever closes in a hook has the last word: what came behind that message is not wanted any
+/// more.
 #[tokio::test]
 async fn a03_a_close_of_the_scripts_own_comes_first() {
     let code =

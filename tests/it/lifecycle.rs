@@ -1,4 +1,5 @@
-//! Where the server listens, how many it lets in, what service managers and signals tell it, and how it ends.
+//! Where the server listens, how many it lets in, what service managers and signals tell it, and
+//! how it ends.
 
 use std::net::TcpListener;
 use std::os::unix::fs::FileTypeExt;
@@ -13,7 +14,8 @@ use super::support::{
 };
 
 /// Says how each connection ended, and echoes.
-const ENDS: &str = "fn on_close(ws, code, reason, was_clean) {\n    print(`ended ${code} ${was_clean}`);\n}\n\
+const ENDS: &str = "fn on_close(ws, code, reason, was_clean) {\n    print(`ended ${code} \
+    ${was_clean}`);\n}\n\
                     fn transfer_data(ws, message) {\n    ws.send(message);\n}\n";
 
 fn echo() -> Builder {
@@ -131,7 +133,11 @@ async fn answers(stream: &mut TcpStream) -> bool {
 async fn a_unix_domain_socket_is_served_and_removed() {
     let folder = folder();
     let path = folder.path().join("wsh.sock");
-    let builder = echo().file("who_wsh.rhai", "fn transfer_data(ws, message) {\n    ws.send(`[${ws.remote_addr}] ${ws.remote_port} ${ws.secure}`);\n}\n");
+    let builder = echo().file(
+        "who_wsh.rhai",
+        "fn transfer_data(ws, message) {\n    \
+        ws.send(`[${ws.remote_addr}] ${ws.remote_port} ${ws.secure}`);\n}\n",
+    );
     let mut server = builder.arg("--unix-socket").arg(&path).start().await;
     server
         .printed(format!("unix:{}", path.display()).as_str())
@@ -366,7 +372,8 @@ async fn s01_a_short_drain_runs_every_last_hook() {
     assert_eq!(server.count("are dropped"), 0, "{}", server.logged());
 }
 
-/// The window of a terminal is closed: the server ends as if it had been told to, and does not take it for a reload.
+/// The window of a terminal is closed: the server ends as if it had been told to, and does not take
+/// it for a reload.
 #[tokio::test]
 async fn a_terminal_that_goes_away_takes_the_server_with_it() {
     let folder = folder();
@@ -414,7 +421,8 @@ async fn s02_a_second_signal_removes_the_socket_as_well() {
     let folder = folder();
     let path = folder.path().join("wsh.sock");
     let nap = format!(
-        "fn on_close(ws, code, reason, was_clean) {{\n    print(\"last words\");\n    sleep(60.0);\n}}\n{ECHO}"
+        "fn on_close(ws, code, reason, was_clean) {{\n    print(\"last words\");\n    \
+        sleep(60.0);\n}}\n{ECHO}"
     );
     let builder = Server::builder().file("nap_wsh.rhai", nap);
     let mut server = builder.arg("--unix-socket").arg(&path).start().await;
@@ -527,7 +535,8 @@ async fn the_command_line_of_the_package_serves() {
     assert!(server.stop().await.success());
 }
 
-/// A server that is to speak TLS, and whose socket lacks the name for it, does not speak in the clear instead.
+/// A server that is to speak TLS, and whose socket lacks the name for it, does not speak in the
+/// clear instead.
 #[tokio::test]
 async fn a_handed_over_socket_without_its_name_ends_the_start_of_tls() {
     let authority = Authority::new();

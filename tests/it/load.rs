@@ -1,5 +1,5 @@
-//! Load, slowness and the end of resources: table 1.5 of the robustness study. No time is measured; what is counted is who
-//! is still served.
+//! Load, slowness and the end of resources: table 1.5 of the robustness study. No time is measured;
+//! what is counted is who is still served.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -132,7 +132,8 @@ async fn l08_one_connection_that_floods() {
         async move { connect(url).await.echoes(20).await }
     });
     others.collect::<JoinSet<_>>().join_all().await;
-    // Some turns of 64 KiB for a round of fifty; a flood that is read for as long as it lasts has several times as much.
+    // Some turns of 64 KiB for a round of fifty; a flood that is read for as long as it lasts has
+    // several times as much.
     let between = echoed.load(Ordering::Relaxed) / 20;
     assert!(between < 4 << 20, "{between} bytes of the flood in a round");
     assert!(!flood.is_finished(), "it floods all the time");
@@ -241,7 +242,8 @@ async fn l13_threads_do_not_follow_connections() {
 const TALK: &str =
     "fn transfer_data(ws, message) {\n    print(message);\n    ws.send(`${message.len}`);\n}\n";
 
-/// Whoever reads the log may stop: the server goes on, and says afterwards how much nobody could read.
+/// Whoever reads the log may stop: the server goes on, and says afterwards how much nobody could
+/// read.
 #[tokio::test]
 async fn l15_a_reader_of_the_log_that_stalls() {
     let files = ["a_wsh.rhai", "b_wsh.rhai", "c_wsh.rhai"].map(|name| (name, TALK));
@@ -250,7 +252,8 @@ async fn l15_a_reader_of_the_log_that_stalls() {
     let line = "x".repeat(7_000);
     for path in ["/a", "/b", "/c"] {
         let mut raw = Raw::open_at(port, path).await;
-        // Much more than a pipe and the queue before it hold, less than a script may print in a second.
+        // Much more than a pipe and the queue before it hold, less than a script may print in a
+        // second.
         for _ in 0..130 {
             raw.send(Wire::text(&line).bytes()).await;
             raw.expect_text("7000").await;

@@ -1,5 +1,6 @@
-//! The log: table 1.8 of the robustness study. What peers and scripts say comes out as data, one line an event, and in
-//! bounds. G03 is in `handshake`, G05 in `faults`, and what scripts print in `runtime`.
+//! The log: table 1.8 of the robustness study. What peers and scripts say comes out as data, one
+//! line an event, and in bounds. G03 is in `handshake`, G05 in `faults`, and what scripts print in
+//! `runtime`.
 
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ fn is_clean(logged: &str) {
     }
 }
 
-/// A carriage return, a line feed, an escape sequence and one that sets a terminal's title, percent-encoded or not.
+/// A carriage return, a line feed, an escape sequence and one that sets a terminal's title,
+/// percent-encoded or not.
 const ODD: [&str; 4] = ["\r", "\n", "\u{1b}[31mred", "\u{1b}]0;title\u{7}"];
 
 #[tokio::test]
@@ -23,7 +25,15 @@ async fn g01_what_a_peer_sends_forges_no_log_line() {
         "{ECHO}fn on_close(ws, code, reason, was_clean) {{ print(`closed ${{reason}}`); }}"
     );
     let server = Server::builder()
-        .files(&[("echo_wsh.rhai", &code), ("room/[id]_wsh.rhai", "fn do_extra_handshake(request) { print(request.params.id); throw request.params.id; }\nfn transfer_data(ws, message) {}")])
+        .files(&[
+            ("echo_wsh.rhai", &code),
+            (
+                "room/[id]_wsh.rhai",
+                "fn do_extra_handshake(request) \
+            { print(request.params.id); throw request.params.id; }\nfn transfer_data(ws, message) \
+            {}",
+            ),
+        ])
         .args(["--log-level", "trace"])
         .start()
         .await;
@@ -69,7 +79,8 @@ async fn g01_what_a_peer_sends_forges_no_log_line() {
 /// Lines are cut at a length, and what a script prints beyond all reading is counted.
 #[tokio::test]
 async fn g02_a_script_that_prints_without_end() {
-    let code = "fn transfer_data(ws, message) {\n    let text = \"x\"; text.pad(100000, 'x');\n    for round in 0..5000 { print(text); }\n    ws.send(\"done\");\n}\n";
+    let code = "fn transfer_data(ws, message) {\n    let text = \"x\"; text.pad(100000, 'x');\n    \
+        for round in 0..5000 { print(text); }\n    ws.send(\"done\");\n}\n";
     let server = Server::start(&[("talk_wsh.rhai", code), ("echo_wsh.rhai", ECHO)]).await;
     let mut raw = Raw::open(&server, "/talk").await;
     raw.send(Wire::text("").bytes()).await;
@@ -135,8 +146,8 @@ async fn g04_long_headers_make_no_long_lines() {
     }
 }
 
-/// A log file that may not grow: what is lost is counted, and said when there is room again; the server does nothing for it
-/// in the meantime.
+/// A log file that may not grow: what is lost is counted, and said when there is room again; the
+/// server does nothing for it in the meantime.
 #[tokio::test]
 async fn c10_lines_that_a_full_disk_lost_are_counted() {
     let code = "fn transfer_data(ws, message) { print(message); ws.send(message); }";

@@ -1,4 +1,5 @@
-//! Metrics after known traffic, the probes, and what the docs say about both. Debian's promtool reads all of it, too.
+//! Metrics after known traffic, the probes, and what the docs say about both. Debian's promtool
+//! reads all of it, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -85,8 +86,8 @@ fn of(series: &Series, families: &[&str]) -> Series {
     kept.map(|(name, value)| (name.clone(), *value)).collect()
 }
 
-/// Scrapes until all that is counted has these values and there is nothing else: what a client has seen is counted, but
-/// the server goes on after the client's last byte.
+/// Scrapes until all that is counted has these values and there is nothing else: what a client has
+/// seen is counted, but the server goes on after the client's last byte.
 async fn until(port: u16, families: &[&str], expected: &[(&str, f64)]) {
     let expected: Series = expected
         .iter()
@@ -127,9 +128,12 @@ fn is_content(output: &Output) {
 
 const DIVIDES: &str = "fn transfer_data(ws, message) { ws.send(1 / message.len()); }";
 const CLOSES: &str = "fn transfer_data(ws, message) { ws.close(4001, \"enough\"); }";
-const REJECTS: &str = "fn do_extra_handshake(request) { if request.query == \"\" { throw \"no\"; } request.reject(401, \"Who?\", \"\"); }\nfn transfer_data(ws, message) {}";
-const WRONG: &str = "fn do_extra_handshake(request) { 1 / request.headers.get(\"none\").len(); }\nfn transfer_data(ws, message) {}";
-const SLEEPS: &str = "fn transfer_data(ws, message) { ws.send(\"a\"); ws.send_fragment(\"b\", false); ws.send_fragment(\"cd\", true); sleep(600.0); }";
+const REJECTS: &str = "fn do_extra_handshake(request) { if request.query == \"\" { throw \"no\"; } \
+    request.reject(401, \"Who?\", \"\"); }\nfn transfer_data(ws, message) {}";
+const WRONG: &str = "fn do_extra_handshake(request) { 1 / request.headers.get(\"none\").len(); \
+    }\nfn transfer_data(ws, message) {}";
+const SLEEPS: &str = "fn transfer_data(ws, message) { ws.send(\"a\"); ws.send_fragment(\"b\", \
+    false); ws.send_fragment(\"cd\", true); sleep(600.0); }";
 
 #[tokio::test]
 async fn a_scrape_has_the_numbers_of_the_traffic() {
@@ -404,7 +408,8 @@ async fn a_scrape_has_the_numbers_of_the_traffic() {
     is_content(&promtool(&["check", "metrics"], &text));
 }
 
-/// What a hook's time is: here a wait of at least two tenths of a second, in one bucket and all above it.
+/// What a hook's time is: here a wait of at least two tenths of a second, in one bucket and all
+/// above it.
 #[tokio::test]
 async fn the_time_of_a_hook_has_its_waits_in_it() {
     let code = "fn transfer_data(ws, message) { sleep(0.2); ws.send(message); }";
@@ -496,7 +501,8 @@ async fn probes_are_answered_by_address() {
     // Somebody behind the proxy is not the proxy.
     let forwarded = |address: &str| {
         format!(
-            "GET /readyz HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {address}\r\nConnection: close\r\n\r\n"
+            "GET /readyz HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {address}\r\nConnection: \
+            close\r\n\r\n"
         )
     };
     assert_eq!(
@@ -540,7 +546,8 @@ async fn a_shutdown_is_announced_before_the_first_close() {
     for port in [port, server.port()] {
         let answer = get(port, "/readyz?verbose").await;
         assert_eq!(answer.status, 503, "{}", answer.body);
-        let expected = "[+]accepting ok\n[-]draining failed: the server shuts down\n[+]workers ok\nnot ready\n";
+        let expected = "[+]accepting ok\n[-]draining failed: the server shuts down\n[+]workers \
+            ok\nnot ready\n";
         assert_eq!(answer.body, expected);
         assert_eq!(get(port, "/livez").await.status, 200);
     }

@@ -1,5 +1,5 @@
-//! Modules: what `import` gives a handler, what it refuses and where it says so, and edits of a file that several
-//! handlers share.
+//! Modules: what `import` gives a handler, what it refuses and where it says so, and edits of a
+//! file that several handlers share.
 
 use std::os::unix::fs::symlink;
 use std::process::Command;
@@ -67,7 +67,8 @@ async fn functions_and_constants_of_a_module() {
         let code = saying(
             "import \"lib/shapes\" as shapes;",
             &format!(
-                "let said = \"found\"; try {{ said = {expression} }} catch {{ said = \"not found\" }} said"
+                "let said = \"found\"; try {{ said = {expression} }} catch {{ said = \"not found\" \
+                }} said"
             ),
         );
         let answer = answer_with(&[("lib/shapes.rhai", shapes)], &code).await;
@@ -80,7 +81,8 @@ async fn imports_in_functions_and_of_modules() {
     let modules = [
         (
             "a.rhai",
-            "import \"lib/b\" as b;\nfn name() { \"a\" + b::name() + late() }\nfn late() { import \"lib/deep/d\" as d; d::name() }\n",
+            "import \"lib/b\" as b;\nfn name() { \"a\" + b::name() + late() }\nfn late() { \
+            import \"lib/deep/d\" as d; d::name() }\n",
         ),
         (
             "lib/b.rhai",
@@ -120,7 +122,8 @@ async fn each_file_has_its_own_functions() {
                 fn transfer_data(ws, message) {\n    \
                 let said = \"\";\n    \
                 for round in 0..3 {\n        \
-                said += helper() + m::run() + n::run() + m::often() + n::often() + m::pointer() + helper();\n    \
+                said += helper() + m::run() + n::run() + m::often() + n::often() + m::pointer() + \
+                helper();\n    \
                 }\n    \
                 ws.send(said + m::time() + type_of(now()));\n}\n";
     let round = "hmnmmmnnnmh";
@@ -205,9 +208,13 @@ async fn a_module_waits_for_its_own_connection_only() {
         .file("lib/nap.rhai", module)
         .file(
             "nap_wsh.rhai",
-            "import \"lib/nap\" as n;\nfn transfer_data(ws, message) { n::nap(); }\nfn on_close(ws, code, reason, was_clean) { print(\"gone\"); }\n",
+            "import \"lib/nap\" as n;\nfn transfer_data(ws, message) { n::nap(); }\nfn \
+            on_close(ws, code, reason, was_clean) { print(\"gone\"); }\n",
         )
-        .file("echo_wsh.rhai", saying("import \"lib/nap\" as n;", "message"))
+        .file(
+            "echo_wsh.rhai",
+            saying("import \"lib/nap\" as n;", "message"),
+        )
         .start()
         .await;
     let mut sleeper = Raw::open(&server, "/nap").await;
@@ -228,7 +235,13 @@ async fn faults_in_a_module_say_where_and_from_where() {
                   fn deep(f) {\n    f.call()\n}\n";
     let server = Server::builder()
         .file("lib/math.rhai", module)
-        .file("it_wsh.rhai", "import \"lib/math\" as math;\nfn transfer_data(ws, message) {\n    if message == \"spin\" { math::spin(); }\n    if message == \"back\" { math::deep(|| message.missing()); }\n    if message == \"round\" { round(); }\n    math::divide(1, 0);\n}\nfn round() { math::deep(|| round()) }\n")
+        .file(
+            "it_wsh.rhai",
+            "import \"lib/math\" as math;\nfn transfer_data(ws, message) {\n    \
+            if message == \"spin\" { math::spin(); }\n    if message == \"back\" { math::deep(|| \
+            message.missing()); }\n    if message == \"round\" { round(); }\n    math::divide(1, \
+            0);\n}\nfn round() { math::deep(|| round()) }\n",
+        )
         .start()
         .await;
     let mut client = connect(server.url("/it")).await;
@@ -266,7 +279,8 @@ async fn faults_in_a_module_say_where_and_from_where() {
     assert_eq!(server.status("/it").await, 101);
 }
 
-/// R14, R15 and the rest of what cannot be imported: refused when the handler is loaded, at the import's line.
+/// R14, R15 and the rest of what cannot be imported: refused when the handler is loaded, at the
+/// import's line.
 #[tokio::test]
 async fn imports_that_are_refused() {
     let outside = tempfile::tempdir().expect("a temporary folder");
@@ -403,7 +417,8 @@ async fn links_and_folders_as_handlers_have_them() {
         .file(
             "h/sub/it_wsh.rhai",
             saying(
-                "import \"lib/near\" as near;\nimport \"lib/link\" as link;\nimport \"far/far\" as far;",
+                "import \"lib/near\" as near;\nimport \"lib/link\" as link;\nimport \"far/far\" as \
+                far;",
                 "near::name() + link::name() + far::name()",
             ),
         )
@@ -534,7 +549,8 @@ async fn an_edit_reaches_through_other_modules() {
 async fn shared_edits_under_load() {
     const EDITS: u32 = 30;
     let module = |version: u32| format!("fn version() {{ {version} }}\n");
-    let user = "import \"lib/v\" as v;\nfn transfer_data(ws, message) {\n    ws.send(`${v::version()} ${message}`);\n}\n";
+    let user = "import \"lib/v\" as v;\nfn transfer_data(ws, message) {\n    \
+        ws.send(`${v::version()} ${message}`);\n}\n";
     let server = Server::builder()
         .file("lib/v.rhai", module(0))
         .file("a_wsh.rhai", user)
@@ -590,7 +606,8 @@ async fn deep_data_at_a_top_level() {
 
 #[tokio::test]
 async fn nothing_that_changes_outlives_the_top_level() {
-    // What a closure has captured would be shared by all connections, grow without a bound, and be freed on a small stack.
+    // What a closure has captured would be shared by all connections, grow without a bound, and be
+    // freed on a small stack.
     let counter = "let counter = 0;\nconst COUNT = || { counter += 1; counter };\n";
     let inside = "const ALL = [#{f: { let n = 0; || { n += 1; n } }}];\n";
     let deep = "let f = 0;\nfor i in 0..65 { f = [f]; }\nconst DEEP = f;\n";

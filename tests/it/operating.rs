@@ -1,5 +1,5 @@
-//! The server in the hands of who operates it: signals, the log file, the time of a drain, settings that name nothing or
-//! set nothing, what it says when it is ready.
+//! The server in the hands of who operates it: signals, the log file, the time of a drain, settings
+//! that name nothing or set nothing, what it says when it is ready.
 
 use std::fs;
 use std::path::Path;
@@ -226,7 +226,8 @@ async fn until(what: &str, done: impl Fn() -> bool) {
     within(what, wait).await;
 }
 
-/// As logrotate does it: the file is renamed, a signal is sent, and a new file of the name has what follows.
+/// As logrotate does it: the file is renamed, a signal is sent, and a new file of the name has what
+/// follows.
 #[tokio::test]
 async fn the_log_file_is_opened_anew() {
     const SAYS: &str = "fn transfer_data(ws, message) { print(message); ws.send(message); }";
@@ -272,7 +273,8 @@ async fn the_log_file_is_opened_anew() {
     }
 }
 
-/// A folder that is gone when the file is to be opened: the old one has the reason, and what follows.
+/// A folder that is gone when the file is to be opened: the old one has the reason, and what
+/// follows.
 #[tokio::test]
 async fn a_log_file_that_cannot_be_opened_anew_goes_on() {
     let elsewhere = tempfile::tempdir().expect("a temporary folder");
@@ -327,7 +329,8 @@ async fn quit_is_a_polite_end() {
 #[tokio::test]
 async fn a_drain_waits_for_who_answers_late() {
     let code = format!(
-        "{ECHO}fn on_close(ws, code, reason, was_clean) {{ print(`closed ${{code}} ${{was_clean}}`); }}"
+        "{ECHO}fn on_close(ws, code, reason, was_clean) {{ print(`closed ${{code}} \
+        ${{was_clean}}`); }}"
     );
     let mut server = Server::builder()
         .file("echo_wsh.rhai", code)
@@ -393,7 +396,8 @@ async fn what_is_printed_at_the_start_is_short() {
     }
 }
 
-/// Without a folder of files, the server's own pages are there to be opened, unless a proxy or a name is configured.
+/// Without a folder of files, the server's own pages are there to be opened, unless a proxy or a
+/// name is configured.
 #[tokio::test]
 async fn the_address_of_the_servers_own_pages_is_printed_where_they_are() {
     let server = Server::start(&[("echo_wsh.rhai", ECHO)]).await;
@@ -411,7 +415,8 @@ async fn the_address_of_the_servers_own_pages_is_printed_where_they_are() {
     }
 }
 
-/// A program under another name has the same short help, and its errors show the usage of the whole command.
+/// A program under another name has the same short help, and its errors show the usage of the whole
+/// command.
 #[tokio::test]
 async fn help_does_not_depend_on_the_programs_name() {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -501,7 +506,8 @@ async fn the_manual_page_is_whole() {
     }
 }
 
-/// The stacks of hooks are address space: with little of it the server says what that means, and still answers.
+/// The stacks of hooks are address space: with little of it the server says what that means, and
+/// still answers.
 #[tokio::test]
 async fn c10_little_address_space_is_warned_of() {
     let builder = Server::builder().file("echo_wsh.rhai", ECHO);

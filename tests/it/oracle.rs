@@ -1,7 +1,8 @@
-//! F25: all 65,536 first two bytes of a header in every state of a connection, against an oracle that is a table.
+//! F25: all 65,536 first two bytes of a header in every state of a connection, against an oracle
+//! that is a table.
 //!
-//! The connection is the library's own, on a stream in memory, so that what is compared is what a peer and a session
-//! see: the exact bytes that come back and how the session is told of the end.
+//! The connection is the library's own, on a stream in memory, so that what is compared is what a
+//! peer and a session see: the exact bytes that come back and how the session is told of the end.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -79,8 +80,8 @@ const OPCODES: [Kind; 16] = [
     Kind::Unknown,
 ];
 
-/// How a frame of this kind may look: whether as a fragment that is not the last, inside a fragmented message,
-/// outside of one, and up to which value of the 7-bit length.
+/// How a frame of this kind may look: whether as a fragment that is not the last, inside a
+/// fragmented message, outside of one, and up to which value of the 7-bit length.
 struct Allowed {
     unfinished: bool,
     inside: bool,
@@ -103,7 +104,8 @@ fn allowed(kind: Kind) -> Allowed {
     }
 }
 
-/// Whether the two bytes may begin a frame of a client here. No extension is negotiated, so no reserved bit is legal.
+/// Whether the two bytes may begin a frame of a client here. No extension is negotiated, so no
+/// reserved bit is legal.
 fn legal(first: u8, second: u8, in_message: bool) -> bool {
     let allowed = allowed(OPCODES[usize::from(first & 0x0f)]);
     let (fin, reserved) = (first & 0x80 != 0, first & 0x70 != 0);
@@ -127,7 +129,8 @@ struct Case {
     clean: bool,
 }
 
-/// The conversation around two bytes: what leads to the state, the frame, and a probe that shows what it left behind.
+/// The conversation around two bytes: what leads to the state, the frame, and a probe that shows
+/// what it left behind.
 fn case(first: u8, second: u8, state: State) -> Case {
     let mut input = Vec::new();
     let mut output = Vec::new();

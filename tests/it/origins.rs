@@ -1,5 +1,5 @@
-//! Who may connect: attacks that a browser can be made to carry out, row by row of table 1.6 of the robustness study, in bytes
-//! and in a real browser; and users with passwords.
+//! Who may connect: attacks that a browser can be made to carry out, row by row of table 1.6 of the
+//! robustness study, in bytes and in a real browser; and users with passwords.
 
 use std::time::Instant;
 
@@ -12,7 +12,8 @@ const HANDLERS: &[(&str, &str)] = &[
     ("echo_wsh.rhai", ECHO),
     (
         "who_wsh.rhai",
-        "fn on_open(ws) { ws.send(`user ${ws.user ?? \"nobody\"}`); }\nfn transfer_data(ws, message) {}\n",
+        "fn on_open(ws) { ws.send(`user ${ws.user ?? \"nobody\"}`); }\nfn transfer_data(ws, \
+        message) {}\n",
     ),
     (
         "fault_wsh.rhai",
@@ -24,11 +25,13 @@ const HANDLERS: &[(&str, &str)] = &[
     ),
     (
         "broken_shake_wsh.rhai",
-        "fn do_extra_handshake(request) { request.reject(\"no\"); }\nfn transfer_data(ws, message) {}\n",
+        "fn do_extra_handshake(request) { request.reject(\"no\"); }\nfn transfer_data(ws, message) \
+        {}\n",
     ),
     (
         "browsers_only_wsh.rhai",
-        "fn do_extra_handshake(request) { if request.origin == () { request.reject(403); } }\nfn transfer_data(ws, message) {}\n",
+        "fn do_extra_handshake(request) { if request.origin == () { request.reject(403); } }\nfn \
+        transfer_data(ws, message) {}\n",
     ),
     ("www/index.html", PAGE),
 ];
@@ -454,7 +457,8 @@ async fn o09_a_query_is_not_logged() {
     }
 }
 
-/// However many are turned away, the log has a line a second of each kind from each worker, and the number of the others.
+/// However many are turned away, the log has a line a second of each kind from each worker, and the
+/// number of the others.
 #[tokio::test]
 async fn a_flood_of_refusals_is_counted() {
     let mut server = builder().workers(1).start().await;

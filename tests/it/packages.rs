@@ -1,5 +1,5 @@
-//! What scripts may call beside `ws`: results go over the wire, lines into the log, and what would be too much or too
-//! long ends one connection or throws, and nothing else.
+//! What scripts may call beside `ws`: results go over the wire, lines into the log, and what would
+//! be too much or too long ends one connection or throws, and nothing else.
 
 use tokio_tungstenite::tungstenite::Message;
 
@@ -124,7 +124,8 @@ async fn failures_can_be_caught_and_say_what_they_are() {
 async fn lines_have_levels_and_whose_they_are() {
     let code = "fn transfer_data(ws, message) {\n    \
                 debug(\"finest\");\n    info(message);\n    warn(\"be careful\");\n    \
-                error(\"it failed\");\n    let long = \"\";\n    long.pad(9000, 'x');\n    print(long);\n}\n";
+                error(\"it failed\");\n    let long = \"\";\n    long.pad(9000, 'x');\n    \
+                print(long);\n}\n";
     let server = Server::start(&[("log_wsh.rhai", code)]).await;
     let mut client = connect(server.url("/log")).await;
     client.send_text("one\nline").await;
@@ -146,8 +147,10 @@ async fn chance_is_within_its_bounds() {
     let code = "fn transfer_data(ws, message) {\n    \
                 for i in 0..1000 {\n        \
                 let whole = random(-1, 2);\n        let part = random();\n        \
-                if whole < -1 || whole > 1 || part < 0.0 || part >= 1.0 || random(1) != 0 { throw whole; }\n    }\n    \
-                ws.send(`${random_bytes(16) == random_bytes(16)} ${uuid() == uuid()} ${uuid()}`);\n}\n";
+                if whole < -1 || whole > 1 || part < 0.0 || part >= 1.0 || random(1) != 0 { throw \
+                whole; }\n    }\n    \
+                ws.send(`${random_bytes(16) == random_bytes(16)} ${uuid() == uuid()} \
+                ${uuid()}`);\n}\n";
     let server = Server::start(&[("random_wsh.rhai", code)]).await;
     let mut client = connect(server.url("/random")).await;
     client.send_text("go").await;
@@ -156,8 +159,8 @@ async fn chance_is_within_its_bounds() {
     assert_eq!((uuid.len(), &uuid[14..15]), (36, "4"), "{uuid}");
 }
 
-/// Natives that would take for ever or any memory, and values that nest too deep for a stack: a reply, a Close with
-/// 1011, and nothing else.
+/// Natives that would take for ever or any memory, and values that nest too deep for a stack: a
+/// reply, a Close with 1011, and nothing else.
 const HOSTILE: &[(&str, &str)] = &[
     (
         "r07_replace",
@@ -177,14 +180,17 @@ const HOSTILE: &[(&str, &str)] = &[
     ),
     (
         "r11_compare",
-        "let a = []; a.pad(60000, \"x\"); let b = []; b.pad(60000, \"x\"); loop { a == b; b.contains(1); }",
+        "let a = []; a.pad(60000, \"x\"); let b = []; b.pad(60000, \"x\"); loop { a == b; \
+        b.contains(1); }",
     ),
     ("r12_sleep", "Fn(\"sleep\").call(1e300);"),
     ("double", "let a = []; a.pad(60000, 0); loop { a += a; }"),
     (
         "copies",
-        "let a = []; a.pad(60000, 0); a += a; a += a; a += a; let l = []; l += [a]; l += [a]; l += [a]; l += [a]; \
-         let b = l; let c = l; let d = l; let e = l; let f = l; let g = l; let h = l; let i = l; let j = l;",
+        "let a = []; a.pad(60000, 0); a += a; a += a; a += a; let l = []; l += [a]; l += [a]; l += \
+        [a]; l += [a]; \
+         let b = l; let c = l; let d = l; let e = l; let f = l; let g = l; let h = l; let i = l; \
+         let j = l;",
     ),
     (
         "pad_nothing",
@@ -200,7 +206,8 @@ const HOSTILE: &[(&str, &str)] = &[
     ),
     (
         "sort_at_odds",
-        "let a = []; for i in 0..2000 { a.push(i); } a.sort(|x, y| random(3) - 1); ws.send(\"sorted\");",
+        "let a = []; for i in 0..2000 { a.push(i); } a.sort(|x, y| random(3) - 1); \
+        ws.send(\"sorted\");",
     ),
     (
         "print_deep",
@@ -208,7 +215,8 @@ const HOSTILE: &[(&str, &str)] = &[
     ),
     (
         "compare_deep",
-        "let a = [1]; for i in 0..1000 { a = [a]; } let b = [2]; for i in 0..1000 { b = [b]; } ws.send(`${a == b}`);",
+        "let a = [1]; for i in 0..1000 { a = [a]; } let b = [2]; for i in 0..1000 { b = [b]; } \
+        ws.send(`${a == b}`);",
     ),
     (
         "json_deep",

@@ -235,8 +235,8 @@ async fn serve() -> Server {
     builder.arg("-d").arg(WWW).start().await
 }
 
-/// A click on the link: this text goes out and comes back, and the two properties are shown on their
-/// way.
+/// A click on the link: this text goes out and comes back, and the two properties are shown on
+/// their way.
 async fn say_the_first_words(page: &mut Page, text: &str) {
     page.click("#run").await;
     page.until("document.querySelector('#log .onmessage')")

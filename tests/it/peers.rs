@@ -1,5 +1,6 @@
-//! Independent clients: Python's websockets, Node's ws, Chromium, and tokio-tungstenite, each with everything that it can
-//! do. `tests/peers/install` brings the first two; a missing one fails its test, lest it looks like one that passed.
+//! Independent clients: Python's websockets, Node's ws, Chromium, and tokio-tungstenite, each with
+//! everything that it can do. `tests/peers/install` brings the first two; a missing one fails its
+//! test, lest it looks like one that passed.
 
 use std::path::PathBuf;
 use std::process::Stdio;

@@ -1,4 +1,5 @@
-//! `docs/from-pywebsocket.md`: its handlers do what their Python originals do, and what it calls missing is missing.
+//! `docs/from-pywebsocket.md`: its handlers do what their Python originals do, and what it calls
+//! missing is missing.
 
 use super::support::{FAILED, Raw, Server, Wire, connect};
 
@@ -206,7 +207,8 @@ async fn b09_what_goes_back_to_a_client_that_closes() {
     }
 }
 
-/// The page's line for a server that lets everybody in; the address that goes before it keeps the test on loopback.
+/// The page's line for a server that lets everybody in; the address that goes before it keeps the
+/// test on loopback.
 #[tokio::test]
 async fn b09_a_test_server_for_everybody() {
     let line = PAGE

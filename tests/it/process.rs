@@ -1,4 +1,5 @@
-//! The process as a whole: table 1.10 of the robustness study, as far as it is not about TLS. S02, S04 and S07 are in `cli`.
+//! The process as a whole: table 1.10 of the robustness study, as far as it is not about TLS. S02,
+//! S04 and S07 are in `cli`.
 
 use std::cell::RefCell;
 use std::process::{Command, Stdio};
@@ -20,7 +21,8 @@ async fn s01_a_thousand_connections_are_drained() {
     const CLIENTS: usize = 1_000;
     allow_open_files(6_000);
     let code = format!(
-        "{ECHO}fn on_close(ws, code, reason, was_clean) {{ print(`closed ${{code}} ${{was_clean}}`); }}"
+        "{ECHO}fn on_close(ws, code, reason, was_clean) {{ print(`closed ${{code}} \
+        ${{was_clean}}`); }}"
     );
     let mut server = Server::start(&[("echo_wsh.rhai", &code)]).await;
     let port = server.port();
@@ -65,7 +67,8 @@ async fn s03_killed_and_started_again() {
     }
 }
 
-/// Time that the process did not live through expires nothing: who was sent a Ping just before may still answer it.
+/// Time that the process did not live through expires nothing: who was sent a Ping just before may
+/// still answer it.
 #[tokio::test]
 async fn s05_stopped_and_continued() {
     let server = Server::builder()
@@ -116,7 +119,8 @@ impl Session for Fragile {
     }
 }
 
-/// A panic in one connection's task ends that connection; the worker, its buffers and its other connections go on.
+/// A panic in one connection's task ends that connection; the worker, its buffers and its other
+/// connections go on.
 #[tokio::test]
 async fn s06_a_panic_in_a_connections_task() {
     let shared = Rc::new(Shared::new(limits::WEBSOCKET));

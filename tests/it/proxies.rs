@@ -1,4 +1,5 @@
-//! Behind real proxies, with the configurations of `docs/behind-a-proxy.md` as they stand there; and the PROXY protocol.
+//! Behind real proxies, with the configurations of `docs/behind-a-proxy.md` as they stand there;
+//! and the PROXY protocol.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -264,7 +265,8 @@ impl Site {
         raw.expect_eof().await;
     }
 
-    /// The server's close code, the subprotocol, and the client's own address and scheme, whatever it says of itself.
+    /// The server's close code, the subprotocol, and the client's own address and scheme, whatever
+    /// it says of itself.
     async fn passes_who(&self) {
         for made_up in [
             None,
@@ -440,7 +442,8 @@ async fn a_trusted_proxy_without_its_header_is_closed_and_others_need_none() {
     assert!(line.contains("WARN"), "{line}");
 }
 
-/// Clients behind the PROXY protocol are counted by their addresses, like those that come by themselves.
+/// Clients behind the PROXY protocol are counted by their addresses, like those that come by
+/// themselves.
 #[tokio::test]
 async fn l02_an_address_that_a_proxy_tells_has_its_share() {
     let server = serve(&[

@@ -1,4 +1,5 @@
-//! `README.zh-CN.md` says what `README.md` does: the same commands, flags, paths and rows, in another language.
+//! `README.zh-CN.md` says what `README.md` does: the same commands, flags, paths and rows, in
+//! another language.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -309,7 +309,8 @@ fn event(line: &str) -> Option<Event> {
     (comment == "no upgrade").then_some(Event::NoUpgrade)
 }
 
-/// The next frame's last-fragment bit, opcode and payload, whatever else is wrong with it; `None` at the end.
+/// The next frame's last-fragment bit, opcode and payload, whatever else is wrong with it; `None`
+/// at the end.
 async fn frame(raw: &mut Raw) -> Option<(bool, u8, Vec<u8>)> {
     if raw.at_end().await {
         return None;

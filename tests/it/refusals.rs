@@ -1,4 +1,5 @@
-//! Who is turned away, and what the log and the answer say of it: browsers tell their pages neither.
+//! Who is turned away, and what the log and the answer say of it: browsers tell their pages
+//! neither.
 
 use super::support::{Authority, Builder, Raw, Request, Server};
 
@@ -198,7 +199,8 @@ async fn b04_origins_that_are_none() {
     }
 }
 
-/// A connection on which nothing was ever sent ends at the header time, without a word and without waiting for more.
+/// A connection on which nothing was ever sent ends at the header time, without a word and without
+/// waiting for more.
 #[tokio::test]
 async fn c10_a_silent_connection_ends_in_time() {
     let server = builder().args(["--header-timeout", "500ms"]).start().await;
@@ -212,7 +214,8 @@ async fn c10_a_silent_connection_ends_in_time() {
 /// Whoever has begun a handshake when the server goes down is told so.
 #[tokio::test]
 async fn c10_pending_handshakes_are_told() {
-    let slow = "fn do_extra_handshake(request) { print(\"asked\"); sleep(60.0); }\nfn transfer_data(ws, message) {}";
+    let slow = "fn do_extra_handshake(request) { print(\"asked\"); sleep(60.0); }\nfn \
+        transfer_data(ws, message) {}";
     let mut server = builder().file("slow_wsh.rhai", slow).start().await;
     let mut half = Raw::connect(&server).await;
     half.send(&Request::upgrade("/echo").bytes()[..40]).await;

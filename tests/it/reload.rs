@@ -23,7 +23,8 @@ async fn w01_saved_in_place_in_pieces() {
         let mut file = fs::File::create(server.dir().join("echo_wsh.rhai")).expect("truncate");
         for piece in code.as_bytes().chunks(7) {
             file.write_all(piece).expect("write a piece");
-            // A round trip between two pieces: whatever the server makes of the half file, it answers.
+            // A round trip between two pieces: whatever the server makes of the half file, it
+            // answers.
             client.send_text("?").await;
             let answer: u32 = client.next_text().await.parse().expect("a version");
             assert!(
@@ -62,7 +63,8 @@ async fn w01_left_half_written_for_long() {
     client.until_answer("new").await;
 }
 
-/// An editor that is held up between cutting a file to nothing and writing it: longer than a file must stand still.
+/// An editor that is held up between cutting a file to nothing and writing it: longer than a file
+/// must stand still.
 #[tokio::test]
 async fn w01_cut_to_nothing_before_it_is_written() {
     let module = "fn name() { \"V\" }\n";
@@ -193,15 +195,16 @@ async fn w05_a_broken_save_keeps_the_last_good_version() {
     newcomer.until_answer("2").await;
 }
 
-/// A name that exists nowhere is as broken as a bracket that is not closed: whoever is connected goes on with the last
-/// good version, and loses no message.
+/// A name that exists nowhere is as broken as a bracket that is not closed: whoever is connected
+/// goes on with the last good version, and loses no message.
 #[tokio::test]
 async fn a01_a_wrong_call_does_not_serve() {
     let module = "fn v(n) { n }\nexport const LIMIT = 1;\n";
     let good = |answer: &str| {
         format!(
             "import \"lib/v\" as v;\nconst A = 1;\nfn transfer_data(ws, message) {{\n    \
-             reply(ws, `{answer}${{v::v(message)}}`);\n}}\nfn reply(ws, text) {{\n    ws.send(text);\n}}\n"
+             reply(ws, `{answer}${{v::v(message)}}`);\n}}\nfn reply(ws, text) {{\n    \
+             ws.send(text);\n}}\n"
         )
     };
     let server = Server::start(&[("lib/v.rhai", module), ("it_wsh.rhai", &good("1"))]).await;
@@ -638,7 +641,8 @@ async fn w20_a_shared_module_edited_is_one_publication() {
 async fn w21_unreadable_keeps_the_last_good_version() {
     let server = Server::start(&[("echo_wsh.rhai", &answering("1"))]).await;
     let mut client = connect(server.url("/echo")).await;
-    // A missing permission does not stop root, who runs most CI; bytes that are no text stop anybody.
+    // A missing permission does not stop root, who runs most CI; bytes that are no text stop
+    // anybody.
     server.replace(
         "echo_wsh.rhai",
         b"fn transfer_data(ws, message) { ws.send(\"\xff\xfe\"); }",

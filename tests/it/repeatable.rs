@@ -1,5 +1,5 @@
-//! Conversations that can be repeated: with a seed and a clock that only waits move on, everything that a script does
-//! follows from what its client sends.
+//! Conversations that can be repeated: with a seed and a clock that only waits move on, everything
+//! that a script does follows from what its client sends.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,7 +20,8 @@ use wsh_server::script::{
 };
 use wsh_server::websocket::{Connection, Handle, Outbox, Shared};
 
-/// Uses everything that the world decides: both clocks, waits, timers, and all kinds of random numbers.
+/// Uses everything that the world decides: both clocks, waits, timers, and all kinds of random
+/// numbers.
 const HANDLER: &str = r#"
 fn do_extra_handshake(request) {
     this.token = uuid();

@@ -13,7 +13,8 @@ const FOR_EVER: &str = "sleep(60.0);";
 #[tokio::test]
 async fn sleep_suspends_only_its_own_connection() {
     let nap = format!(
-        "fn transfer_data(ws, message) {{\n    print(\"asleep\");\n    {FOR_EVER}\n    ws.send(\"awake\");\n}}\n"
+        "fn transfer_data(ws, message) {{\n    print(\"asleep\");\n    {FOR_EVER}\n    \
+        ws.send(\"awake\");\n}}\n"
     );
     let server = Server::builder()
         .workers(1)
@@ -208,7 +209,8 @@ async fn loops_in_every_hook() {
 async fn hooks_of_a_connection_never_overlap() {
     let code = "fn on_open(ws) {\n    sleep(0.05);\n    ws.send(\"open\");\n}\n\
                 fn transfer_data(ws, message) {\n    \
-                ws.send(\"begin \" + message);\n    sleep(0.005);\n    ws.send(\"end \" + message);\n}\n\
+                ws.send(\"begin \" + message);\n    sleep(0.005);\n    ws.send(\"end \" + \
+                message);\n}\n\
                 fn passive_closing_handshake(ws, code, reason) {\n    \
                 ws.send(\"closing\");\n    sleep(0.005);\n    code\n}\n\
                 fn on_close(ws, code, reason, was_clean) {\n    print(`closed ${was_clean}`);\n}\n";
@@ -368,8 +370,10 @@ async fn state_is_kept_from_the_handshake_to_the_end_and_not_shared() {
                 fn on_open(ws) {\n    this.trace += \" open\";\n}\n\
                 fn transfer_data(ws, message) {\n    \
                 this.trace += \" \" + message;\n    ws.send(this.name + \": \" + this.trace);\n}\n\
-                fn passive_closing_handshake(ws, code, reason) {\n    this.trace += \" passive\";\n    code\n}\n\
-                fn on_close(ws, code, reason, was_clean) {\n    print(`${this.name}: ${this.trace} end`);\n}\n";
+                fn passive_closing_handshake(ws, code, reason) {\n    this.trace += \" \
+                passive\";\n    code\n}\n\
+                fn on_close(ws, code, reason, was_clean) {\n    print(`${this.name}: ${this.trace} \
+                end`);\n}\n";
     let server = Server::builder()
         .workers(1)
         .file("trace_wsh.rhai", code)
@@ -763,7 +767,8 @@ async fn deeply_nested_state_is_dropped() {
 #[tokio::test]
 async fn r28_on_close_that_never_yields_at_shutdown() {
     let code = format!(
-        "fn on_close(ws, code, reason, was_clean) {{ \n    print(\"last words\");\n    loop {{}}\n}}\n{ECHO}"
+        "fn on_close(ws, code, reason, was_clean) {{ \n    print(\"last words\");\n    loop \
+        {{}}\n}}\n{ECHO}"
     );
     let mut server = Server::builder()
         .workers(1)
@@ -822,7 +827,8 @@ async fn data_frame(raw: &mut Raw) -> Frame {
 fn processor_seconds(pid: u32) -> f64 {
     const TICKS_A_SECOND: f64 = 100.0;
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("Linux");
-    // Behind the name, which may contain anything, user and system time are the 12th and 13th field.
+    // Behind the name, which may contain anything, user and system time are the 12th and 13th
+    // field.
     let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
     let times = fields.split_whitespace().skip(11).take(2);
     times
@@ -844,7 +850,8 @@ fn peak_memory_kib(pid: u32) -> u64 {
 /// R06: `curry` would double what a function holds with every call; closures capture without it.
 #[tokio::test]
 async fn r06_curry_is_off_and_closures_capture() {
-    let captures = "fn transfer_data(ws, message) {\n    let n = 2;\n    let twice = [1, 2].map(|x| x * n);\n    \
+    let captures = "fn transfer_data(ws, message) {\n    let n = 2;\n    let twice = [1, \
+        2].map(|x| x * n);\n    \
                     let add = |x| x + n;\n    ws.send(`${twice} ${add.call(3)}`);\n}\n";
     let curries = "fn transfer_data(ws, message) { let f = || 1; loop { f = f.curry(f); } }\n";
     let mut server = Server::builder()

@@ -1,5 +1,5 @@
-//! Targets that are more than a path: whole URLs, as clients send them to proxies, `*`, and authorities. RFC 9112
-//! section 3.2.
+//! Targets that are more than a path: whole URLs, as clients send them to proxies, `*`, and
+//! authorities. RFC 9112 section 3.2.
 
 use super::support::{Builder, Head, Raw, Request, Server, connect};
 

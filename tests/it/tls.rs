@@ -1,5 +1,5 @@
-//! TLS: wss beside ws, what a handshake refuses, client certificates, certificates that change, and the development
-//! certificate in a real browser.
+//! TLS: wss beside ws, what a handshake refuses, client certificates, certificates that change, and
+//! the development certificate in a real browser.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -16,11 +16,13 @@ use super::support::{
 };
 
 /// Says how a connection ended, and echoes.
-const ENDS: &str = "fn on_close(ws, code, reason, was_clean) {\n    print(`ended ${code} ${was_clean}`);\n}\n\
+const ENDS: &str = "fn on_close(ws, code, reason, was_clean) {\n    print(`ended ${code} \
+    ${was_clean}`);\n}\n\
                     fn transfer_data(ws, message) {\n    ws.send(message);\n}\n";
 
 /// Says who connects.
-const WHO: &str = "fn transfer_data(ws, message) {\n    ws.send(`${ws.secure} ${ws.client_subject ?? \"nobody\"}`);\n}\n";
+const WHO: &str = "fn transfer_data(ws, message) {\n    ws.send(`${ws.secure} ${ws.client_subject \
+    ?? \"nobody\"}`);\n}\n";
 
 const URL: &str = "wss://localhost/echo";
 
@@ -62,7 +64,8 @@ async fn the_port_itself_speaks_tls() {
     assert_eq!(client.next_text().await, "true nobody");
 }
 
-/// More than the stream takes at once, in both directions: nothing is left behind in a buffer of the encryption.
+/// More than the stream takes at once, in both directions: nothing is left behind in a buffer of
+/// the encryption.
 #[tokio::test]
 async fn the_longest_message_arrives_whole() {
     let authority = Authority::new();
@@ -76,10 +79,12 @@ async fn the_longest_message_arrives_whole() {
     }
 }
 
-/// The encryption takes some 64 KiB more than the socket does. They arrive without another message to push them out.
+/// The encryption takes some 64 KiB more than the socket does. They arrive without another message
+/// to push them out.
 #[tokio::test]
 async fn what_the_encryption_holds_back_arrives() {
-    let code = "fn transfer_data(ws, message) {\n    print(`${message} ${ws.buffered_amount} wait`);\n    ws.send(blob(16000, 7));\n}\n";
+    let code = "fn transfer_data(ws, message) {\n    print(`${message} ${ws.buffered_amount} \
+        wait`);\n    ws.send(blob(16000, 7));\n}\n";
     let authority = Authority::new();
     let builder = both(&authority).file("more_wsh.rhai", code);
     let server = builder.start().await;
@@ -222,7 +227,8 @@ async fn s09_no_common_protocol_above_tls_is_refused() {
     }
 }
 
-/// Without close_notify, somebody in between may have cut the stream: never a clean end, whatever came before.
+/// Without close_notify, somebody in between may have cut the stream: never a clean end, whatever
+/// came before.
 #[tokio::test]
 async fn s11_an_end_without_close_notify_is_1006() {
     let authority = Authority::new();
@@ -264,7 +270,8 @@ async fn s11_an_unfinished_request_is_not_served() {
     assert!(answer.is_empty(), "{}", answer.escape_ascii());
 }
 
-/// Exit code 2, one sentence that names the flag, the file and the way out, and nothing is listened on.
+/// Exit code 2, one sentence that names the flag, the file and the way out, and nothing is listened
+/// on.
 #[tokio::test]
 async fn s04_what_cannot_serve_ends_the_start() {
     let authority = Authority::new();
@@ -442,11 +449,13 @@ async fn refused_client_certificates_are_said() {
         is_said(&server, why).await;
     }
 
-    // What `openssl x509 -req` makes of a request when it is given no extensions; our own client would not show it.
+    // What `openssl x509 -req` makes of a request when it is given no extensions; our own client
+    // would not show it.
     let server = start().await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let script = format!(
-        "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -subj /CN=ada -out ada.csr &&
+        "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -subj \
+        /CN=ada -out ada.csr &&
          openssl x509 -req -in ada.csr -signkey key.pem -days 2 -out ada.pem &&
          openssl s_client -connect 127.0.0.1:{} -cert ada.pem -key key.pem",
         server.port()
@@ -460,7 +469,8 @@ async fn refused_client_certificates_are_said() {
     is_said(&server, "not of X.509 version 3").await;
 }
 
-/// What the handler says, or why there is no answer. In TLS 1.3 a client learns of its refusal when it reads.
+/// What the handler says, or why there is no answer. In TLS 1.3 a client learns of its refusal when
+/// it reads.
 async fn ask(client: &TlsClient, port: u16) -> Result<String, String> {
     let mut stream = client
         .try_connect(port)
@@ -508,7 +518,8 @@ async fn s10_certificates_change_while_it_runs() {
     let mut open = serves(&first).await;
     open.echoes(1).await;
 
-    // Half a file, then a pair that does not match: the first goes on, and the log says what is wrong and where.
+    // Half a file, then a pair that does not match: the first goes on, and the log says what is
+    // wrong and where.
     let second = authority.issue("second");
     authority.write("cert.pem", &second.certificate[..200]);
     server

@@ -389,7 +389,8 @@ async fn a_new_version_keeps_subscriptions_and_loses_settings_that_it_does_not_s
     let handler = |version: &str, load: &str| {
         format!(
             "fn on_load() {{ {load} }}\nfn on_open(ws) {{ ws.subscribe(\"t\"); }}\n\
-             fn transfer_data(ws, message) {{\n    if message == \"?\" {{ ws.send(\"{version}\"); }} else {{ publish(\"t\", message); }}\n}}\n\
+             fn transfer_data(ws, message) {{\n    if message == \"?\" {{ ws.send(\"{version}\"); \
+             }} else {{ publish(\"t\", message); }}\n}}\n\
              fn on_ping(ws, payload) {{ ws.send(`kept: ${{position(\"t\") != ()}}`); }}\n"
         )
     };
@@ -440,7 +441,8 @@ async fn a_new_version_keeps_subscriptions_and_loses_settings_that_it_does_not_s
 async fn a_handler_publishes_by_itself() {
     let server = Server::start(&[(
         "clock_wsh.rhai",
-        "fn on_load() { every(0.02, \"tick\"); }\nfn on_interval(name) { publish(\"clock\", name); }\n\
+        "fn on_load() { every(0.02, \"tick\"); }\nfn on_interval(name) { publish(\"clock\", name); \
+        }\n\
          fn on_open(ws) { ws.subscribe(\"clock\"); }\nfn transfer_data(ws, message) {}\n",
     )])
     .await;
@@ -509,7 +511,8 @@ async fn what_is_too_much_is_an_error_with_a_kind() {
 async fn settings_that_cannot_be_are_faults_and_those_that_differ_are_warned_of() {
     let says = |options: &str| {
         format!(
-            "fn on_load() {{ try {{ topic(\"t\", {options}); }} catch (e) {{ print(`${{e.kind}}: ${{e.message}}`); }} }}\n\
+            "fn on_load() {{ try {{ topic(\"t\", {options}); }} catch (e) {{ print(`${{e.kind}}: \
+            ${{e.message}}`); }} }}\n\
              fn transfer_data(ws, message) {{}}\n"
         )
     };

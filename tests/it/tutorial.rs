@@ -1,5 +1,5 @@
-//! `docs/tutorial.md` and its Chinese twin: read from top to bottom, with every command, page, handler and byte
-//! of it, and the same ones in both.
+//! `docs/tutorial.md` and its Chinese twin: read from top to bottom, with every command, page,
+//! handler and byte of it, and the same ones in both.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,8 @@ const CHINESE: &str = include_str!("../../docs/tutorial.zh-CN.md");
 /// A fenced block, or a remark of the document to this test.
 #[derive(Debug, PartialEq)]
 struct Block {
-    /// `sh`, `html`, `rhai`, `js`, `http`, `hex`, `text` for what a page shows, `console` for what a terminal does.
+    /// `sh`, `html`, `rhai`, `js`, `http`, `hex`, `text` for what a page shows, `console` for what
+    /// a terminal does.
     kind: &'static str,
     text: &'static str,
 }
@@ -228,7 +229,8 @@ impl Reader {
         format!("file://{}/{name}", self.server.dir().display())
     }
 
-    /// The page shows this, after a click on its button unless it does already or has lost its server.
+    /// The page shows this, after a click on its button unless it does already or has lost its
+    /// server.
     async fn sees(&mut self, text: &str) {
         let page = self.page();
         if !text.contains("onclose: 1001") {

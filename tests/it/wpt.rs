@@ -1,5 +1,6 @@
-//! The handlers of the Web Platform Tests' WebSocket suite, and some of the browser engines' own (`browsers/`), ported to Rhai: that
-//! they can be written is one half of the test, that they put on the wire what the suites expect is the other.
+//! The handlers of the Web Platform Tests' WebSocket suite, and some of the browser engines' own
+//! (`browsers/`), ported to Rhai: that they can be written is one half of the test, that they put
+//! on the wire what the suites expect is the other.
 
 use std::path::Path;
 
@@ -539,7 +540,8 @@ async fn browsers_close_code_and_reason() {
     }
 }
 
-/// That the end comes late is tested with the capabilities; here it comes at all, behind an empty Close.
+/// That the end comes late is tested with the capabilities; here it comes at all, behind an empty
+/// Close.
 #[tokio::test]
 async fn browsers_slow_tcp_close() {
     let server = serve().await;

@@ -6,11 +6,13 @@ use super::{Form, Head, bounds};
 use crate::config::limits;
 use crate::http::respond::Refusal;
 
-/// Returns the length of the head, given that the last `new` bytes have just come; `None` asks for more.
+/// Returns the length of the head, given that the last `new` bytes have just come; `None` asks for
+/// more.
 pub fn end(bytes: &[u8], new: usize, limits: &limits::Head) -> Result<Option<usize>, Refusal> {
     let seen = bytes.len() - new;
     let line_end = bytes.iter().position(|byte| *byte == b'\n');
-    // What is no request at all is refused by its first line: other protocols never send an empty one.
+    // What is no request at all is refused by its first line: other protocols never send an empty
+    // one.
     if seen == 0 || line_end.is_some_and(|at| at >= seen) {
         check_request_line(&bytes[..line_end.map_or(bytes.len(), |at| at + 1)])?;
     }
@@ -29,7 +31,8 @@ pub fn end(bytes: &[u8], new: usize, limits: &limits::Head) -> Result<Option<usi
     bounds::check_size(bytes.len(), limits).map(|()| None)
 }
 
-/// Whether a line ends without CR. The very first byte of a head has nothing before it, and httparse passes over empty lines.
+/// Whether a line ends without CR. The very first byte of a head has nothing before it, and
+/// httparse passes over empty lines.
 fn has_bare_line_feed(bytes: &[u8], at_start: bool) -> bool {
     at_start && bytes.first() == Some(&b'\n')
         || bytes
@@ -125,7 +128,8 @@ impl Head {
 mod tests {
     use super::*;
 
-    /// Found by fuzzing: an empty line before the request, which httparse passes over, may end with LF alone there.
+    /// Found by fuzzing: an empty line before the request, which httparse passes over, may end with
+    /// LF alone there.
     #[test]
     fn a_line_feed_before_the_request_is_bare() {
         let request = b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();

@@ -1,4 +1,5 @@
-//! The rules for a request, and for an opening handshake: RFC 9110 section 7, RFC 6455 section 4.2.1.
+//! The rules for a request, and for an opening handshake: RFC 9110 section 7, RFC 6455 section
+//! 4.2.1.
 
 use http::Version;
 
@@ -45,7 +46,8 @@ impl Head {
             || self.values("content-length").any(|length| length != "0")
     }
 
-    /// RFC 9110 section 7.4: what is asked for by `https` or `wss` is answered on a connection that is encrypted.
+    /// RFC 9110 section 7.4: what is asked for by `https` or `wss` is answered on a connection that
+    /// is encrypted.
     pub fn check_scheme(&self, is_secure: bool) -> Result<(), Refusal> {
         match self.form {
             Form::Absolute {

@@ -32,7 +32,8 @@ pub struct Head {
 enum Form {
     /// A path, and maybe a query.
     Origin,
-    /// A whole URL, as clients send it to proxies: whose authority stands for the Host header, and where it ends.
+    /// A whole URL, as clients send it to proxies: whose authority stands for the Host header, and
+    /// where it ends.
     Absolute {
         is_encrypted: bool,
         authority: Range<usize>,
@@ -101,7 +102,8 @@ impl Head {
         }
     }
 
-    /// The host that the request is for, and maybe its port: by its target, or else by its Host header.
+    /// The host that the request is for, and maybe its port: by its target, or else by its Host
+    /// header.
     pub fn host(&self) -> Option<&str> {
         match &self.form {
             Form::Absolute { authority, .. } => Some(self.text(authority)),
@@ -119,8 +121,8 @@ impl Head {
         &self.bytes[..self.length]
     }
 
-    /// Every field in order; bytes of a value that are no UTF-8 are taken for Latin-1, as browsers do. The Host is the
-    /// one that the request is for.
+    /// Every field in order; bytes of a value that are no UTF-8 are taken for Latin-1, as browsers
+    /// do. The Host is the one that the request is for.
     pub fn fields(&self) -> impl Iterator<Item = (&str, String)> {
         self.fields.iter().map(|(name, value)| {
             let mut value = &self.bytes[value.clone()];
@@ -147,7 +149,8 @@ impl Head {
         self.bytes.split_off(self.length)
     }
 
-    /// Whether another request may follow on this connection: nothing here could be read in two ways.
+    /// Whether another request may follow on this connection: nothing here could be read in two
+    /// ways.
     pub fn leaves_open(&self) -> bool {
         let is_plain = ["upgrade", "content-length", "transfer-encoding", "expect"]
             .iter()
@@ -169,7 +172,8 @@ impl Head {
     }
 
     fn text(&self, range: &Range<usize>) -> &str {
-        // httparse takes a name or method of token characters and a target of visible ones or UTF-8.
+        // httparse takes a name or method of token characters and a target of visible ones or
+        // UTF-8.
         std::str::from_utf8(&self.bytes[range.clone()]).unwrap_or("\u{FFFD}")
     }
 

@@ -1,4 +1,5 @@
-//! A head from parts that somebody else has taken from the wire, as other versions of HTTP bring them.
+//! A head from parts that somebody else has taken from the wire, as other versions of HTTP bring
+//! them.
 
 use std::ops::Range;
 

@@ -1,7 +1,8 @@
-//! Pages of the server's own, for who sits at this machine or develops: what a handler's path is and how to talk to it, and
-//! which handlers there are.
+//! Pages of the server's own, for who sits at this machine or develops: what a handler's path is
+//! and how to talk to it, and which handlers there are.
 //!
-//! A console of any other site cannot reach loopback any more, and a page for a file has to be written first.
+//! A console of any other site cannot reach loopback any more, and a page for a file has to be
+//! written first.
 
 mod words;
 
@@ -34,8 +35,8 @@ const ASSETS: [(&str, &str, &[u8]); 2] = [
     ),
 ];
 
-/// Whether a client may see them: with `--dev`, or from this machine and as directly as can be told. A proxy beside us is
-/// of this machine, too, and passes on requests of strangers.
+/// Whether a client may see them: with `--dev`, or from this machine and as directly as can be
+/// told. A proxy beside us is of this machine, too, and passes on requests of strangers.
 pub fn are_for(site: &Site, head: &Head, client: &Client) -> bool {
     if !matches!(head.method(), "GET" | "HEAD") {
         return false;
@@ -72,7 +73,8 @@ pub fn are_wanted(head: &Head) -> bool {
         .any(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
 }
 
-/// Returns the response for a path below `/_wsh/`, the list of handlers or an asset of the pages; `Some(None)` if there is none, `None` for other paths.
+/// Returns the response for a path below `/_wsh/`, the list of handlers or an asset of the pages;
+/// `Some(None)` if there is none, `None` for other paths.
 pub fn asset(head: &Head, path: &str, generation: &Generation) -> Option<Option<Response>> {
     let name = path.strip_prefix(RESERVED)?;
     if name.is_empty() {
@@ -144,7 +146,8 @@ pub fn of_handler(head: &Head, path: &str, file: &str, entry: &Entry) -> Respons
         main,
         "<h2>{console}</h2>\n\
          <form id=\"form\" autocomplete=\"off\">\n\
-         <label for=\"message\">{message}<input id=\"message\" name=\"message\" class=\"code\" disabled></label>\n\
+         <label for=\"message\">{message}<input id=\"message\" name=\"message\" class=\"code\" \
+         disabled></label>\n\
          <button id=\"send\" disabled>{send}</button>\n\
          <button id=\"toggle\" type=\"button\">{open}</button>\n\
          </form>\n\
@@ -172,7 +175,8 @@ pub fn of_all(head: &Head, status: u16, generation: &Generation) -> Response {
         } = words;
         let _ = writeln!(
             main,
-            "<table>\n<tr><th>{path}</th><th>{file}</th><th><span class=\"wide\">{hooks}</span></th></tr>"
+            "<table>\n<tr><th>{path}</th><th>{file}</th><th><span \
+            class=\"wide\">{hooks}</span></th></tr>"
         );
         for (path, file) in routes {
             let entry = &generation.entries[file];
@@ -228,7 +232,8 @@ fn page(
             let at_once = if at_once { " data-connect=\"yes\"" } else { "" };
             let _ = write!(
                 body,
-                "<script src=\"/_wsh/page.js\" defer></script>\n</head>\n<body data-words=\"{said}\"{at_once}>\n"
+                "<script src=\"/_wsh/page.js\" defer></script>\n</head>\n<body \
+                data-words=\"{said}\"{at_once}>\n"
             );
         }
         None => body.push_str("</head>\n<body>\n"),
@@ -238,7 +243,8 @@ fn page(
     let host = head.host().and_then(|host| host.parse::<Authority>().ok());
     let own = host.map_or(String::new(), |host| format!(" ws://{host} wss://{host}"));
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'{own}; img-src data:; \
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'{own}; img-src \
+        data:; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     Response::new(status)

@@ -75,7 +75,8 @@ impl Words {
 const ENGLISH: Words = Words {
     lang: "en",
     handlers: "Handlers",
-    no_handlers: "There are none yet: save a file NAME_wsh.rhai into the handler folder, or let wsh-server new NAME make one.",
+    no_handlers: "There are none yet: save a file NAME_wsh.rhai into the handler folder, or let \
+        wsh-server new NAME make one.",
     nothing_here: "Nothing has this path.",
     path: "path",
     file: "file",
@@ -85,7 +86,8 @@ const ENGLISH: Words = Words {
     nothing_serves: "no version yet: connections are refused with 500",
     broken: "The newest save is broken",
     fault: "The last fault of this version",
-    about: "This is a WebSocket handler. This page is connected to it: send it something, edit the file, and send again.",
+    about: "This is a WebSocket handler. This page is connected to it: send it something, edit the \
+        file, and send again.",
     about_broken: "This is a WebSocket handler, and it does not serve yet.",
     console: "Console",
     message: "Message",

@@ -160,8 +160,9 @@ impl Upgrade<'_> {
 /// The header that names what was agreed on.
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 
-/// Whether the client is WebKit, or what Apple's systems give to other programs: that of Safari 15 keeps its window whatever
-/// it is asked, and fails at its second compressed message. Chromium has inherited the name and not the fault.
+/// Whether the client is WebKit, or what Apple's systems give to other programs: that of Safari 15
+/// keeps its window whatever it is asked, and fails at its second compressed message. Chromium has
+/// inherited the name and not the fault.
 fn is_webkit(head: &Head) -> bool {
     let mut agents = head.values("user-agent");
     agents.any(|agent| {
@@ -179,7 +180,10 @@ fn has_header(answer: &Answer, name: &str) -> bool {
 /// The 101 response.
 fn switching_protocols(out: &mut Vec<u8>, key: &str, answer: &Answer, agreed: Option<&Agreed>) {
     out.reserve(if agreed.is_some() { 320 } else { 192 });
-    out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: \
+        Upgrade\r\nSec-WebSocket-Accept: ",
+    );
     out.extend_from_slice(accept_key(key.as_bytes()).as_bytes());
     if let Some(protocol) = &answer.protocol {
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");

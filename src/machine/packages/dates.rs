@@ -39,7 +39,8 @@ pub fn rfc3339(seconds: i64) -> Result<String> {
     by_pattern(at(seconds)?, "%Y-%m-%dT%H:%M:%SZ")
 }
 
-/// `2015-10-21T07:28:00.250Z`: milliseconds are cut, as JavaScript does, so that no time is in the future.
+/// `2015-10-21T07:28:00.250Z`: milliseconds are cut, as JavaScript does, so that no time is in the
+/// future.
 pub fn rfc3339_with_milliseconds(seconds: f64) -> Result<String> {
     by_pattern(at_fraction(seconds)?, "%Y-%m-%dT%H:%M:%S.%3fZ")
 }
@@ -150,7 +151,8 @@ mod tests {
         let pattern = "%Y %m %d %H:%M:%S %j %a %A %b %B %F %T %s %y %e %I %p %% %Z %z %U ü";
         assert_eq!(
             by_pattern(at(1_445_412_480).unwrap(), pattern).unwrap(),
-            "2015 10 21 07:28:00 294 Wed Wednesday Oct October 2015-10-21 07:28:00 1445412480 15 21 07 AM % UTC +0000 42 ü"
+            "2015 10 21 07:28:00 294 Wed Wednesday Oct October 2015-10-21 07:28:00 1445412480 15 \
+            21 07 AM % UTC +0000 42 ü"
         );
         for (seconds, text) in [
             (0.0, "Thu, 01 Jan 1970 00:00:00 GMT"),

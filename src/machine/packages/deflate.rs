@@ -42,7 +42,8 @@ const LAST: [u8; 2] = [0x03, 0x00];
 
 /// Implements `inflate(data, most)`: inflates DEFLATE data to at most `most` bytes.
 pub fn inflate(data: &[u8], most: usize) -> Result<Blob> {
-    // Where the data lacks its last block it ends with this one; within another block that would be broken data.
+    // Where the data lacks its last block it ends with this one; within another block that would be
+    // broken data.
     let mut decoder = DeflateDecoder::new(data.chain(&LAST[..]));
     let mut out = Blob::new();
     loop {

@@ -22,7 +22,8 @@ type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 /// Functions on bytes.
 pub const PACKAGE: Package = Package {
     name: "encoding",
-    about: "Bytes are a blob, as binary messages are; where a string is taken as well, they are its UTF-8. Anything else throws `type`.",
+    about: "Bytes are a blob, as binary messages are; where a string is taken as well, they are \
+        its UTF-8. Anything else throws `type`.",
     functions: &[
         Function {
             signatures: &["base64(data: blob | string) -> string"],
@@ -106,7 +107,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["url_encode(text: string) -> string"],
-            about: "A text as a part of a URL: everything but letters, digits, `-`, `.`, `_` and `~` as `%` and two hex digits a byte.",
+            about: "A text as a part of a URL: everything but letters, digits, `-`, `.`, `_` and \
+                `~` as `%` and two hex digits a byte.",
             throws: &[("limit", "for a result of more than 16 MiB")],
             allowed: Allowed::Everywhere,
             example: "ws.send(url_encode(\"a b/ü\")); // => a%20b%2F%C3%BC",
@@ -117,7 +119,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["url_decode(text: string) -> string"],
-            about: "The text of a part of a URL. A `%` without two hex digits stays, and so does `+`, which means a space in forms \
+            about: "The text of a part of a URL. A `%` without two hex digits stays, and so does \
+                `+`, which means a space in forms \
                     only: `request.query_params` has decoded those.",
             throws: &[("url", "for bytes that are no UTF-8")],
             allowed: Allowed::Everywhere,
@@ -128,7 +131,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["utf8(data: blob) -> string"],
-            about: "The text that these bytes are. Rhai's `as_string` puts `\u{fffd}` for bytes that are no UTF-8.",
+            about: "The text that these bytes are. Rhai's `as_string` puts `\u{fffd}` for bytes \
+                that are no UTF-8.",
             throws: &[("utf8", "for bytes that are no UTF-8")],
             allowed: Allowed::Everywhere,
             example: "ws.send(utf8(hex_decode(\"c3bc\"))); // => ü\n\
@@ -151,7 +155,8 @@ pub const PACKAGE: Package = Package {
             about: "Whether these bytes are a text.",
             throws: &[],
             allowed: Allowed::Everywhere,
-            example: "ws.send(`${is_utf8(to_blob(\"ü\"))} ${is_utf8(hex_decode(\"ff\"))}`); // => true false",
+            example: "ws.send(`${is_utf8(to_blob(\"ü\"))} ${is_utf8(hex_decode(\"ff\"))}`); // => \
+                true false",
             register: |engine, _| {
                 engine.register_fn("is_utf8", |data: &mut Blob| {
                     simdutf8::basic::from_utf8(data).is_ok()
@@ -163,7 +168,8 @@ pub const PACKAGE: Package = Package {
                 "to_blob(text: string) -> blob",
                 "to_blob(bytes: array) -> blob",
             ],
-            about: "The UTF-8 of a text, or the bytes of an array of ints; `blob.to_array()` is the way back.",
+            about: "The UTF-8 of a text, or the bytes of an array of ints; `blob.to_array()` is \
+                the way back.",
             throws: &[
                 ("type", "for an array with anything but ints from 0 to 255"),
                 ("limit", "for more than 16 MiB"),
@@ -177,7 +183,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["sha1(data: blob | string) -> blob"],
-            about: "The SHA-1 of bytes, 20 bytes. It is for old protocols, WebSocket's handshake among them, and secures nothing any more.",
+            about: "The SHA-1 of bytes, 20 bytes. It is for old protocols, WebSocket's handshake \
+                among them, and secures nothing any more.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "ws.send(hex(sha1(message))); // => aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d",
@@ -197,7 +204,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["hmac_sha256(key: blob | string, data: blob | string) -> blob"],
-            about: "The HMAC (RFC 2104) of bytes with SHA-256, 32 bytes: a signature with a key that both sides know. Compare it with `same_bytes`.",
+            about: "The HMAC (RFC 2104) of bytes with SHA-256, 32 bytes: a signature with a key \
+                that both sides know. Compare it with `same_bytes`.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "let signature = hmac_sha256(\"key\", message);\n\
@@ -210,12 +218,14 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["same_bytes(a: blob | string, b: blob | string) -> bool"],
-            about: "Whether two blobs or strings have the same bytes, found out in a time that does not tell where they differ: for passwords, \
+            about: "Whether two blobs or strings have the same bytes, found out in a time that \
+                does not tell where they differ: for passwords, \
                     tokens and signatures.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "let signature = hmac_sha256(\"key\", message);\n\
-                      ws.send(`${same_bytes(signature, hmac_sha256(\"key\", \"hello\"))}`); // => true",
+                      ws.send(`${same_bytes(signature, hmac_sha256(\"key\", \"hello\"))}`); // => \
+                      true",
             register: |engine, _| {
                 engine.register_fn("same_bytes", |a: &mut Dynamic, b: Dynamic| {
                     bytes(a, |a| bytes(&b, |b| same_bytes(a, b)))
@@ -224,9 +234,12 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["pack(format: string, values: array) -> blob"],
-            about: "Numbers and bytes as binary data, like Python's `struct.pack`. The format begins with `>` or `!` (network order, the big end \
-                    first) or `<`; then a letter a value: `b` `B` for 1 byte, `h` `H` for 2, `i` `I` for 4, `q` `Q` for 8, small letters with a \
-                    sign; `f` `d` for floats of 4 and 8 bytes; `5s` for a blob or string of 5 bytes, with zeros behind shorter ones. A count \
+            about: "Numbers and bytes as binary data, like Python's `struct.pack`. The format \
+                begins with `>` or `!` (network order, the big end \
+                    first) or `<`; then a letter a value: `b` `B` for 1 byte, `h` `H` for 2, `i` \
+                    `I` for 4, `q` `Q` for 8, small letters with a \
+                    sign; `f` `d` for floats of 4 and 8 bytes; `5s` for a blob or string of 5 \
+                    bytes, with zeros behind shorter ones. A count \
                     before other letters repeats them.",
             throws: &[
                 (
@@ -250,7 +263,8 @@ pub const PACKAGE: Package = Package {
             throws: &[
                 (
                     "pack",
-                    "for another format, for data of another length, and for a `Q` that an int cannot hold",
+                    "for another format, for data of another length, and for a `Q` that an int \
+                    cannot hold",
                 ),
                 ("limit", "for more than 65,536 values"),
             ],
@@ -268,7 +282,8 @@ pub const PACKAGE: Package = Package {
                 "deflate(data: blob | string) -> blob",
                 "deflate(data: blob | string, level: int) -> blob",
             ],
-            about: "Bytes compressed, as raw deflate (RFC 1951), from level 0 (not at all) to 9 (best); 6 if there is none.",
+            about: "Bytes compressed, as raw deflate (RFC 1951), from level 0 (not at all) to 9 \
+                (best); 6 if there is none.",
             throws: &[
                 ("deflate", "for another level"),
                 ("limit", "for a result of more than 16 MiB"),
@@ -291,7 +306,8 @@ pub const PACKAGE: Package = Package {
                 "inflate(data: blob) -> blob",
                 "inflate(data: blob, max: int) -> blob",
             ],
-            about: "The bytes of raw deflate, at most `max` and never more than 16 MiB. The last block may be missing, as in permessage-deflate, \
+            about: "The bytes of raw deflate, at most `max` and never more than 16 MiB. The last \
+                block may be missing, as in permessage-deflate, \
                     whose messages want the bytes 00 00 ff ff behind them.",
             throws: &[(
                 "inflate",
@@ -415,7 +431,8 @@ fn digest<D: Digest>(data: &[u8]) -> Result<Blob> {
 }
 
 fn hmac_sha256(key: &[u8], data: &[u8]) -> Result<Blob> {
-    // RFC 2104 section 2: a key beyond a block of the hash counts as its digest, which is made in pieces here.
+    // RFC 2104 section 2: a key beyond a block of the hash counts as its digest, which is made in
+    // pieces here.
     let long = (key.len() > PIECE).then(|| digest::<Sha256>(key));
     let long = long.transpose()?;
     let key = long.as_deref().unwrap_or(key);

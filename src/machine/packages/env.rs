@@ -13,7 +13,8 @@ pub const PACKAGE: Package = Package {
     about: "What the operator tells handlers: keys, addresses, modes.",
     functions: &[Function {
         signatures: &["env(name: string) -> string | ()"],
-        about: "An environment variable of the server, `()` if it is not set or no text. The operator names those that scripts may read with \
+        about: "An environment variable of the server, `()` if it is not set or no text. The \
+            operator names those that scripts may read with \
                 `--allow-env NAME`.",
         throws: &[("env", "for a name that is not allowed")],
         allowed: Allowed::Everywhere,
@@ -31,7 +32,8 @@ fn env(allowed: &[String], name: &str) -> Result<Dynamic, Box<EvalAltResult>> {
         return throw(
             "env",
             format!(
-                "scripts may not read {name:?}: the server is started with --allow-env {name} for that"
+                "scripts may not read {name:?}: the server is started with --allow-env {name} for \
+                that"
             ),
         );
     }

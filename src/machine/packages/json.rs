@@ -1,6 +1,7 @@
 //! JSON, straight into scripts' values and out of them.
 //!
-//! Rhai's own goes without bounds, through recursion as deep as the text, and writes what is no JSON as text that is.
+//! Rhai's own goes without bounds, through recursion as deep as the text, and writes what is no
+//! JSON as text that is.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -21,17 +22,21 @@ type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 /// The functions of JSON.
 pub const PACKAGE: Package = Package {
     name: "json",
-    about: "Objects are maps, `null` is `()`, and numbers that are written without a point are ints if an int can hold them: `1` and `1e2` are, `1.0` and 2^63 are floats. Data may nest 64 levels deep.",
+    about: "Objects are maps, `null` is `()`, and numbers that are written without a point are \
+        ints if an int can hold them: `1` and `1e2` are, `1.0` and 2^63 are floats. Data may nest \
+        64 levels deep.",
     functions: &[
         Function {
             signatures: &[
                 "parse_json(text: string) -> any",
                 "parse_json(data: blob) -> any",
             ],
-            about: "The value of a JSON text. Of two properties of the same name the last one counts.",
+            about: "The value of a JSON text. Of two properties of the same name the last one \
+                counts.",
             throws: &[(
                 "json",
-                "for what is no JSON or nests too deep, with line, column and what stands there; and for numbers that no float can hold",
+                "for what is no JSON or nests too deep, with line, column and what stands there; \
+                and for numbers that no float can hold",
             )],
             allowed: Allowed::Everywhere,
             example: "let order = parse_json(`{\"item\": \"tea\", \"cups\": 2}`);\n\
@@ -52,12 +57,14 @@ pub const PACKAGE: Package = Package {
             throws: &[
                 (
                     "json",
-                    "for what JSON has no form for: blobs, functions, `ws`, floats that are no number",
+                    "for what JSON has no form for: blobs, functions, `ws`, floats that are no \
+                    number",
                 ),
                 ("limit", "for a text of more than 16 MiB"),
             ],
             allowed: Allowed::Everywhere,
-            example: "ws.send(to_json(#{ text: message, list: [1, 2.5, ()] })); // => {\"list\":[1,2.5,null],\"text\":\"hello\"}",
+            example: "ws.send(to_json(#{ text: message, list: [1, 2.5, ()] })); // => \
+                {\"list\":[1,2.5,null],\"text\":\"hello\"}",
             register: |engine, host| {
                 let limits = host.settings.limits;
                 engine
@@ -114,8 +121,8 @@ impl Reading<'_> {
         })
     }
 
-    /// The next number that is more than a plain int, as it is written: serde tells of its value only, and not whether it has a
-    /// point. The text is JSON as far as it has been read.
+    /// The next number that is more than a plain int, as it is written: serde tells of its value
+    /// only, and not whether it has a point. The text is JSON as far as it has been read.
     fn number<E: Error>(&self) -> std::result::Result<&str, E> {
         while let Some(first) = self.json.get(self.scanned.get()) {
             let rest = &self.json[self.scanned.get()..];
@@ -265,7 +272,8 @@ fn whole(number: &str) -> Option<i64> {
     }
 }
 
-/// Returns the message about a text that is no JSON: what it should be, where, and what stands there.
+/// Returns the message about a text that is no JSON: what it should be, where, and what stands
+/// there.
 fn wrong(json: &[u8], error: &serde_json::Error) -> String {
     let (line, column) = (error.line(), error.column());
     let said = error.to_string();
@@ -526,15 +534,18 @@ mod tests {
             ),
             (
                 "\"\\ud800\"",
-                "this is no JSON: unexpected end of hex escape at line 1, column 8, where `ud800\"` stands",
+                "this is no JSON: unexpected end of hex escape at line 1, column 8, where \
+                `ud800\"` stands",
             ),
             (
                 "\"\\udc00\"",
-                "this is no JSON: lone leading surrogate in hex escape at line 1, column 7, where `udc00\"` stands",
+                "this is no JSON: lone leading surrogate in hex escape at line 1, column 7, where \
+                `udc00\"` stands",
             ),
             (
                 "\"\n\"",
-                "this is no JSON: control character (\\u0000-\\u001F) found while parsing a string at line 2, column 0, where `\"` stands",
+                "this is no JSON: control character (\\u0000-\\u001F) found while parsing a string \
+                at line 2, column 0, where `\"` stands",
             ),
             (
                 "{a:1}",

@@ -1,4 +1,5 @@
-//! The functions that need no connection, one file a package; `bounded` replaces Rhai's own where those have no bound.
+//! The functions that need no connection, one file a package; `bounded` replaces Rhai's own where
+//! those have no bound.
 
 pub mod bounded;
 pub mod dates;

@@ -14,7 +14,8 @@ use crate::machine::random::Stream;
 /// The functions of chance.
 pub const PACKAGE: Package = Package {
     name: "random",
-    about: "`random` is quick and can be guessed: for games, samples and delays. What must be secret comes from `random_bytes` or `uuid`.",
+    about: "`random` is quick and can be guessed: for games, samples and delays. What must be \
+        secret comes from `random_bytes` or `uuid`.",
     functions: &[
         Function {
             signatures: &[
@@ -22,7 +23,8 @@ pub const PACKAGE: Package = Package {
                 "random(below: int) -> int",
                 "random(from: int, below: int) -> int",
             ],
-            about: "A number: from 0.0 to below 1.0, from 0 to below a number, or from one to below another.",
+            about: "A number: from 0.0 to below 1.0, from 0 to below a number, or from one to \
+                below another.",
             throws: &[("random", "if no number is below and not under the first")],
             allowed: Allowed::Everywhere,
             example: "let dice = random(1, 7);\n\

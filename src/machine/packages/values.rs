@@ -1,4 +1,5 @@
-//! Functions of strings, arrays, blobs and numbers that people look for and Rhai's library does not have.
+//! Functions of strings, arrays, blobs and numbers that people look for and Rhai's library does not
+//! have.
 
 use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString, NativeCallContext};
 
@@ -16,7 +17,8 @@ type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 /// Functions on values of scripts.
 pub const PACKAGE: Package = Package {
     name: "values",
-    about: "Beside the functions that Rhai brings for strings, arrays and numbers. They can be called as methods, too: `list.join(\", \")` is \
+    about: "Beside the functions that Rhai brings for strings, arrays and numbers. They can be \
+        called as methods, too: `list.join(\", \")` is \
             `join(list, \", \")`. None of them changes what it is given.",
     functions: &[
         Function {
@@ -24,7 +26,8 @@ pub const PACKAGE: Package = Package {
                 "join(list: array) -> string",
                 "join(list: array, between: string | char) -> string",
             ],
-            about: "The elements as text, one behind the other, with a text between them: a comma if there is none. `()` is an empty text.",
+            about: "The elements as text, one behind the other, with a text between them: a comma \
+                if there is none. `()` is an empty text.",
             throws: &[("limit", "for a result of more than 16 MiB")],
             allowed: Allowed::Everywhere,
             example: "ws.send([message, 1, true].join(\", \")); // => hello, 1, true",
@@ -54,14 +57,18 @@ pub const PACKAGE: Package = Package {
         Function {
             signatures: &[
                 "slice(value: string | array | blob, start: int) -> string | array | blob",
-                "slice(value: string | array | blob, start: int, end: int) -> string | array | blob",
+                "slice(value: string | array | blob, start: int, end: int) -> string | array | \
+                blob",
             ],
-            about: "A part of a string, an array or a blob: from an index up to another, which does not belong to it. They count from the end if \
-                    they are negative, and what is not there is left out. Rhai's `sub_string(start, length)` and `extract(start, length)` \
+            about: "A part of a string, an array or a blob: from an index up to another, which \
+                does not belong to it. They count from the end if \
+                    they are negative, and what is not there is left out. Rhai's \
+                    `sub_string(start, length)` and `extract(start, length)` \
                     take a length, or a range.",
             throws: &[],
             allowed: Allowed::Everywhere,
-            example: "ws.send(message.slice(1, -1)); // => ell\nws.send(`${[1, 2, 3].slice(-2)} ${message.slice(9)}`); // => [2, 3] ",
+            example: "ws.send(message.slice(1, -1)); // => ell\nws.send(`${[1, 2, 3].slice(-2)} \
+                ${message.slice(9)}`); // => [2, 3] ",
             register: |engine, _| register_slice(engine),
         },
         Function {
@@ -69,7 +76,8 @@ pub const PACKAGE: Package = Package {
                 "trim_start(text: string) -> string",
                 "trim_end(text: string) -> string",
             ],
-            about: "The text without the spaces and line breaks at its start or end. `trim` takes off both, and changes the string itself.",
+            about: "The text without the spaces and line breaks at its start or end. `trim` takes \
+                off both, and changes the string itself.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "ws.send(\"  a \".trim_end() + \"|\"); // =>   a|",
@@ -88,7 +96,8 @@ pub const PACKAGE: Package = Package {
                 "pad_start(text: string, length: int, padding: string | char) -> string",
                 "pad_end(text: string, length: int, padding: string | char) -> string",
             ],
-            about: "The text with padding before or behind it, so that it has this many characters.",
+            about: "The text with padding before or behind it, so that it has this many \
+                characters.",
             throws: &[("limit", "for a result of more than 16 MiB")],
             allowed: Allowed::Everywhere,
             example: "ws.send(\"7\".pad_start(3, '0') + \"7\".pad_end(3, \".\")); // => 0077..",
@@ -140,14 +149,16 @@ pub const PACKAGE: Package = Package {
                 "min(list: array) -> any",
                 "max(list: array) -> any",
             ],
-            about: "The sum of numbers, 0 if there are none; the least and the greatest of elements that have an order, `()` if there are none. \
+            about: "The sum of numbers, 0 if there are none; the least and the greatest of \
+                elements that have an order, `()` if there are none. \
                     `min(a, b)` and `max(a, b)` of two values are Rhai's.",
             throws: &[
                 ("type", "for elements that are no numbers, or have no order"),
                 ("number", "for a sum that no int can hold"),
             ],
             allowed: Allowed::Everywhere,
-            example: "let list = [3, 1, 2];\nws.send(`${list.sum()} ${list.min()} ${list.max()}`); // => 6 1 3",
+            example: "let list = [3, 1, 2];\nws.send(`${list.sum()} ${list.min()} ${list.max()}`); \
+                // => 6 1 3",
             register: |engine, _| {
                 engine
                     .register_fn("sum", |list: &mut Array| sum(list))
@@ -342,7 +353,8 @@ fn extreme(list: &Array, wanted: std::cmp::Ordering) -> Result<Dynamic> {
     Ok(best.cloned().unwrap_or_default())
 }
 
-/// Rounding and roots of ints, which Rhai has for floats only: a number that came as JSON may be either.
+/// Rounding and roots of ints, which Rhai has for floats only: a number that came as JSON may be
+/// either.
 fn register_ints(engine: &mut Engine) {
     for name in ["floor", "ceiling", "round", "int", "to_int"] {
         engine.register_fn(name, |number: i64| number);
@@ -372,7 +384,8 @@ mod tests {
 
     fn shown(script: &str) -> String {
         let script = format!(
-            "let value = (); try {{ value = {script}; }} catch (e) {{ value = e.kind; }} `${{value}}`"
+            "let value = (); try {{ value = {script}; }} catch (e) {{ value = e.kind; }} \
+            `${{value}}`"
         );
         let value = test_engine().eval::<Dynamic>(&script);
         value.map_or_else(|error| error.to_string(), |value| value.to_string())
@@ -396,7 +409,8 @@ mod tests {
                 "limit",
             ),
             (
-                "\"añbcd\".slice(1, 3) + \"añbcd\".slice(-2) + \"añbcd\".slice(3, 1) + \"añbcd\".slice(9)",
+                "\"añbcd\".slice(1, 3) + \"añbcd\".slice(-2) + \"añbcd\".slice(3, 1) \
+                + \"añbcd\".slice(9)",
                 "ñbcd",
             ),
             (
@@ -429,7 +443,8 @@ mod tests {
             ),
             ("1.0.to_fixed(21)", "number"),
             (
-                "[clamp(5, 0, 3), clamp(-5, 0, 3), clamp(2, 0, 3), clamp(2.5, 0, 2), clamp(1, 0.5, 0.75)]",
+                "[clamp(5, 0, 3), clamp(-5, 0, 3), clamp(2, 0, 3), clamp(2.5, 0, 2), clamp(1, 0.5, \
+                0.75)]",
                 "[3, 0, 2, 2, 0.75]",
             ),
             ("clamp(1, 3, 2)", "number"),
@@ -438,12 +453,14 @@ mod tests {
             ("[9223372036854775807, 1].sum()", "number"),
             ("[1, \"2\"].sum()", "type"),
             (
-                "[[2, 1, 3].min(), [2, 1, 3].max(), [\"b\", \"a\"].min(), [].max(), [1.5, 0.5].max()]",
+                "[[2, 1, 3].min(), [2, 1, 3].max(), [\"b\", \"a\"].min(), [].max(), [1.5, \
+                0.5].max()]",
                 r#"[1, 3, "a", (), 1.5]"#,
             ),
             ("[1, \"a\"].max()", "type"),
             (
-                "[5.floor(), 5.round(), 5.ceiling(), 5.to_int(), 9.sqrt(), 5.is_nan(), 5.is_finite(), min(1, 2), max(1.5, 2)]",
+                "[5.floor(), 5.round(), 5.ceiling(), 5.to_int(), 9.sqrt(), 5.is_nan(), \
+                5.is_finite(), min(1, 2), max(1.5, 2)]",
                 "[5, 5, 5, 5, 3.0, false, true, 1, 2.0]",
             ),
         ] {

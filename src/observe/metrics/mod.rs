@@ -1,8 +1,9 @@
-//! What a worker counts: plain cells, added to without a lock, an atomic or a look-up by name on a message's way.
+//! What a worker counts: plain cells, added to without a lock, an atomic or a look-up by name on a
+//! message's way.
 //!
-//! What happens for each message and each hook is counted by the meter that its handler holds; all the rest is counted as
-//! an [`Event`] is told. Labels are a handler's *file* and words of closed lists, never what a peer chose, since a series
-//! lives as long as its process.
+//! What happens for each message and each hook is counted by the meter that its handler holds; all
+//! the rest is counted as an [`Event`] is told. Labels are a handler's *file* and words of closed
+//! lists, never what a peer chose, since a series lives as long as its process.
 
 mod counter;
 mod histogram;
@@ -33,13 +34,15 @@ thread_local! {
     static WORKER: RefCell<Option<Rc<Meters>>> = const { RefCell::new(None) };
 }
 
-/// What is counted on threads that are no workers: those that accept, and that keep handlers and certificates.
+/// What is counted on threads that are no workers: those that accept, and that keep handlers and
+/// certificates.
 static ELSEWHERE: Mutex<Counters> = Mutex::new(BTreeMap::new());
 
 /// Files that have series of their own: the same ones on every worker.
 static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// Whether anybody asks for the times of hooks: looking at the clock costs more than an echo's counters.
+/// Whether anybody asks for the times of hooks: looking at the clock costs more than an echo's
+/// counters.
 static IS_TIMED: AtomicBool = AtomicBool::new(false);
 
 /// From now on the times of hooks are measured. Before the first worker starts.
@@ -94,8 +97,8 @@ impl Meters {
         WORKER.with_borrow(Option::clone).unwrap_or_default()
     }
 
-    /// The meter of a handler file whose hooks have these names. It outlives the handler: a file that comes back goes on
-    /// where it was.
+    /// The meter of a handler file whose hooks have these names. It outlives the handler: a file
+    /// that comes back goes on where it was.
     pub fn handler(
         &self,
         file: &str,

@@ -31,7 +31,8 @@ pub struct Gauges {
     pub sockets: u64,
     /// Worker threads.
     pub workers: u64,
-    /// Of those, the ones that did not answer in time: their numbers are those of their last answer.
+    /// Of those, the ones that did not answer in time: their numbers are those of their last
+    /// answer.
     pub workers_silent: u64,
 }
 
@@ -69,8 +70,8 @@ impl Format {
     }
 }
 
-/// The format that an `Accept` header asks for: OpenMetrics where it is named and not liked less, else Prometheus' own, which
-/// whoever asks for nothing known can read, too.
+/// The format that an `Accept` header asks for: OpenMetrics where it is named and not liked less,
+/// else Prometheus' own, which whoever asks for nothing known can read, too.
 pub fn negotiate<'a>(accept: impl Iterator<Item = &'a str>) -> Format {
     let (mut open, mut plain) = (0.0_f32, 0.0_f32);
     for range in accept.flat_map(|value| value.split(',')) {

@@ -32,8 +32,10 @@ pub struct WebSocket(pub Rc<Peer>);
 /// `ws`: everything a connection can be told and asked.
 pub const PACKAGE: Package = Package {
     name: "ws",
-    about: "The open connection, an argument of every hook after the handshake. What `request` can be asked, `ws` can be asked too \
-            (`ws.query`, `ws.header(name)`, …). After a Close, and in `on_close`, sending does nothing: the other side may have closed at any \
+    about: "The open connection, an argument of every hook after the handshake. What `request` can \
+        be asked, `ws` can be asked too \
+            (`ws.query`, `ws.header(name)`, …). After a Close, and in `on_close`, sending does \
+            nothing: the other side may have closed at any \
             moment.",
     functions: &[
         Function {
@@ -43,9 +45,12 @@ pub const PACKAGE: Package = Package {
                 "ws.send(text: string, options: map)",
                 "ws.send(data: blob, options: map)",
             ],
-            about: "Sends one message: text for a string, binary for a blob. It waits while too much is unsent, so that a script cannot \
-                    outrun its peer. Where compression was agreed on, a message is compressed from 1 KiB on if that makes it smaller; \
-                    `compress` in the options says otherwise for this one: `false` for what holds a secret beside text of somebody else's, \
+            about: "Sends one message: text for a string, binary for a blob. It waits while too \
+                much is unsent, so that a script cannot \
+                    outrun its peer. Where compression was agreed on, a message is compressed from \
+                    1 KiB on if that makes it smaller; \
+                    `compress` in the options says otherwise for this one: `false` for what holds \
+                    a secret beside text of somebody else's, \
                     who could guess it by the length.",
             throws: &[
                 ("type", "for anything but a string or a blob"),
@@ -59,7 +64,8 @@ pub const PACKAGE: Package = Package {
                 ),
             ],
             allowed: Allowed::Open,
-            example: "ws.send(message); // => hello\nws.send(`${message}, again`, #{compress: false}); // => hello, again",
+            example: "ws.send(message); // => hello\nws.send(`${message}, again`, #{compress: \
+                false}); // => hello, again",
             register: |engine, _| {
                 engine
                     .register_type_with_name::<WebSocket>("WebSocket")
@@ -96,7 +102,8 @@ pub const PACKAGE: Package = Package {
             about: "Sends a value as JSON text: `ws.send(to_json(value))`.",
             throws: &[("json", "for what JSON cannot say, see `to_json`")],
             allowed: Allowed::Open,
-            example: "ws.send_json(#{answer: 42, to: [message, true, ()]}); // => {\"answer\":42,\"to\":[\"hello\",true,null]}",
+            example: "ws.send_json(#{answer: 42, to: [message, true, ()]}); // => \
+                {\"answer\":42,\"to\":[\"hello\",true,null]}",
             register: |engine, host| {
                 let limits = host.settings.limits;
                 engine.register_fn("send_json", move |ws: &mut WebSocket, value: Dynamic| {
@@ -110,13 +117,15 @@ pub const PACKAGE: Package = Package {
                 "ws.send_fragment(text: string, last: bool)",
                 "ws.send_fragment(data: blob, last: bool)",
             ],
-            about: "Sends one fragment of a message, which `last` ends. Pings, Pongs and a Close may be sent in between, other messages not.",
+            about: "Sends one fragment of a message, which `last` ends. Pings, Pongs and a Close \
+                may be sent in between, other messages not.",
             throws: &[(
                 "fragment",
                 "for a fragment of the other kind than the first",
             )],
             allowed: Allowed::Open,
-            example: "ws.send_fragment(\"hel\", false);\nws.send_fragment(\"lo\", true); // => hello",
+            example: "ws.send_fragment(\"hel\", false);\nws.send_fragment(\"lo\", true); // => \
+                hello",
             register: |engine, _| {
                 engine
                     .register_fn(
@@ -138,9 +147,12 @@ pub const PACKAGE: Package = Package {
                 "ws.receive() -> string | blob | ()",
                 "ws.receive(seconds: float | int) -> string | blob | ()",
             ],
-            about: "Waits for the next message and gives it: a string or a blob; `()` when the connection is at its end, or when the time is up \
-                    (`ws.ready_state` is `\"open\"` then). While a hook waits here, the other hooks of the connection go on. In \
-                    `passive_closing_handshake` and `on_close` there is no next message: it gives `()` at once.",
+            about: "Waits for the next message and gives it: a string or a blob; `()` when the \
+                connection is at its end, or when the time is up \
+                    (`ws.ready_state` is `\"open\"` then). While a hook waits here, the other \
+                    hooks of the connection go on. In \
+                    `passive_closing_handshake` and `on_close` there is no next message: it gives \
+                    `()` at once.",
             throws: &[
                 (
                     "receive",
@@ -149,7 +161,8 @@ pub const PACKAGE: Package = Package {
                 ("time", "for less than 0 or more than 86,400 seconds"),
             ],
             allowed: Allowed::Open,
-            example: "fn transfer_data(ws) {\n    let message = ws.receive();\n    while message != () {\n        ws.send(`got ${message}`); // => got hello\n        \
+            example: "fn transfer_data(ws) {\n    let message = ws.receive();\n    while message \
+                != () {\n        ws.send(`got ${message}`); // => got hello\n        \
                       message = ws.receive();\n    }\n}",
             register: |engine, host| {
                 let limits = host.settings.limits;
@@ -167,11 +180,14 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["ws.pause()", "ws.resume()"],
-            about: "Stops reading what the peer sends, or goes on: the network holds it back, and in the end the peer waits. What had arrived \
-                    before still comes. While it is paused, the peer's Close and end are not noticed.",
+            about: "Stops reading what the peer sends, or goes on: the network holds it back, and \
+                in the end the peer waits. What had arrived \
+                    before still comes. While it is paused, the peer's Close and end are not \
+                    noticed.",
             throws: &[],
             allowed: Allowed::Open,
-            example: "ws.pause();\nsleep(0.1);\nws.resume();\nws.send(\"reading again\"); // => reading again",
+            example: "ws.pause();\nsleep(0.1);\nws.resume();\nws.send(\"reading again\"); // => \
+                reading again",
             register: |engine, _| {
                 engine
                     .register_fn("pause", |ws: &mut WebSocket| ws.0.handle.pause(true))
@@ -187,7 +203,8 @@ pub const PACKAGE: Package = Package {
             about: "Sends a Ping; the peer's Pong comes to `on_pong`.",
             throws: &[("ping", "for more than 125 bytes")],
             allowed: Allowed::Open,
-            example: "fn transfer_data(ws, message) {\n    ws.ping(message);\n}\n\nfn on_pong(ws, payload) {\n    \
+            example: "fn transfer_data(ws, message) {\n    ws.ping(message);\n}\n\nfn on_pong(ws, \
+                payload) {\n    \
                       ws.send(`it lives: ${payload.as_string()}`); // => it lives: hello\n}",
             register: |engine, _| {
                 engine
@@ -209,7 +226,8 @@ pub const PACKAGE: Package = Package {
             about: "Sends a Pong: the answer in `on_ping`, or one that nobody asked for.",
             throws: &[("ping", "for more than 125 bytes")],
             allowed: Allowed::Open,
-            example: "fn on_ping(ws, payload) {\n    ws.pong(payload);\n}\n\nfn transfer_data(ws, message) {\n    ws.pong(\"unasked\");\n}",
+            example: "fn on_ping(ws, payload) {\n    ws.pong(payload);\n}\n\nfn transfer_data(ws, \
+                message) {\n    ws.pong(\"unasked\");\n}",
             register: |engine, _| {
                 engine
                     .register_fn("pong", |ws: &mut WebSocket| pong(ws, &[]))
@@ -228,7 +246,8 @@ pub const PACKAGE: Package = Package {
                 "ws.close(code: int, reason: string)",
                 "ws.close(no_code: ())",
             ],
-            about: "Closes the connection: with 1000, with a code of yours (3000 to 4999 are free) and a reason, or with `()` without a code. \
+            about: "Closes the connection: with 1000, with a code of yours (3000 to 4999 are free) \
+                and a reason, or with `()` without a code. \
                     What was sent before arrives first. A second close does nothing.",
             throws: &[(
                 "close",
@@ -255,16 +274,20 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["ws.abort()", "ws.abort(options: map)"],
-            about: "Drops the connection without a Close, as a crashed server would: the client sees 1006. What was sent before arrives, however \
-                    slowly the client takes it (but for 30 s in which it takes nothing); then TCP ends. `ws.abort(#{reset: true})` resets TCP at \
-                    once, and what is unsent or unread is lost; a Unix-domain socket knows no reset and just ends. The hook goes on up to its \
+            about: "Drops the connection without a Close, as a crashed server would: the client \
+                sees 1006. What was sent before arrives, however \
+                    slowly the client takes it (but for 30 s in which it takes nothing); then TCP \
+                    ends. `ws.abort(#{reset: true})` resets TCP at \
+                    once, and what is unsent or unread is lost; a Unix-domain socket knows no \
+                    reset and just ends. The hook goes on up to its \
                     next wait.",
             throws: &[(
                 "option",
                 "for an option that there is not, or another value than `true` or `false`",
             )],
             allowed: Allowed::Open,
-            example: "fn transfer_data(ws, message) {\n    if message == \"crash\" {\n        ws.abort();\n    }\n    ws.send(message); // => hello\n}",
+            example: "fn transfer_data(ws, message) {\n    if message == \"crash\" {\n        \
+                ws.abort();\n    }\n    ws.send(message); // => hello\n}",
             register: |engine, _| {
                 engine
                     .register_fn("abort", |ws: &mut WebSocket| {
@@ -285,8 +308,10 @@ pub const PACKAGE: Package = Package {
                 "ws.after(seconds: float | int, name: string)",
                 "ws.every(seconds: float | int, name: string)",
             ],
-            about: "Sets a timer: `on_timer(ws, name)` is called after that time, once or again and again until it is cancelled or the \
-                    connection ends. A timer of the same name is replaced. Timers are kept over reloads; times that come while another hook \
+            about: "Sets a timer: `on_timer(ws, name)` is called after that time, once or again \
+                and again until it is cancelled or the \
+                    connection ends. A timer of the same name is replaced. Timers are kept over \
+                    reloads; times that come while another hook \
                     runs wait for its end, and those missed are skipped.",
             throws: &[
                 (
@@ -299,7 +324,8 @@ pub const PACKAGE: Package = Package {
                 ),
             ],
             allowed: Allowed::Open,
-            example: "fn transfer_data(ws, message) {\n    ws.after(0.05, message);\n}\n\nfn on_timer(ws, name) {\n    \
+            example: "fn transfer_data(ws, message) {\n    ws.after(0.05, message);\n}\n\nfn \
+                on_timer(ws, name) {\n    \
                       ws.send(`time for ${name}`); // => time for hello\n}",
             register: |engine, _| {
                 engine
@@ -335,7 +361,8 @@ pub const PACKAGE: Package = Package {
             throws: &[],
             allowed: Allowed::Open,
             example: "fn transfer_data(ws, message) {\n    ws.every(60, \"minute\");\n    \
-                      ws.send(`${ws.cancel(\"minute\")} ${ws.cancel(\"minute\")}`); // => true false\n}\n\nfn on_timer(ws, name) {}",
+                      ws.send(`${ws.cancel(\"minute\")} ${ws.cancel(\"minute\")}`); // => true \
+                      false\n}\n\nfn on_timer(ws, name) {}",
             register: |engine, _| {
                 engine.register_fn("cancel", |ws: &mut WebSocket, name: ImmutableString| {
                     ws.0.timers(|timers| timers.cancel(&name)).unwrap_or(false)
@@ -359,7 +386,8 @@ pub const PACKAGE: Package = Package {
             about: "The subprotocol that was agreed on, `\"\"` if none.",
             throws: &[],
             allowed: Allowed::Open,
-            example: "fn do_extra_handshake(request) {\n    request.protocol = \"chat\";\n}\n\nfn transfer_data(ws, message) {\n    \
+            example: "fn do_extra_handshake(request) {\n    request.protocol = \"chat\";\n}\n\nfn \
+                transfer_data(ws, message) {\n    \
                       ws.send(ws.protocol); // => chat\n}",
             register: |engine, _| {
                 engine.register_get("protocol", |ws: &mut WebSocket| {
@@ -369,7 +397,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["ws.extensions -> array"],
-            about: "The extensions that were agreed on, each a map as in `requested_extensions`: none, or `permessage-deflate`.",
+            about: "The extensions that were agreed on, each a map as in `requested_extensions`: \
+                none, or `permessage-deflate`.",
             throws: &[],
             allowed: Allowed::Open,
             example: "ws.send(`${ws.extensions.len}`); // => 0",
@@ -391,7 +420,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["ws.ready_state -> string"],
-            about: "`\"open\"`; `\"closing\"` once our Close is sent; `\"closed\"` when the connection is gone.",
+            about: "`\"open\"`; `\"closing\"` once our Close is sent; `\"closed\"` when the \
+                connection is gone.",
             throws: &[],
             allowed: Allowed::Open,
             example: "ws.send(ws.ready_state); // => open\nws.close();",

@@ -1,5 +1,5 @@
-//! One line of a package's row, like `ws.send(text: string)`, taken apart: for the reference, the definition files of
-//! editors and the hints of errors.
+//! One line of a package's row, like `ws.send(text: string)`, taken apart: for the reference, the
+//! definition files of editors and the hints of errors.
 
 use std::any::TypeId;
 use std::fmt;
@@ -39,7 +39,8 @@ impl Function {
         signatures.filter_map(|text| Form::of(text))
     }
 
-    /// The ways to call it. What `request` can be asked in every hook is asked of `ws` after the handshake.
+    /// The ways to call it. What `request` can be asked in every hook is asked of `ws` after the
+    /// handshake.
     pub fn forms(&self) -> impl Iterator<Item = Form<'static>> {
         let kept = matches!(self.allowed, Allowed::Everywhere);
         self.written().flat_map(move |form| {
@@ -50,8 +51,9 @@ impl Function {
 }
 
 impl<'a> Form<'a> {
-    /// Reads `sleep(seconds: float)`, `now() -> float`, `ws.send(text: string)`, `request.path -> string` for a property
-    /// and `request.protocol = string` for one that can be set; alternatives of a type stand between `|`.
+    /// Reads `sleep(seconds: float)`, `now() -> float`, `ws.send(text: string)`, `request.path ->
+    /// string` for a property and `request.protocol = string` for one that can be set; alternatives
+    /// of a type stand between `|`.
     pub fn of(text: &'a str) -> Option<Self> {
         let end = text.find(|c: char| !is_name_char(c) && c != '.')?;
         let (path, rest) = text.split_at(end);
@@ -142,7 +144,8 @@ impl<'a> Form<'a> {
         )
     }
 
-    /// Returns its registration in an engine: the type that it belongs to, its name and the number of its parameters.
+    /// Returns its registration in an engine: the type that it belongs to, its name and the number
+    /// of its parameters.
     #[cfg(test)]
     pub fn registered(&self) -> (Option<&'static str>, String, usize) {
         let accessor = match &self.kind {

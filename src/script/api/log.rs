@@ -14,9 +14,12 @@ use crate::script::caller;
 /// The functions that log.
 pub const PACKAGE: Package = Package {
     name: "log",
-    about: "A line of the server's log, with the handler, the hook and the connection. One event is one line: line breaks and other control \
-            characters are escaped, and what is longer than 8 KiB is cut. What one file logs beyond 2,000 lines or 1 MiB a second \
-            (on one worker) is not logged but counted, in a line of its own. Rhai's own `print(value)` logs as `info` does, \
+    about: "A line of the server's log, with the handler, the hook and the connection. One event \
+        is one line: line breaks and other control \
+            characters are escaped, and what is longer than 8 KiB is cut. What one file logs \
+            beyond 2,000 lines or 1 MiB a second \
+            (on one worker) is not logged but counted, in a line of its own. Rhai's own \
+            `print(value)` logs as `info` does, \
             `debug(value)` at level debug, which is shown with `--log-level debug`.",
     functions: &[
         Function {

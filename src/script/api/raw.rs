@@ -1,4 +1,5 @@
-//! The test power: bytes that break the protocol, to see what a client does. Only with `--allow-raw`.
+//! The test power: bytes that break the protocol, to see what a client does. Only with
+//! `--allow-raw`.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -32,7 +33,8 @@ pub fn is_method(name: &str) -> bool {
 /// The `raw` package: bytes, frames and answers that break the protocol, to test clients with.
 pub const PACKAGE: Package = Package {
     name: "raw",
-    about: "To test clients with: bytes, frames and answers that break the protocol. All of it needs the flag `--allow-raw` and throws `raw` \
+    about: "To test clients with: bytes, frames and answers that break the protocol. All of it \
+        needs the flag `--allow-raw` and throws `raw` \
             without it.",
     functions: &[
         Function {
@@ -40,11 +42,13 @@ pub const PACKAGE: Package = Package {
                 "request.raw_write(data: blob)",
                 "request.raw_write(text: string)",
             ],
-            about: "Writes bytes to the client as they are, before the answer to the handshake, which follows unless the script aborts or says \
+            about: "Writes bytes to the client as they are, before the answer to the handshake, \
+                which follows unless the script aborts or says \
                     `answered()`.",
             throws: &[NEEDS_FLAG],
             allowed: HANDSHAKE,
-            example: "fn do_extra_handshake(request) {\n    request.raw_write(\"HTTP/1.1 103 Early Hints\\r\\n\\r\\n\");\n    request.abort();\n}\n\n\
+            example: "fn do_extra_handshake(request) {\n    request.raw_write(\"HTTP/1.1 103 Early \
+                Hints\\r\\n\\r\\n\");\n    request.abort();\n}\n\n\
                       fn transfer_data(ws, message) {}\n// no upgrade",
             register: |engine, host| {
                 let raw = host.settings.allow_raw;
@@ -69,14 +73,16 @@ pub const PACKAGE: Package = Package {
                 "request.raw_read(count: int) -> blob",
                 "request.raw_read(count: int, seconds: float | int) -> blob",
             ],
-            about: "Reads exactly so many bytes of what the client sends behind its request, fewer only at its end or when the time is up. What \
+            about: "Reads exactly so many bytes of what the client sends behind its request, fewer \
+                only at its end or when the time is up. What \
                     was written before is sent first.",
             throws: &[
                 NEEDS_FLAG,
                 ("raw", "for less than 1 or more than 65,536 bytes"),
             ],
             allowed: HANDSHAKE,
-            example: "fn do_extra_handshake(request) {\n    let early = request.raw_read(8, 0.05);\n    this.early = early.len;\n}\n\n\
+            example: "fn do_extra_handshake(request) {\n    let early = request.raw_read(8, \
+                0.05);\n    this.early = early.len;\n}\n\n\
                       fn transfer_data(ws, message) {\n    ws.send(`${this.early}`); // => 0\n}",
             register: |engine, host| {
                 let raw = host.settings.allow_raw;
@@ -106,7 +112,8 @@ pub const PACKAGE: Package = Package {
             about: "The request head, byte for byte.",
             throws: &[NEEDS_FLAG],
             allowed: HANDSHAKE,
-            example: "fn do_extra_handshake(request) {\n    this.head = request.raw_head;\n}\n\nfn transfer_data(ws, message) {\n    \
+            example: "fn do_extra_handshake(request) {\n    this.head = request.raw_head;\n}\n\nfn \
+                transfer_data(ws, message) {\n    \
                       ws.send(this.head.as_string().sub_string(0, 4)); // => GET \n}",
             register: |engine, host| {
                 let raw = host.settings.allow_raw;
@@ -121,7 +128,8 @@ pub const PACKAGE: Package = Package {
             about: "The value of `Sec-WebSocket-Accept` that belongs to the client's key.",
             throws: &[NEEDS_FLAG],
             allowed: HANDSHAKE,
-            example: "fn do_extra_handshake(request) {\n    this.key = request.accept_key;\n}\n\nfn transfer_data(ws, message) {\n    \
+            example: "fn do_extra_handshake(request) {\n    this.key = \
+                request.accept_key;\n}\n\nfn transfer_data(ws, message) {\n    \
                       ws.send(`${this.key.len}`); // => 28\n}",
             register: |engine, host| {
                 let raw = host.settings.allow_raw;
@@ -134,12 +142,16 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.answered()"],
-            about: "The script has written the whole answer by itself: none is added, and the connection is open.",
+            about: "The script has written the whole answer by itself: none is added, and the \
+                connection is open.",
             throws: &[NEEDS_FLAG],
             allowed: HANDSHAKE,
-            example: "fn do_extra_handshake(request) {\n    let answer = \"HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\n\";\n    \
-                      answer += \"Connection: Upgrade\\r\\nSec-WebSocket-Accept: \" + request.accept_key + \"\\r\\n\\r\\n\";\n    \
-                      request.raw_write(answer);\n    request.answered();\n}\n\nfn transfer_data(ws, message) {\n    ws.send(message); // => hello\n}",
+            example: "fn do_extra_handshake(request) {\n    let answer = \"HTTP/1.1 101 Switching \
+                Protocols\\r\\nUpgrade: websocket\\r\\n\";\n    \
+                      answer += \"Connection: Upgrade\\r\\nSec-WebSocket-Accept: \" + \
+                      request.accept_key + \"\\r\\n\\r\\n\";\n    \
+                      request.raw_write(answer);\n    request.answered();\n}\n\nfn \
+                      transfer_data(ws, message) {\n    ws.send(message); // => hello\n}",
             register: |engine, host| {
                 let raw = host.settings.allow_raw;
                 engine.register_fn("answered", move |request: &mut Rc<Request>| {
@@ -151,10 +163,12 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.raw_protocol(text: string)"],
-            about: "Answers with this subprotocol, whatever the client offered and whatever characters it has.",
+            about: "Answers with this subprotocol, whatever the client offered and whatever \
+                characters it has.",
             throws: &[NEEDS_FLAG],
             allowed: HANDSHAKE,
-            example: "fn do_extra_handshake(request) {\n    request.raw_protocol(\"superchat\");\n}\n\nfn transfer_data(ws, message) {\n    \
+            example: "fn do_extra_handshake(request) {\n    \
+                request.raw_protocol(\"superchat\");\n}\n\nfn transfer_data(ws, message) {\n    \
                       ws.send(ws.protocol); // => superchat\n}",
             register: |engine, host| {
                 let raw = host.settings.allow_raw;
@@ -170,10 +184,12 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.raw_header(name: string, value: string)"],
-            about: "Adds a header to the answer without any check: reserved names, line breaks, an extension that was never offered.",
+            about: "Adds a header to the answer without any check: reserved names, line breaks, an \
+                extension that was never offered.",
             throws: &[NEEDS_FLAG],
             allowed: HANDSHAKE,
-            example: "fn do_extra_handshake(request) {\n    request.raw_header(\"X-Empty\", \"\");\n}\n\nfn transfer_data(ws, message) {\n    \
+            example: "fn do_extra_handshake(request) {\n    \
+                request.raw_header(\"X-Empty\", \"\");\n}\n\nfn transfer_data(ws, message) {\n    \
                       ws.send(message); // => hello\n}",
             register: |engine, host| {
                 let raw = host.settings.allow_raw;
@@ -214,16 +230,20 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["ws.frame(frame: map)"],
-            about: "Sends one frame, bit by bit. What may be said, and what holds if it is not: `fin` (`true`), `rsv1` `rsv2` `rsv3` (`false`), \
-                    `opcode` (1 for a string, 2 for a blob), `payload` (empty), `mask` (`false`; `true` is a random key, a blob of 4 bytes is that \
-                    key), `length` (the payload's; any other is announced instead), `length_form` (the shortest; 7, 16 or 64 bits). \
+            about: "Sends one frame, bit by bit. What may be said, and what holds if it is not: \
+                `fin` (`true`), `rsv1` `rsv2` `rsv3` (`false`), \
+                    `opcode` (1 for a string, 2 for a blob), `payload` (empty), `mask` (`false`; \
+                    `true` is a random key, a blob of 4 bytes is that \
+                    key), `length` (the payload's; any other is announced instead), `length_form` \
+                    (the shortest; 7, 16 or 64 bits). \
                     With opcode 8 the server's Close counts as sent.",
             throws: &[
                 NEEDS_FLAG,
                 ("frame", "for an unknown property or a value out of range"),
             ],
             allowed: Allowed::Open,
-            example: "ws.frame(#{opcode: 1, fin: false, payload: \"hel\"});\nws.frame(#{opcode: 0, payload: \"lo\", length_form: 64}); // => hello",
+            example: "ws.frame(#{opcode: 1, fin: false, payload: \"hel\"});\nws.frame(#{opcode: 0, \
+                payload: \"lo\", length_form: 64}); // => hello",
             register: |engine, host| {
                 let raw = host.settings.allow_raw;
                 let masks = Masks(host.random.stream("frame"));
@@ -250,7 +270,8 @@ pub const PACKAGE: Package = Package {
                 ("frame", "for an unknown property or a value out of range"),
             ],
             allowed: Allowed::Everywhere,
-            example: "ws.send(hex(encode_frame(#{opcode: 9, payload: \"hi\", rsv1: true}))); // => c9026869",
+            example: "ws.send(hex(encode_frame(#{opcode: 9, payload: \"hi\", rsv1: true}))); // => \
+                c9026869",
             register: |engine, host| {
                 let raw = host.settings.allow_raw;
                 let masks = Masks(host.random.stream("encode_frame"));
@@ -262,7 +283,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["ws.keep_open(seconds: float | int)"],
-            about: "Has TCP stay open for so long after the close handshake, to see whether the client waits for its end. Fractions are \
+            about: "Has TCP stay open for so long after the close handshake, to see whether the \
+                client waits for its end. Fractions are \
                     rounded up to a whole second.",
             throws: &[
                 NEEDS_FLAG,
@@ -416,7 +438,8 @@ fn frame_of(frame: &Map, masks: &Masks) -> Result<Raw, Box<EvalAltResult>> {
                 return throw(
                     "frame",
                     format!(
-                        "a frame has fin, rsv1, rsv2, rsv3, opcode, mask, length, length_form and payload, but no {name}"
+                        "a frame has fin, rsv1, rsv2, rsv3, opcode, mask, length, length_form and \
+                        payload, but no {name}"
                     ),
                 );
             }

@@ -33,8 +33,10 @@ const HANDSHAKE: Allowed = Allowed::Only(&["do_extra_handshake"]);
 /// `request`: what the client asked for, and what it is answered.
 pub const PACKAGE: Package = Package {
     name: "request",
-    about: "The client's request, the argument of `do_extra_handshake`. Its properties and `header(name)` can be asked of `ws` in every later \
-            hook, too. They are kept for connections whose handler's text names one when they open; a connection that was open before an edit \
+    about: "The client's request, the argument of `do_extra_handshake`. Its properties and \
+        `header(name)` can be asked of `ws` in every later \
+            hook, too. They are kept for connections whose handler's text names one when they \
+            open; a connection that was open before an edit \
             named the first one throws `gone`.",
     functions: &[
         Function {
@@ -56,7 +58,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.params -> map"],
-            about: "What the `[name]` parts of the handler's path matched: in `room/[id]_wsh.rhai`, `request.params.id`.",
+            about: "What the `[name]` parts of the handler's path matched: in \
+                `room/[id]_wsh.rhai`, `request.params.id`.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "ws.send(`${ws.params.len()}`); // => 0",
@@ -82,7 +85,8 @@ pub const PACKAGE: Package = Package {
             about: "The query's parameters, decoded: an array of values for each name.",
             throws: &[],
             allowed: Allowed::Everywhere,
-            example: "ws.send(ws.query_params.user[0]); // => ada l\nws.send(`${ws.query_params.missing ?? \"none\"}`); // => none",
+            example: "ws.send(ws.query_params.user[0]); // => ada \
+                l\nws.send(`${ws.query_params.missing ?? \"none\"}`); // => none",
             register: |engine, _| member(engine, "query_params", query_params),
         },
         Function {
@@ -119,7 +123,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.secure -> bool"],
-            about: "Whether the connection is encrypted (`wss:`), to the server or to a trusted proxy.",
+            about: "Whether the connection is encrypted (`wss:`), to the server or to a trusted \
+                proxy.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "ws.send(`${ws.secure}`); // => false",
@@ -127,11 +132,14 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.client_subject -> string | ()"],
-            about: "The subject of the certificate that the client has shown, as RFC 4514 writes it: `CN=ada,O=Example`. `()` without one. Whoever \
-                    shows one that no authority of `--tls-client-ca` vouches for does not come this far.",
+            about: "The subject of the certificate that the client has shown, as RFC 4514 writes \
+                it: `CN=ada,O=Example`. `()` without one. Whoever \
+                    shows one that no authority of `--tls-client-ca` vouches for does not come \
+                    this far.",
             throws: &[],
             allowed: Allowed::Everywhere,
-            example: "ws.send(ws.client_subject ?? \"nobody that we know\"); // => nobody that we know",
+            example: "ws.send(ws.client_subject ?? \"nobody that we know\"); // => nobody that we \
+                know",
             register: |engine, _| {
                 member(engine, "client_subject", |request| {
                     let subject = request.client_subject.as_deref();
@@ -141,11 +149,13 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.remote_addr -> string"],
-            about: "The client's IP address: the one that a trusted proxy tells (`--trusted-proxy`), else the other end of the connection; `\"\"` on a \
+            about: "The client's IP address: the one that a trusted proxy tells \
+                (`--trusted-proxy`), else the other end of the connection; `\"\"` on a \
                     Unix-domain socket.",
             throws: &[],
             allowed: Allowed::Everywhere,
-            example: "ws.send(`${ws.remote_addr == \"127.0.0.1\" || ws.remote_addr == \"::1\"}`); // => true",
+            example: "ws.send(`${ws.remote_addr == \"127.0.0.1\" || ws.remote_addr == \"::1\"}`); \
+                // => true",
             register: |engine, _| {
                 member(engine, "remote_addr", |request| {
                     request
@@ -169,7 +179,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.user -> string | ()"],
-            about: "The user whose password the server has checked (`--basic-auth`); `()` if it asks for none.",
+            about: "The user whose password the server has checked (`--basic-auth`); `()` if it \
+                asks for none.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "ws.send(ws.user ?? \"nobody\"); // => nobody",
@@ -181,7 +192,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.origin -> string | ()"],
-            about: "The `Origin` header: the page that connects; `()` for a client that is no browser.",
+            about: "The `Origin` header: the page that connects; `()` for a client that is no \
+                browser.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "ws.send(ws.origin); // => http://localhost",
@@ -263,7 +275,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.requested_extensions -> array"],
-            about: "The extensions that the client offers, each a map of `name` and `params`, in which a parameter without a value is `()`.",
+            about: "The extensions that the client offers, each a map of `name` and `params`, in \
+                which a parameter without a value is `()`.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "ws.send(`${ws.requested_extensions.len}`); // => 0",
@@ -291,7 +304,8 @@ pub const PACKAGE: Package = Package {
                 "for one that the client does not offer (RFC 6455 section 4.2.2)",
             )],
             allowed: HANDSHAKE,
-            example: "fn do_extra_handshake(request) {\n    if \"chat\" in request.requested_protocols {\n        request.protocol = \"chat\";\n    }\n}\n\n\
+            example: "fn do_extra_handshake(request) {\n    if \"chat\" in \
+                request.requested_protocols {\n        request.protocol = \"chat\";\n    }\n}\n\n\
                       fn transfer_data(ws, message) {\n    ws.send(ws.protocol); // => chat\n}",
             register: |engine, _| {
                 engine
@@ -304,15 +318,18 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.add_header(name: string, value: string)"],
-            about: "Adds a header to the answer, also to a refusal. A name may be added several times. The server writes these itself: `Connection`, \
-                    `Upgrade`, `Content-Length`, `Content-Type`, `Transfer-Encoding`, `Sec-WebSocket-Accept`, `Sec-WebSocket-Protocol`, \
+            about: "Adds a header to the answer, also to a refusal. A name may be added several \
+                times. The server writes these itself: `Connection`, \
+                    `Upgrade`, `Content-Length`, `Content-Type`, `Transfer-Encoding`, \
+                    `Sec-WebSocket-Accept`, `Sec-WebSocket-Protocol`, \
                     `Sec-WebSocket-Extensions` and `Sec-WebSocket-Version`.",
             throws: &[(
                 "header",
                 "for what is no header, or one that the server writes itself",
             )],
             allowed: HANDSHAKE,
-            example: "fn do_extra_handshake(request) {\n    request.add_header(\"Set-Cookie\", \"seen=yes; HttpOnly\");\n}\n\n\
+            example: "fn do_extra_handshake(request) {\n    \
+                request.add_header(\"Set-Cookie\", \"seen=yes; HttpOnly\");\n}\n\n\
                       fn transfer_data(ws, message) {\n    ws.send(message); // => hello\n}",
             register: |engine, _| {
                 engine.register_fn("add_header", add_header);
@@ -324,15 +341,19 @@ pub const PACKAGE: Package = Package {
                 "request.reject(status: int, reason: string)",
                 "request.reject(status: int, reason: string, body: string)",
             ],
-            about: "Refuses the connection with this status, the words behind it and a body. The hook goes on; the last refusal counts.",
+            about: "Refuses the connection with this status, the words behind it and a body. The \
+                hook goes on; the last refusal counts.",
             throws: &[(
                 "reject",
                 "for a status outside 300 to 599, or a reason with control characters",
             )],
             allowed: HANDSHAKE,
-            example: "fn do_extra_handshake(request) {\n    if request.header(\"Authorization\") == () {\n        \
-                      request.add_header(\"WWW-Authenticate\", \"Basic realm=\\\"chat\\\"\");\n        \
-                      request.reject(401, \"Unauthorized\", \"who are you?\");\n    }\n}\n\nfn transfer_data(ws, message) {}\n// no upgrade",
+            example: "fn do_extra_handshake(request) {\n    if request.header(\"Authorization\") \
+                == () {\n        \
+                      request.add_header(\"WWW-Authenticate\", \"Basic \
+                      realm=\\\"chat\\\"\");\n        \
+                      request.reject(401, \"Unauthorized\", \"who are you?\");\n    }\n}\n\nfn \
+                      transfer_data(ws, message) {}\n// no upgrade",
             register: |engine, _| {
                 engine
                     .register_fn("reject", |request: &mut Rc<Request>, status: i64| {
@@ -357,14 +378,17 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.abort()", "request.abort(options: map)"],
-            about: "Drops the connection without an answer, and ends the hook. What `raw_write` has written arrives; `request.abort(#{reset: true})` \
-                    resets TCP at once, and that is lost. A Unix-domain socket knows no reset and just ends.",
+            about: "Drops the connection without an answer, and ends the hook. What `raw_write` \
+                has written arrives; `request.abort(#{reset: true})` \
+                    resets TCP at once, and that is lost. A Unix-domain socket knows no reset and \
+                    just ends.",
             throws: &[(
                 "option",
                 "for an option that there is not, or another value than `true` or `false`",
             )],
             allowed: HANDSHAKE,
-            example: "fn do_extra_handshake(request) {\n    request.abort();\n}\n\nfn transfer_data(ws, message) {}\n// no upgrade",
+            example: "fn do_extra_handshake(request) {\n    request.abort();\n}\n\nfn \
+                transfer_data(ws, message) {}\n// no upgrade",
             register: |engine, _| {
                 engine
                     .register_fn("abort", |request: &mut Rc<Request>| abort(request, false))
@@ -375,13 +399,15 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.max_message(bytes: int)"],
-            about: "The longest message that this connection may send; over it, it is closed with 1009.",
+            about: "The longest message that this connection may send; over it, it is closed with \
+                1009.",
             throws: &[(
                 "limit",
                 "for less than 1 byte or more than the server allows: 16 MiB, or its --max-message",
             )],
             allowed: HANDSHAKE,
-            example: "fn do_extra_handshake(request) {\n    request.max_message(4);\n}\n\nfn transfer_data(ws, message) {}\n// closes 1009",
+            example: "fn do_extra_handshake(request) {\n    request.max_message(4);\n}\n\nfn \
+                transfer_data(ws, message) {}\n// closes 1009",
             register: |engine, host| {
                 let most = host.settings.max_message;
                 engine.register_fn(
@@ -410,19 +436,26 @@ pub const PACKAGE: Package = Package {
                 "request.deflate(wanted: bool)",
                 "request.deflate(options: map)",
             ],
-            about: "How messages of this connection are compressed (permessage-deflate, RFC 7692), if the client offers it and the server is not \
-                    told to compress nothing: `false` is not at all, `true` as the server is configured, and a map names what is to be \
-                    different: `threshold` (bytes from which a message is compressed), `level` (1, quick, to 9, small), \
-                    `server_no_context_takeover` and `client_no_context_takeover` (`false` lets that side refer to earlier messages, which \
-                    costs memory for as long as the connection lives; `true` is the default), `server_max_window_bits` and \
-                    `client_max_window_bits` (8 to 15; the client's only where its offer names it). The last call counts. `ws.extensions` tells \
+            about: "How messages of this connection are compressed (permessage-deflate, RFC 7692), \
+                if the client offers it and the server is not \
+                    told to compress nothing: `false` is not at all, `true` as the server is \
+                    configured, and a map names what is to be \
+                    different: `threshold` (bytes from which a message is compressed), `level` (1, \
+                    quick, to 9, small), \
+                    `server_no_context_takeover` and `client_no_context_takeover` (`false` lets \
+                    that side refer to earlier messages, which \
+                    costs memory for as long as the connection lives; `true` is the default), \
+                    `server_max_window_bits` and \
+                    `client_max_window_bits` (8 to 15; the client's only where its offer names \
+                    it). The last call counts. `ws.extensions` tells \
                     what was agreed on.",
             throws: &[(
                 "deflate",
                 "for an option that there is not, or a value out of range",
             )],
             allowed: HANDSHAKE,
-            example: "fn do_extra_handshake(request) {\n    request.deflate(#{threshold: 100, level: 9, server_max_window_bits: 12});\n}\n\n\
+            example: "fn do_extra_handshake(request) {\n    request.deflate(#{threshold: 100, \
+                level: 9, server_max_window_bits: 12});\n}\n\n\
                       fn transfer_data(ws, message) {\n    ws.send(message); // => hello\n}",
             register: |engine, _| {
                 engine
@@ -455,7 +488,8 @@ fn kept(ws: &WebSocket) -> Result<Rc<Request>, Box<EvalAltResult>> {
         Some(request) => Ok(request),
         None => throw(
             "gone",
-            "this connection's request was not kept, since the handler did not ask for it when it opened; it is for new ones",
+            "this connection's request was not kept, since the handler did not ask for it when it \
+            opened; it is for new ones",
         ),
     }
 }

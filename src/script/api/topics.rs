@@ -33,20 +33,28 @@ const TOPICS: (&str, &str) = (
 /// What topics can be told and asked.
 pub const PACKAGE: Package = Package {
     name: "topics",
-    about: "Topics connect connections: what is published to one goes to all that subscribe to it, on whichever worker they are, and to all \
-            of them in one order. A topic is a name, such as `room/blue`; there is nothing to create or to delete, and every handler may use \
-            every topic. A subscription is the connection's, lasts until it ends, and is kept over reloads.",
+    about: "Topics connect connections: what is published to one goes to all that subscribe to it, \
+        on whichever worker they are, and to all \
+            of them in one order. A topic is a name, such as `room/blue`; there is nothing to \
+            create or to delete, and every handler may use \
+            every topic. A subscription is the connection's, lasts until it ends, and is kept over \
+            reloads.",
     functions: &[
         Function {
             signatures: &[
                 "ws.subscribe(topic: string) -> map",
                 "ws.subscribe(topic: string, options: map) -> map",
             ],
-            about: "Subscribes this connection: from now on it is sent what is published to the topic. Gives \
-                    `#{position, recovered, missed}`: the place behind the topic's last message, whether nothing was missed since the \
-                    position that the option `since` names, and how many messages were missed and are sent now, before any new one. It is \
-                    all or nothing: of a position whose messages are not all kept any more, of another life of the topic, or that is none \
-                    at all, nothing is sent and `recovered` is `false`. A topic [without history](#topic) has no positions: \
+            about: "Subscribes this connection: from now on it is sent what is published to the \
+                topic. Gives \
+                    `#{position, recovered, missed}`: the place behind the topic's last message, \
+                    whether nothing was missed since the \
+                    position that the option `since` names, and how many messages were missed and \
+                    are sent now, before any new one. It is \
+                    all or nothing: of a position whose messages are not all kept any more, of \
+                    another life of the topic, or that is none \
+                    at all, nothing is sent and `recovered` is `false`. A topic [without \
+                    history](#topic) has no positions: \
                     `position` is `()`. Subscribing again changes nothing.",
             throws: &[
                 NAMES,
@@ -58,7 +66,8 @@ pub const PACKAGE: Package = Package {
                 ("option", "for an option that there is not"),
             ],
             allowed: Allowed::Open,
-            example: "fn on_open(ws) {\n    ws.subscribe(\"news\");\n}\n\nfn transfer_data(ws, message) {\n    \
+            example: "fn on_open(ws) {\n    ws.subscribe(\"news\");\n}\n\nfn transfer_data(ws, \
+                message) {\n    \
                       publish(\"news\", `said: ${message}`); // => said: hello\n}",
             register: |engine, host| {
                 let seat = seat(host);
@@ -87,7 +96,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["ws.unsubscribe(topic: string) -> bool"],
-            about: "Ends a subscription of this connection; `false` if there was none. What was published before may still arrive.",
+            about: "Ends a subscription of this connection; `false` if there was none. What was \
+                published before may still arrive.",
             throws: &[],
             allowed: Allowed::Open,
             example: "ws.subscribe(\"weather\");\nws.unsubscribe(\"weather\");\nws.send(`${publish(\"weather\", \"rain\")}`); // => 0",
@@ -104,10 +114,14 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["publish(topic: string, message: any) -> int"],
-            about: "Sends a message to all that subscribe to a topic, and gives how many these are: text for a string, binary for a blob, and \
-                    JSON for a map or an array. It may be called in every hook, `on_interval` among them. It waits while more is on its way \
-                    to a worker's connections than that can deliver. A subscriber that takes less than is published is closed with 1013 \
-                    unless the [topic](#topic) says otherwise; `publish` does not wait for it, and the others notice nothing.",
+            about: "Sends a message to all that subscribe to a topic, and gives how many these \
+                are: text for a string, binary for a blob, and \
+                    JSON for a map or an array. It may be called in every hook, `on_interval` \
+                    among them. It waits while more is on its way \
+                    to a worker's connections than that can deliver. A subscriber that takes less \
+                    than is published is closed with 1013 \
+                    unless the [topic](#topic) says otherwise; `publish` does not wait for it, and \
+                    the others notice nothing.",
             throws: &[
                 NAMES,
                 TOPICS,
@@ -118,7 +132,8 @@ pub const PACKAGE: Package = Package {
                 ("json", "for what JSON cannot say, see `to_json`"),
             ],
             allowed: Allowed::Everywhere,
-            example: "ws.subscribe(\"prices\");\nlet reached = publish(\"prices\", #{gold: 42}); // => {\"gold\":42}",
+            example: "ws.subscribe(\"prices\");\nlet reached = publish(\"prices\", #{gold: 42}); \
+                // => {\"gold\":42}",
             register: |engine, host| {
                 let (seat, limits) = (seat(host), host.settings.limits);
                 engine.register_fn(
@@ -139,7 +154,8 @@ pub const PACKAGE: Package = Package {
                 ("json", "as `publish`"),
             ],
             allowed: Allowed::Open,
-            example: "ws.subscribe(\"others\");\nlet others = ws.publish(\"others\", message);\nws.send(`${others} others`); // => 0 others",
+            example: "ws.subscribe(\"others\");\nlet others = ws.publish(\"others\", \
+                message);\nws.send(`${others} others`); // => 0 others",
             register: |engine, host| {
                 let (seat, limits) = (seat(host), host.settings.limits);
                 engine.register_fn(
@@ -152,19 +168,26 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["topic(name: string, options: map)"],
-            about: "Says in `on_load` how a topic is, or with `name/*` how all below a name are; the nearest name counts. `history`: how many \
-                    messages are kept for those who come back, none unless it is said; `seconds`: for how long, 300 unless it is said. \
-                    `slow`: what becomes of a message for a connection that has `--send-queue` bytes unsent: `\"close\"` closes it with 1013, \
-                    so that the client comes back and resumes; `\"drop\"` does not send it this one; `\"latest\"` keeps the topic's newest \
+            about: "Says in `on_load` how a topic is, or with `name/*` how all below a name are; \
+                the nearest name counts. `history`: how many \
+                    messages are kept for those who come back, none unless it is said; `seconds`: \
+                    for how long, 300 unless it is said. \
+                    `slow`: what becomes of a message for a connection that has `--send-queue` \
+                    bytes unsent: `\"close\"` closes it with 1013, \
+                    so that the client comes back and resumes; `\"drop\"` does not send it this \
+                    one; `\"latest\"` keeps the topic's newest \
                     message for it, until there is room. `envelope: true` sends each message as \
-                    `{\"position\":…,\"topic\":…,\"data\":…}`, so that a browser knows where it is. What the handler of another file says of \
-                    the same name holds as the first file by name says it, and a warning names both.",
+                    `{\"position\":…,\"topic\":…,\"data\":…}`, so that a browser knows where it \
+                    is. What the handler of another file says of \
+                    the same name holds as the first file by name says it, and a warning names \
+                    both.",
             throws: &[
                 NAMES,
                 ("hook", "outside of `on_load`"),
                 (
                     "history",
-                    "for more messages or seconds than may be kept (`--max-history`, `--max-history-age`)",
+                    "for more messages or seconds than may be kept (`--max-history`, \
+                    `--max-history-age`)",
                 ),
                 (
                     "option",
@@ -172,8 +195,10 @@ pub const PACKAGE: Package = Package {
                 ),
             ],
             allowed: Allowed::Only(&["on_load"]),
-            example: "fn on_load() {\n    topic(\"log/*\", #{history: 100, seconds: 600});\n}\n\nfn transfer_data(ws, message) {\n    \
-                      publish(\"log/a\", message);\n    ws.send(history(\"log/a\").messages[0].message); // => hello\n}",
+            example: "fn on_load() {\n    topic(\"log/*\", #{history: 100, seconds: \
+                600});\n}\n\nfn transfer_data(ws, message) {\n    \
+                      publish(\"log/a\", message);\n    \
+                      ws.send(history(\"log/a\").messages[0].message); // => hello\n}",
             register: |engine, host| {
                 let seat = seat(host);
                 engine.register_fn("topic", move |name: ImmutableString, options: Map| {
@@ -187,14 +212,19 @@ pub const PACKAGE: Package = Package {
                 "history(topic: string, since: string) -> map",
                 "history(topic: string, since: ()) -> map",
             ],
-            about: "What a topic has kept: `#{position, recovered, messages}`, where each of the messages is `#{position, message}`, the oldest \
-                    first and as it was sent. With a position only what came behind it, all or nothing as in `ws.subscribe`: if something is \
+            about: "What a topic has kept: `#{position, recovered, messages}`, where each of the \
+                messages is `#{position, message}`, the oldest \
+                    first and as it was sent. With a position only what came behind it, all or \
+                    nothing as in `ws.subscribe`: if something is \
                     missing, `recovered` is `false` and there are no messages.",
             throws: &[NAMES, TOPICS],
             allowed: Allowed::Everywhere,
-            example: "fn on_load() {\n    topic(\"diary\", #{history: 10});\n}\n\nfn transfer_data(ws, message) {\n    \
-                      let before = position(\"diary\");\n    publish(\"diary\", message);\n    publish(\"diary\", \"again\");\n    \
-                      for entry in history(\"diary\", before).messages {\n        ws.send(entry.message); // => hello\n        \
+            example: "fn on_load() {\n    topic(\"diary\", #{history: 10});\n}\n\nfn \
+                transfer_data(ws, message) {\n    \
+                      let before = position(\"diary\");\n    publish(\"diary\", message);\n    \
+                      publish(\"diary\", \"again\");\n    \
+                      for entry in history(\"diary\", before).messages {\n        \
+                      ws.send(entry.message); // => hello\n        \
                       // => again\n    }\n}",
             register: |engine, host| {
                 let [seat, again, third] = [0; 3].map(|_| seat(host));
@@ -215,7 +245,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["position(topic: string) -> string | ()"],
-            about: "The place behind a topic's last message, `()` in a topic without history. Read it first, then whatever the messages are \
+            about: "The place behind a topic's last message, `()` in a topic without history. Read \
+                it first, then whatever the messages are \
                     about, and subscribe `since` it: so nothing is missed in between.",
             throws: &[NAMES, TOPICS],
             allowed: Allowed::Everywhere,
@@ -250,10 +281,12 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["topics() -> array"],
-            about: "The names of all topics that somebody subscribes to or that keep messages, in order, 65,536 at the most.",
+            about: "The names of all topics that somebody subscribes to or that keep messages, in \
+                order, 65,536 at the most.",
             throws: &[("topic", "outside of a hook")],
             allowed: Allowed::Everywhere,
-            example: "ws.subscribe(\"dogs\");\nws.send(`${topics().contains(\"dogs\")}`); // => true",
+            example: "ws.subscribe(\"dogs\");\nws.send(`${topics().contains(\"dogs\")}`); // => \
+                true",
             register: |engine, host| {
                 let (seat, most) = (seat(host), host.settings.limits.list);
                 engine.register_fn("topics", move || -> Result<Array> {
@@ -428,7 +461,8 @@ fn declare(seat: &Option<Arc<Seat>>, name: &str, options: Map) -> Result<()> {
                         return throw(
                             "history",
                             format!(
-                                "messages may be kept for {most} seconds (--max-history-age), not {seconds}"
+                                "messages may be kept for {most} seconds (--max-history-age), not \
+                                {seconds}"
                             ),
                         );
                     }

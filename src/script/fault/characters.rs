@@ -104,14 +104,16 @@ fn invisible(c: char) -> Option<&'static str> {
     })
 }
 
-/// Returns the ASCII character for a full-width one, which Chinese and Japanese keyboards give: Unicode has them in the order of ASCII.
+/// Returns the ASCII character for a full-width one, which Chinese and Japanese keyboards give:
+/// Unicode has them in the order of ASCII.
 fn half_width(c: char) -> Option<char> {
     ('\u{ff01}'..='\u{ff5e}')
         .contains(&c)
         .then(|| char::from_u32(u32::from(c) - 0xfee0))?
 }
 
-/// Signs of other keyboards and of word processors: what they are called, and what a script has instead.
+/// Signs of other keyboards and of word processors: what they are called, and what a script has
+/// instead.
 const TYPOGRAPHIC: &[(&str, &str, &str)] = &[
     ("the quotation mark", "“”„‟〝〞「」『』«»", "\""),
     ("the quotation mark", "‘’‚‛", "' or \""),

@@ -156,7 +156,8 @@ pub fn stop(stop: Stop) -> String {
             budget >> 20
         ),
         Stop::State => format!(
-            "`this` nests more than {} levels deep, refers to itself, or keeps more than {} MiB: keep less and flat data in it",
+            "`this` nests more than {} levels deep, refers to itself, or keeps more than {} MiB: \
+            keep less and flat data in it",
             SCRIPT.depth,
             SCRIPT.state >> 20
         ),
@@ -164,7 +165,8 @@ pub fn stop(stop: Stop) -> String {
     }
 }
 
-/// The function or property that was used on what is in use already, which Rhai finds out before it looks for it.
+/// The function or property that was used on what is in use already, which Rhai finds out before it
+/// looks for it.
 pub fn in_use(error: &EvalAltResult) -> Option<&str> {
     let EvalAltResult::ErrorDataRace(text, _) = error else {
         return None;
@@ -192,7 +194,8 @@ pub fn setter(text: &str) -> Option<&str> {
     text.split("'set$").nth(1)?.split('\'').next()
 }
 
-/// Returns the words for the type that a property cannot be set to: none if that is not known before it runs.
+/// Returns the words for the type that a property cannot be set to: none if that is not known
+/// before it runs.
 fn set_to(to: &str) -> String {
     match to {
         UNKNOWN => String::new(),
@@ -238,7 +241,8 @@ pub struct Call<'e> {
 }
 
 impl<'e> Call<'e> {
-    /// Reads `send (WebSocket, i64)`; `None` for a sentence, which Rhai has in that place now and then.
+    /// Reads `send (WebSocket, i64)`; `None` for a sentence, which Rhai has in that place now and
+    /// then.
     pub fn of(signature: &'e str) -> Option<Self> {
         let (name, types) = signature.strip_suffix(')')?.split_once(" (")?;
         let types = types.split(", ").filter(|name| !name.is_empty());
@@ -326,7 +330,8 @@ pub fn shown(value: fmt::Arguments<'_>) -> String {
     line.text
 }
 
-/// A line that takes no more than it shows: what is written stops there, so that endless values end too.
+/// A line that takes no more than it shows: what is written stops there, so that endless values end
+/// too.
 struct Line {
     text: String,
     room: usize,

@@ -24,7 +24,8 @@ impl Used {
     }
 }
 
-/// Functions that have another name in other languages, too unlike ours to be found by their letters.
+/// Functions that have another name in other languages, too unlike ours to be found by their
+/// letters.
 const SYNONYMS: &[(&[&str], &str)] = &[
     (&["size", "count", "length"], "len"),
     (
@@ -131,7 +132,8 @@ const SYNONYMS: &[(&[&str], &str)] = &[
     (&["exit", "quit"], "ws.close"),
 ];
 
-/// Returns the name that a function of another language has here: of those that are called as this one was.
+/// Returns the name that a function of another language has here: of those that are called as this
+/// one was.
 pub fn synonym(name: &str, used: Used, of: Option<&str>) -> Option<String> {
     let fits = |ours: &str| match used {
         Used::Connection => ours.contains('.'),
@@ -147,11 +149,14 @@ pub fn synonym(name: &str, used: Used, of: Option<&str>) -> Option<String> {
 }
 
 /// Said of what several connections would have in common.
-pub const SHARED: &str = "connections reach each other by topics: `ws.subscribe(\"name\")` in `on_open`, and `publish(\"name\", message)` for all";
+pub const SHARED: &str = "connections reach each other by topics: `ws.subscribe(\"name\")` in \
+    `on_open`, and `publish(\"name\", message)` for all";
 
-const LISTENERS: &str = "there are no listeners, the server calls functions of the file: `fn on_open(ws)`, \
+const LISTENERS: &str = "there are no listeners, the server calls functions of the file: `fn \
+    on_open(ws)`, \
      `fn transfer_data(ws, message)`, `fn on_close(ws, code, reason, was_clean)`";
-const TIMERS: &str = "`ws.after(seconds, \"name\")` and `ws.every(seconds, \"name\")` set timers, which call \
+const TIMERS: &str = "`ws.after(seconds, \"name\")` and `ws.every(seconds, \"name\")` set timers, \
+    which call \
      `fn on_timer(ws, name)`";
 const EACH: &str = "a loop is written `for item in array { … }`";
 const OUTSIDE: &str = "a handler cannot call other servers, read files or run programs";
@@ -165,7 +170,8 @@ pub const REGEX: &str =
 const LOG: &str = "`print(…)` and `debug(…)` write to the log";
 const WAITS: &str =
     "what waits is called like everything else, and gives its value: `let m = ws.receive();`";
-const SIZES: &str = "numbers have methods: `x.sqrt()`, `x.floor()`, `x.abs()`; two have `min(a, b)` and `max(a, b)`";
+const SIZES: &str = "numbers have methods: `x.sqrt()`, `x.floor()`, `x.abs()`; two have `min(a, \
+    b)` and `max(a, b)`";
 const RANDOM: &str = "`random()` gives a float from 0 to 1, `random(1, 7)` an int from 1 to 6";
 const FORMS: &str = "a text with values in it stands between backticks: `… ${value}`";
 const FORMATS: &str = "there are `parse_json(text)` and `to_json(value)`";
@@ -363,12 +369,14 @@ const SAID: &[(Used, &[&str], &str)] = &[
     (
         Used::Free,
         &["require", "include", "importScripts"],
-        "a module of the handler folder is brought in by `import \"lib/name\" as name;` at the top of the file",
+        "a module of the handler folder is brought in by `import \"lib/name\" as name;` at the top \
+        of the file",
     ),
     (
         Used::Free,
         &["module", "exports"],
-        "a file's functions can all be called by who imports it; `export const NAME = …;` shows a constant",
+        "a file's functions can all be called by who imports it; `export const NAME = …;` shows a \
+        constant",
     ),
     (
         Used::Free,
@@ -421,7 +429,8 @@ const SAID: &[(Used, &[&str], &str)] = &[
             "bytearray",
             "Blob",
         ],
-        "bytes are a blob: `blob(length)`, `to_blob(text)`, and `pack` and `unpack` for numbers in it",
+        "bytes are a blob: `blob(length)`, `to_blob(text)`, and `pack` and `unpack` for numbers in \
+        it",
     ),
     (
         Used::Free,
@@ -486,7 +495,8 @@ const SAID: &[(Used, &[&str], &str)] = &[
     (
         Used::Free,
         &["WebSocket", "WebSocketServer"],
-        "the server has made the connection: it is `ws`, in every hook; `ws.ready_state` is a string, \"open\"",
+        "the server has made the connection: it is `ws`, in every hook; `ws.ready_state` is a \
+        string, \"open\"",
     ),
     (
         Used::Connection,
@@ -501,12 +511,14 @@ const SAID: &[(Used, &[&str], &str)] = &[
     (
         Used::Connection,
         &["headers_in", "get_header", "getHeader", "headers_out"],
-        "`header(\"name\")` gives a header, or `()`; `headers` has them all by their names in lower case, an array each",
+        "`header(\"name\")` gives a header, or `()`; `headers` has them all by their names in \
+        lower case, an array each",
     ),
     (
         Used::Connection,
         &["extra_headers", "response_headers", "response"],
-        "`request.add_header(\"Name\", \"value\")` adds a header to the answer, in `do_extra_handshake`",
+        "`request.add_header(\"Name\", \"value\")` adds a header to the answer, in \
+        `do_extra_handshake`",
     ),
     (
         Used::Connection,
@@ -518,7 +530,8 @@ const SAID: &[(Used, &[&str], &str)] = &[
             "client",
             "_socket",
         ],
-        "its address is `remote_addr`; bytes of one's own are written by `raw_write`, with --allow-raw",
+        "its address is `remote_addr`; bytes of one's own are written by `raw_write`, with \
+        --allow-raw",
     ),
     (
         Used::Connection,
@@ -527,7 +540,8 @@ const SAID: &[(Used, &[&str], &str)] = &[
             "ws_extensions",
             "ws_requested_extensions",
         ],
-        "`requested_extensions` has what the client offered, `request.deflate` steers compression, in `do_extra_handshake`",
+        "`requested_extensions` has what the client offered, `request.deflate` steers compression, \
+        in `do_extra_handshake`",
     ),
     (
         Used::Connection,

@@ -14,7 +14,8 @@ const BLOCKS: &str = "blocks have braces: `if condition { … } else { … }`, `
 const TRIES: &str = "it is written `try { … } catch (e) { … }`";
 const LOOPS: &str = "a loop is written `for i in 0..10 { … }` or `for item in array { … }`";
 const CASES: &str = "it is written `switch value { 1 => …, _ => … }`";
-const NAMELESS: &str = "loops have no names: `break` ends the innermost, and a `return` in a function of its own ends several";
+const NAMELESS: &str = "loops have no names: `break` ends the innermost, and a `return` in a \
+    function of its own ends several";
 
 /// Position at which a source does not compile, with the line around it.
 struct Context<'a> {
@@ -61,7 +62,8 @@ const FORMS: &[Form] = &[
     ),
     (
         |at| at.line_begins(&["for"]) && at.is_at(&["#{"]) && at.follows(&[" in"]),
-        "a loop goes through the names of an object map by `map.keys()`, through its values by `map.values()`",
+        "a loop goes through the names of an object map by `map.keys()`, through its values by \
+        `map.values()`",
     ),
     (
         |at| at.line_begins(&["for"]) && at.is_at(&[":=", ","]),
@@ -313,7 +315,8 @@ pub fn said_here(location: &Location) -> Option<&'static str> {
 /// Prefix of a hook's name in pywebsocket.
 const PREFIX: &str = "web_socket_";
 
-/// Names of events elsewhere, with the hook for each: without the `on` before them, `_` and capitals.
+/// Names of events elsewhere, with the hook for each: without the `on` before them, `_` and
+/// capitals.
 const EVENTS: &[(&[&str], Hook)] = &[
     (
         &["message", "data", "text", "binary", "receive"],
@@ -344,7 +347,8 @@ pub fn without_prefix(name: &str) -> Option<&str> {
     name.strip_prefix(PREFIX)
 }
 
-/// Returns the hint for the form of another language that this place is in the middle of; `missing` is the token that Rhai misses.
+/// Returns the hint for the form of another language that this place is in the middle of; `missing`
+/// is the token that Rhai misses.
 pub fn form_here(location: &Location, missing: &str) -> Option<String> {
     let before = location.text[..location.span().start].trim_end();
     let from_here = &location.text[location.span().start..];

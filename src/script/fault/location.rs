@@ -16,7 +16,8 @@ pub struct Location {
 }
 
 impl Location {
-    /// A position of a text. Rhai counts lines and characters from 1, and knows no column at a line's beginning.
+    /// A position of a text. Rhai counts lines and characters from 1, and knows no column at a
+    /// line's beginning.
     pub fn of(text: &str, position: Position) -> Option<Self> {
         let line = position.line()?;
         let text = text.split('\n').nth(line - 1).unwrap_or("");
@@ -55,7 +56,8 @@ impl Location {
         self.word() == name && before.ends_with('.') && !before.ends_with("..")
     }
 
-    /// The word before the dot that stands before this one, or before this dot; empty if there is none.
+    /// The word before the dot that stands before this one, or before this dot; empty if there is
+    /// none.
     pub fn object(&self) -> &str {
         let before = self.text[..self.span().start].trim_end();
         let before = before.strip_suffix('.').unwrap_or(before);
@@ -63,7 +65,8 @@ impl Location {
         &before[start.map_or(0, |at| at + 1)..]
     }
 
-    /// The path of names that ends before this word or sign, such as `this.user`; empty if there is none.
+    /// The path of names that ends before this word or sign, such as `this.user`; empty if there is
+    /// none.
     pub fn path_before(&self) -> &str {
         let before = self.text[..self.span().start].trim_end();
         let before = before.strip_suffix('.').unwrap_or(before);

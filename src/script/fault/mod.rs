@@ -1,8 +1,9 @@
 //! Script faults for people: what is wrong, in which file and line, and a hint where one is known.
 //!
-//! `describe` has the words for Rhai's errors, and `report` prints the whole. `hint` knows more than the error says: what
-//! the source defines (`outline`), what there is to call (`signatures`), what other languages say (`foreign`, `elsewhere`), and which
-//! characters are no part of the language (`characters`).
+//! `describe` has the words for Rhai's errors, and `report` prints the whole. `hint` knows more
+//! than the error says: what the source defines (`outline`), what there is to call (`signatures`),
+//! what other languages say (`foreign`, `elsewhere`), and which characters are no part of the
+//! language (`characters`).
 
 mod characters;
 pub mod describe;
@@ -81,8 +82,8 @@ impl Fault {
         Self::new(file, text, error.position(), message)
     }
 
-    /// A fault of running a file of a source; `fallback` is shown where the error itself has no position. In a module
-    /// that the file called, it is shown there, and the call too.
+    /// A fault of running a file of a source; `fallback` is shown where the error itself has no
+    /// position. In a module that the file called, it is shown there, and the call too.
     pub fn from_run(
         source: &Source,
         file: &str,

@@ -1,4 +1,5 @@
-//! A source's tokens to its names: what it defines, and what can be seen at a place of it, also if it does not compile.
+//! A source's tokens to its names: what it defines, and what can be seen at a place of it, also if
+//! it does not compile.
 
 use rhai::{Engine, Position, Token};
 
@@ -100,7 +101,8 @@ fn closing(tokens: Tokens<'_>) -> Option<usize> {
 
 type Tokens<'t> = &'t [(Token, Position)];
 
-/// The tokens, with those inside `${…}` of texts, for which Rhai's parser gives its tokenizer a sign.
+/// The tokens, with those inside `${…}` of texts, for which Rhai's parser gives its tokenizer a
+/// sign.
 fn tokens(engine: &Engine, text: &str) -> Vec<(Token, Position)> {
     let texts = [text];
     let (stream, control) = engine.lex(&texts);
@@ -314,7 +316,8 @@ mod tests {
 
     #[test]
     fn a_function_sees_its_own_names_only() {
-        let text = "const A = 1;\nlet b = 2;\nfn f(x, y) {\n    let z = |c| c;\n    for (i, j) in x {\n        \
+        let text = "const A = 1;\nlet b = 2;\nfn f(x, y) {\n    let z = |c| c;\n    for (i, j) in \
+            x {\n        \
                     here\n    }\n}\nfn g(w) {\n}\n";
         let seen = outline(text, 6, 9);
         assert_eq!(seen.visible, ["x", "y", "z", "c", "i", "j"]);

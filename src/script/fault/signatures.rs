@@ -1,7 +1,7 @@
 //! Everything that a script can call, as its author would write it: for the hints of errors.
 //!
-//! It is collected when a fault is reported, out of three sources: the rows of our own table, what Rhai's library and
-//! our registrations say of themselves, and the script's own functions.
+//! It is collected when a fault is reported, out of three sources: the rows of our own table, what
+//! Rhai's library and our registrations say of themselves, and the script's own functions.
 
 use rhai::Engine;
 
@@ -17,7 +17,8 @@ pub struct Signature {
     pub name: String,
     /// Whether it is used without parentheses.
     pub is_property: bool,
-    /// The type of its object or first argument, or types between `|`, or `any`; none if it takes nothing.
+    /// The type of its object or first argument, or types between `|`, or `any`; none if it takes
+    /// nothing.
     pub of: Option<&'static str>,
     /// Number of arguments, the object among them.
     pub arity: usize,
@@ -74,7 +75,8 @@ impl Signature {
         }
     }
 
-    /// Returns the signature of a function registered with Rhai; `None` for operators and for types that no script has.
+    /// Returns the signature of a function registered with Rhai; `None` for operators and for types
+    /// that no script has.
     fn of_native(function: &rhai::FuncMetadata) -> Option<Self> {
         let types = function.param_types.iter().map(|id| {
             let known = types().find(|(_, of)| of == id)?;

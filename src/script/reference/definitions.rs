@@ -1,4 +1,5 @@
-//! Definition files: what Rhai's language servers read, so that editors complete and explain what handlers call.
+//! Definition files: what Rhai's language servers read, so that editors complete and explain what
+//! handlers call.
 
 use std::fmt::Write;
 

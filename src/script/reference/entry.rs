@@ -11,7 +11,8 @@ use crate::script::hooks::HOOKS;
 /// Names that are offered for one that there is not.
 const OFFERED: usize = 3;
 
-/// Returns the reference entries of a name as markdown: functions with it, whatever they are called on, the hook, else the package; or the names that were probably meant.
+/// Returns the reference entries of a name as markdown: functions with it, whatever they are called
+/// on, the hook, else the package; or the names that were probably meant.
 pub fn entry(name: &str) -> Result<String, Vec<String>> {
     let name = name.trim_end_matches("()");
     let mut text = String::new();

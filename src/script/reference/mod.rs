@@ -1,5 +1,6 @@
-//! The reference of everything a handler may define and call: a hand-written guide, the table of hooks, the bounds, and
-//! the packages' own rows, as markdown for people and as definition files for editors.
+//! The reference of everything a handler may define and call: a hand-written guide, the table of
+//! hooks, the bounds, and the packages' own rows, as markdown for people and as definition files
+//! for editors.
 //!
 //! Nothing here says what a function does: that stands beside what registers it.
 
@@ -17,7 +18,8 @@ use super::hooks::HOOKS;
 use crate::config::limits::{SCRIPT, TOPICS, WEBSOCKET};
 use crate::machine::host::{Allowed, Function, Package};
 
-/// Template of the guide that a person reads; `{{hooks}}`, `{{limits}}` and `{{reference}}` stand for what is made from tables.
+/// Template of the guide that a person reads; `{{hooks}}`, `{{limits}}` and `{{reference}}` stand
+/// for what is made from tables.
 const GUIDE: &str = include_str!("guide.md");
 
 /// The whole reference as markdown: what `wsh-server api` prints, and `docs/scripting.md`.
@@ -282,7 +284,8 @@ mod tests {
     use crate::script::api::form::{Form, OBJECTS, types};
     use crate::script::engine::engine;
 
-    /// The type that a function belongs to if it is one of ours, its name and the number of its parameters.
+    /// The type that a function belongs to if it is one of ours, its name and the number of its
+    /// parameters.
     type Known = (Option<&'static str>, String, usize);
 
     /// Returns the functions registered with an engine, beside its packages or with them.

@@ -1,7 +1,9 @@
-//! Type flow of the values that can only be `ws`, a request or a message: from the hooks' parameters through the calls of a source.
+//! Type flow of the values that can only be `ws`, a request or a message: from the hooks'
+//! parameters through the calls of a source.
 //!
-//! A source is a world of its own: its functions are called by its hooks, by each other, and by nobody else. So a
-//! parameter is what the calls give that are written in it, unless the function may be called by its name in a variable.
+//! A source is a world of its own: its functions are called by its hooks, by each other, and by
+//! nobody else. So a parameter is what the calls give that are written in it, unless the function
+//! may be called by its name in a variable.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,9 +1,11 @@
-//! Name resolution of a file's references when it is loaded: functions, methods, properties and constants that do not exist.
+//! Name resolution of a file's references when it is loaded: functions, methods, properties and
+//! constants that do not exist.
 //!
-//! Rhai looks a name up when the line runs that has it, which would be when a message comes. Here a source is held
-//! against what there is before it serves: `references` reads what each file refers to and what it offers to others,
-//! `natives` knows what the engine has, and `flow` which values can only be `ws`, `request` or a message. What depends
-//! on a value that could be anything is left to the run; so is what a script asks for itself with `is_def_fn`.
+//! Rhai looks a name up when the line runs that has it, which would be when a message comes. Here a
+//! source is held against what there is before it serves: `references` reads what each file refers
+//! to and what it offers to others, `natives` knows what the engine has, and `flow` which values
+//! can only be `ws`, `request` or a message. What depends on a value that could be anything is left
+//! to the run; so is what a script asks for itself with `is_def_fn`.
 
 mod file;
 mod flow;
@@ -28,8 +30,8 @@ pub struct Dangling {
     pub file: String,
     /// Error that would be thrown if it ran.
     pub error: Box<EvalAltResult>,
-    /// It keeps the file from serving. Otherwise it stands in a `try` block, or the type of a message decides, and the
-    /// author is told.
+    /// It keeps the file from serving. Otherwise it stands in a `try` block, or the type of a
+    /// message decides, and the author is told.
     pub is_fatal: bool,
     /// Another file is to have it: the one that is being saved next, perhaps.
     pub is_in_module: bool,
@@ -110,7 +112,8 @@ impl Resolver<'_> {
         .collect()
     }
 
-    /// Returns the error that using a reference would throw, if that is certain, and whether the type of a message makes it so.
+    /// Returns the error that using a reference would throw, if that is certain, and whether the
+    /// type of a message makes it so.
     fn look_up(&self, at: usize, function: &Function, of: &Use) -> Option<(EvalAltResult, bool)> {
         let (args, position) = (&of.args[..], of.position);
         let own = &self.file.references;
@@ -174,7 +177,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Returns the types of a value that are known for certain. In a function that others hand it to, what stands behind a condition may be for other values.
+    /// Returns the types of a value that are known for certain. In a function that others hand it
+    /// to, what stands behind a condition may be for other values.
     fn object(&self, at: usize, function: &Function, of: &Use, value: Value) -> Option<Object> {
         match self.flows.value(&self.file.name, at, value) {
             Flow::Types { kinds, is_passed } => {
@@ -219,7 +223,8 @@ struct Object {
     types: Vec<&'static str>,
     /// They are `ws` or a request, and nothing else.
     is_ours: bool,
-    /// Whether a member that is used here must be there for one of its types; otherwise for a value of some type.
+    /// Whether a member that is used here must be there for one of its types; otherwise for a value
+    /// of some type.
     is_strict: bool,
 }
 
@@ -244,7 +249,8 @@ const KEYWORDS: [&str; 8] = [
     "type_of",
 ];
 
-/// Returns the error that Rhai throws for a call that nothing takes, with what is known of its arguments.
+/// Returns the error that Rhai throws for a call that nothing takes, with what is known of its
+/// arguments.
 fn no_function(
     name: &str,
     of: Option<&str>,
@@ -256,7 +262,8 @@ fn no_function(
     EvalAltResult::ErrorFunctionNotFound(format!("{name} ({})", args.join(", ")), position)
 }
 
-/// Returns the error that Rhai throws for a property that a type does not have, or that cannot be set to a value: in its message the name is quoted, the type, and the value's type.
+/// Returns the error that Rhai throws for a property that a type does not have, or that cannot be
+/// set to a value: in its message the name is quoted, the type, and the value's type.
 fn no_property(name: &str, of: &str, to: Option<&Argument>, position: Position) -> EvalAltResult {
     let to = to.map_or(String::new(), |to| format!(" '{}'", to.written));
     EvalAltResult::ErrorDotExpr(format!("'{name}' '{of}'{to}"), position)

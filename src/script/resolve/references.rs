@@ -26,7 +26,8 @@ pub struct References {
     imports: BTreeSet<(ImmutableString, ImmutableString)>,
     /// Functions that the file asks `is_def_fn` for; `None` among them is any.
     probed: BTreeSet<Option<ImmutableString>>,
-    /// Functions that may be called from anywhere, because they are spoken of; `None` among them is any.
+    /// Functions that may be called from anywhere, because they are spoken of; `None` among them is
+    /// any.
     mentioned: BTreeSet<Option<ImmutableString>>,
     /// Variables that become something else than they began as.
     assigned: BTreeSet<ImmutableString>,
@@ -150,7 +151,8 @@ impl References {
         places.map(|at| (*at, &self.functions[*at]))
     }
 
-    /// Returns the number of a closure's parameters that are what it captures; the rest is what it is called with.
+    /// Returns the number of a closure's parameters that are what it captures; the rest is what it
+    /// is called with.
     pub fn captures(&self, closure: &Function) -> usize {
         self.captures.get(&closure.name).copied().unwrap_or(0)
     }
@@ -215,7 +217,8 @@ impl References {
         let top_level = ast.statements().len();
         let mut seen = 0;
         let mut last = vec![None; self.functions.len()];
-        // Rhai names no type for a function's body, and shows its statements in a walk, for as long as a call takes.
+        // Rhai names no type for a function's body, and shows its statements in a walk, for as long
+        // as a call takes.
         ast.walk(&mut |path| {
             let [ASTNode::Stmt(statement)] = path else {
                 return true;
@@ -242,7 +245,8 @@ impl References {
         self.read_exports(ast);
     }
 
-    /// Reads the constants and exports that the statements of the top level leave for functions and for other files.
+    /// Reads the constants and exports that the statements of the top level leave for functions and
+    /// for other files.
     fn read_exports(&mut self, ast: &AST) {
         for statement in ast.statements() {
             match statement {
@@ -658,7 +662,8 @@ impl Reader {
     }
 }
 
-/// Whether an expression is a value that was there before: what a call gives may be returned for nothing but its end.
+/// Whether an expression is a value that was there before: what a call gives may be returned for
+/// nothing but its end.
 fn is_plain(value: &Expr) -> bool {
     matches!(
         value,

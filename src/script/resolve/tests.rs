@@ -66,47 +66,62 @@ fn legal_programs_serve() {
         "try { ws.publish(\"topic\", message) } catch (e) { ws.send(`${e}`); }",
         "is_def_var(\"x\") || is_shared(message) || type_of(ws) == \"WebSocket\";",
         // Rhai's own functions, as functions and as methods.
-        "print(1); debug(1); abs(-1); (-1).abs(); max(1, 2); 1.max(2); \"a\".len(); len(\"a\"); \"a\".len;",
-        "sin(1.0); PI(); E(); 5.to_string(); to_string(5); to_debug(ws); ws.to_string(); ws.type_of();",
-        "let s = \"abc\"; s.pad(5, 'x'); s.crop(1); s.split(\",\").filter(|v| v != \"\").map(|v| v.trim());",
-        "let a = [3, 1]; a.sort(); a.push(4); a.reduce(|s, v| s + v, 0); a.for_each(|| this += 1); a[0..1];",
+        "print(1); debug(1); abs(-1); (-1).abs(); max(1, 2); 1.max(2); \"a\".len(); \
+        len(\"a\"); \"a\".len;",
+        "sin(1.0); PI(); E(); 5.to_string(); to_string(5); to_debug(ws); ws.to_string(); \
+        ws.type_of();",
+        "let s = \"abc\"; s.pad(5, 'x'); s.crop(1); s.split(\",\").filter(|v| v != \"\").map(|v| \
+        v.trim());",
+        "let a = [3, 1]; a.sort(); a.push(4); a.reduce(|s, v| s + v, 0); a.for_each(|| this += 1); \
+        a[0..1];",
         "for (v, i) in [1, 2] { ws.send(`${i}: ${v}`); } for k in (#{ a: 1 }).keys() { print(k); }",
         "let b = blob(4); b[0] = 1; b.parse_le_int(0, 4); range(0, 5).contains(2); 0..5; 1 in [1];",
         "let r = 0..=3; r.start; r.is_inclusive; r.end; for i in range(0, 9, 2) {}",
-        "let x = switch message { \"a\" => abs(1), \"b\" if ws.id != () => 2, _ => 3 }; loop { break abs(x); }",
+        "let x = switch message { \"a\" => abs(1), \"b\" if ws.id != () => 2, _ => 3 }; loop { \
+        break abs(x); }",
         "do { break; } while true; while false { continue; }",
         "let y = if message == \"a\" { ws.path } else { ws.host }; y.len;",
         "let x = { let ws = #{ anything: 1 }; ws.anything }; x;",
         // Ours.
-        "ws.send(message); send(ws, message); ws.close(); ws.close(1000); ws.close(1000, \"x\"); ws?.send(\"x\");",
+        "ws.send(message); send(ws, message); ws.close(); ws.close(1000); ws.close(1000, \"x\"); \
+        ws?.send(\"x\");",
         "ws.headers[\"user-agent\"]?[0]; ws.query_params.room?[0].len; ws.params.id.foo.bar();",
         "let other = ws; other.send(message); let s = ws.send_json(#{ a: [1] });",
-        "sleep(0.0); now(); random(); uuid(); to_json(#{}); hex(\"a\"); base64(\"a\"); sha256(\"a\");",
+        "sleep(0.0); now(); random(); uuid(); to_json(#{}); hex(\"a\"); base64(\"a\"); \
+        sha256(\"a\");",
         // Constants and modules.
         "global::A + global::B; --- const A = 1; const B = global::A + 1;",
-        "t::greet(message); t::greet(message, 1); t::LIMIT; t::SHOWN; t::DOUBLE.call(2); --- import \"lib/texts\" as t;",
+        "t::greet(message); t::greet(message, 1); t::LIMIT; t::SHOWN; t::DOUBLE.call(2); --- \
+        import \"lib/texts\" as t;",
         "t::inner::deep(t::inner::DEPTH); --- import \"lib/texts\" as t;",
         "import \"lib/texts\" as t; t::greet(1);",
-        "if true { import \"lib/texts\" as t; t::greet(1); } else { import \"lib/inner\" as t; t::deep(1); }",
-        "t::reply(ws, message); t::tell(ws, message); t::tell([], message); --- import \"lib/texts\" as t;",
+        "if true { import \"lib/texts\" as t; t::greet(1); } else { import \"lib/inner\" as t; \
+        t::deep(1); }",
+        "t::reply(ws, message); t::tell(ws, message); t::tell([], message); --- \
+        import \"lib/texts\" as t;",
         // Names that are no longer what they were, or that are for more than one type.
         "ws = #{ foo: |x| x }; ws.foo(1);",
         "let target = ws; target = [1]; target.push(2);",
-        "out(ws, message); out([], message); --- fn out(to, x) { if type_of(to) == \"array\" { to.push(x) } else { to.send(x) } }",
-        "out(ws, \"ws\"); --- fn out(to, kind) { if kind == \"array\" { to.push(1); to.len; } else { to.send(\"x\") } }",
+        "out(ws, message); out([], message); --- fn out(to, x) { if type_of(to) == \"array\" { \
+        to.push(x) } else { to.send(x) } }",
+        "out(ws, \"ws\"); --- fn out(to, kind) { if kind == \"array\" { to.push(1); to.len; } else \
+        { to.send(\"x\") } }",
         "out(ws, false); --- fn out(to, is_map) { if !is_map { return to.id; } to.name }",
         "out(ws); f(Fn(\"out\")); --- fn f(g) { g.call(#{ foo: 1 }) } fn out(to) { to.foo }",
         "out(ws); [#{ foo: 1 }].map(out); --- fn out(to) { to.foo }",
         "out(message); out(#{ shape: 1 }); --- fn out(to) { to.shape }",
         "ws.become_map(); ws.anything; --- fn become_map() { this = #{ anything: 1 }; }",
         // Closures that capture.
-        "let users = [1]; users.for_each(|| ws.send(`${this}`)); users.map(|u| { let t = ws; t.send(`${u}`); u });",
-        "let n = 0; let add = |x| { n += x; n }; add.call(1); let twice = |g| g.call(1) + g.call(2); twice.call(add);",
+        "let users = [1]; users.for_each(|| ws.send(`${this}`)); users.map(|u| { let t = ws; \
+        t.send(`${u}`); u });",
+        "let n = 0; let add = |x| { n += x; n }; add.call(1); let twice = |g| g.call(1) + \
+        g.call(2); twice.call(add);",
         // Recursion, and functions of one name.
         "down(3); --- fn down(n) { if n > 0 { down(n - 1) } else { down() } } fn down() { 0 }",
         "even(3); --- fn even(n) { n == 0 || odd(n - 1) } fn odd(n) { n != 0 && even(n - 1) }",
         "reply(ws, message); --- private fn reply(ws, m) { ws.send(m); }",
-        "later(ws); --- fn later(ws) { ws.after(1.0, \"x\"); } fn on_timer(ws, name) { ws.send(name); }",
+        "later(ws); --- fn later(ws) { ws.after(1.0, \"x\"); } fn on_timer(ws, name) { \
+        ws.send(name); }",
     ] {
         assert_eq!(fault(&handler(case)), None, "{case}");
     }
@@ -225,7 +240,8 @@ fn what_exists_nowhere_does_not_serve() {
         let found = fault(&handler(case)).map(|(_, message)| message);
         assert_eq!(found.as_deref(), Some(message), "{case}");
     }
-    let code = "fn do_extra_handshake(request) {\n    request.rejct(403);\n}\nfn transfer_data(ws, message) {}\n";
+    let code = "fn do_extra_handshake(request) {\n    request.rejct(403);\n}\nfn transfer_data(ws, \
+        message) {}\n";
     let message = "there is no `rejct(int)` for Request";
     assert_eq!(fault(code), Some((2, message.into())));
     let code = "fn transfer_data(ws) {\n    while ws.recieve() != () {}\n}\n";
@@ -303,7 +319,8 @@ fn what_may_be_meant_is_a_warning() {
     assert_eq!(warned("message.len; message.trim(); message[0];"), [""; 0]);
 }
 
-/// Statements of nested closures are found to be theirs: a wrong owner would see the wrong variables.
+/// Statements of nested closures are found to be theirs: a wrong owner would see the wrong
+/// variables.
 #[test]
 fn closures_keep_their_own_names() {
     for case in [

@@ -227,7 +227,8 @@ impl Browser {
             ])
             .args(["--disable-quic", "--no-first-run", "--no-proxy-server"])
             // Names below .example lead here, as a stranger's DNS can have its own do.
-            .arg("--host-resolver-rules=MAP *.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1")
+            .arg("--host-resolver-rules=MAP *.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE \
+                localhost, EXCLUDE 127.0.0.1")
             .arg("--remote-debugging-port=0")
             .arg(format!("--accept-lang={language}"))
             .arg(data_dir)

@@ -15,7 +15,8 @@ pub fn answering(text: &str) -> String {
 }
 
 impl Server {
-    /// Opens this path on every worker, so that what they allocate once is there before memory is measured.
+    /// Opens this path on every worker, so that what they allocate once is there before memory is
+    /// measured.
     pub async fn warm_up(&self, path: &str) {
         let mut clients = Vec::new();
         for _ in 0..8 {

@@ -1,5 +1,5 @@
-//! Real proxies as ordinary processes in a temporary folder: Apache httpd, nginx and HAProxy as Debian packages them. The system's
-//! own services, if there are any, are not touched.
+//! Real proxies as ordinary processes in a temporary folder: Apache httpd, nginx and HAProxy as
+//! Debian packages them. The system's own services, if there are any, are not touched.
 //!
 //! A missing program fails the test: a skipped test looks like a passed one.
 
@@ -41,7 +41,8 @@ pub enum Kind {
 }
 
 impl Proxy {
-    /// Starts it with a site of the documentation, in which the port to listen on is still to be put in.
+    /// Starts it with a site of the documentation, in which the port to listen on is still to be
+    /// put in.
     pub async fn start(kind: Kind, site: impl Fn(u16) -> String) -> Proxy {
         for _ in 0..ATTEMPTS {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
@@ -127,9 +128,11 @@ fn apache(dir: &Path, site: &str, port: u16) -> String {
         .concat();
     let dir = dir.display();
     format!(
-        "ServerRoot {dir}\nPidFile {dir}/pid\nDefaultRuntimeDir {dir}\nMutex file:{dir} default\nErrorLog {dir}/{LOG}\n\
+        "ServerRoot {dir}\nPidFile {dir}/pid\nDefaultRuntimeDir {dir}\nMutex file:{dir} \
+        default\nErrorLog {dir}/{LOG}\n\
          ServerName localhost\nListen 127.0.0.1:{port}\n{modules}User www-data\nGroup www-data\n\
-         StartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25\n{site}"
+         StartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads \
+         1\nMaxSpareThreads 25\n{site}"
     )
 }
 
@@ -194,7 +197,8 @@ impl Identity {
         self.dir.path().join(name).display().to_string()
     }
 
-    /// A port in the clear that leads through TLS to this one, for clients that have come from there.
+    /// A port in the clear that leads through TLS to this one, for clients that have come from
+    /// there.
     pub async fn tunnel(&self, name: &'static str, client: &'static str, port: u16) -> u16 {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).expect("a root");

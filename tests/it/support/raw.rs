@@ -24,7 +24,8 @@ impl Raw {
         Raw::connect_from("127.0.0.1", port).await
     }
 
-    /// A connection whose upgrade has been accepted, and whose socket holds little of what is not read.
+    /// A connection whose upgrade has been accepted, and whose socket holds little of what is not
+    /// read.
     pub async fn open_narrow(server: &Server, path: &str) -> Raw {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(64 * 1024).expect("a size");
@@ -248,7 +249,8 @@ impl Raw {
         (rest, is_fin)
     }
 
-    /// Waits until there are bytes to read, which gives `false`, or an end. Without a bound of its own.
+    /// Waits until there are bytes to read, which gives `false`, or an end. Without a bound of its
+    /// own.
     pub async fn at_end(&mut self) -> bool {
         self.stream.fill_buf().await.map_or(true, <[u8]>::is_empty)
     }

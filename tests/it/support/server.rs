@@ -77,7 +77,8 @@ impl Server {
         }
     }
 
-    /// How many sockets it has open. Its files are none of a test's business: the watcher opens some after the ready line.
+    /// How many sockets it has open. Its files are none of a test's business: the watcher opens
+    /// some after the ready line.
     pub fn sockets(&self) -> usize {
         let files = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("/proc");
         let targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
@@ -327,8 +328,8 @@ impl Builder {
         let mut command = Command::new("sh");
         let mut stdin = Stdio::null();
         if let Some((socket, name)) = &self.handed_over {
-            // Standard input is how a descriptor gets through `Command` without `unsafe`; the process keeps its number
-            // over `exec`.
+            // Standard input is how a descriptor gets through `Command` without `unsafe`; the
+            // process keeps its number over `exec`.
             let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ exec \"$0\" \"$@\"";
             command.args(["-c", script, program]);
             command.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", name);

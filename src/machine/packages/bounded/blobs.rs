@@ -1,6 +1,8 @@
-//! Blobs as arrays of ints: what goes through a blob gives ints, and what goes through an array goes through a blob.
+//! Blobs as arrays of ints: what goes through a blob gives ints, and what goes through an array
+//! goes through a blob.
 //!
-//! Rhai's own iterator gives a type of number that nothing takes, and its library has few of an array's functions for blobs.
+//! Rhai's own iterator gives a type of number that nothing takes, and its library has few of an
+//! array's functions for blobs.
 
 use std::any::TypeId;
 
@@ -35,7 +37,8 @@ fn int(byte: u8) -> Dynamic {
     Dynamic::from_int(byte.into())
 }
 
-/// Calls a closure with a byte, as a parameter or in `this`, and with its index, and returns its result.
+/// Calls a closure with a byte, as a parameter or in `this`, and with its index, and returns its
+/// result.
 fn ask(
     name: &str,
     context: &NativeCallContext,
@@ -62,7 +65,8 @@ fn from(blob: &[u8], start: i64) -> impl Iterator<Item = (usize, u8)> {
     blob.iter().copied().enumerate().skip(start)
 }
 
-/// Returns the index at which `find` meets a byte, or a row of them, from `start` on; -1 if nowhere.
+/// Returns the index at which `find` meets a byte, or a row of them, from `start` on; -1 if
+/// nowhere.
 fn place(blob: &[u8], start: i64, find: impl FnOnce(&[u8]) -> Option<usize>) -> i64 {
     let start = offset(blob.len(), start);
     find(&blob[start..]).map_or(-1, |at| (start + at) as i64)

@@ -1,4 +1,5 @@
-//! What the bounded functions share: the price of their work, and the error of one that would make too much.
+//! What the bounded functions share: the price of their work, and the error of one that would make
+//! too much.
 
 use rhai::{Engine, EvalAltResult, FuncRegistration, RhaiNativeFunc};
 

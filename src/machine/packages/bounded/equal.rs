@@ -1,4 +1,5 @@
-//! Comparing containers: `==` and `!=` of arrays and maps; `contains`, `index_of` and `dedup` of arrays.
+//! Comparing containers: `==` and `!=` of arrays and maps; `contains`, `index_of` and `dedup` of
+//! arrays.
 
 use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, Map, NativeCallContext};
 
@@ -96,7 +97,8 @@ fn dedup_by(
     Ok(array.clone())
 }
 
-/// Leaves the first of elements that are the same and follow each other. After an error the array is as before.
+/// Leaves the first of elements that are the same and follow each other. After an error the array
+/// is as before.
 fn dedup(
     array: &mut Array,
     mut same: impl FnMut(&Dynamic, &Dynamic) -> Result<bool, Box<EvalAltResult>>,

@@ -63,7 +63,8 @@ fn pad_blob(
     Ok(())
 }
 
-/// The values that a copy of this one takes, itself among them; more than `most` are not counted exactly.
+/// The values that a copy of this one takes, itself among them; more than `most` are not counted
+/// exactly.
 fn count(value: &Dynamic, most: usize) -> usize {
     let mut values = 1;
     let mut add = |inside: &Dynamic| {

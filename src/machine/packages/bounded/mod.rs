@@ -1,10 +1,11 @@
 //! Rhai's own functions, those of them that could take any time or memory: the same, but bounded.
 //!
-//! Rhai bounds what a script has made, after it was made, and counts a native function as one operation whatever it
-//! does. Registered at the engine, these stand before the standard packages' functions of the same types. They are of
-//! three kinds. What makes something out of nothing (`pad`, `blob`) or many parts out of one (`split`) is bounded
-//! beforehand and throws `limit`. What works through something long works in pieces, so that others go first and the
-//! script's own budget holds. What follows nested data (printing, comparing) ends at a depth.
+//! Rhai bounds what a script has made, after it was made, and counts a native function as one
+//! operation whatever it does. Registered at the engine, these stand before the standard packages'
+//! functions of the same types. They are of three kinds. What makes something out of nothing
+//! (`pad`, `blob`) or many parts out of one (`split`) is bounded beforehand and throws `limit`.
+//! What works through something long works in pieces, so that others go first and the script's own
+//! budget holds. What follows nested data (printing, comparing) ends at a depth.
 
 mod blobs;
 pub(super) mod bounds;
@@ -158,9 +159,12 @@ mod tests {
         for script in [
             "let a = []; for i in 0..200_000 { a.push(i); } a.len",
             "let a = []; for i in 0..200_000 { a += i; a[i] = a.len; } a.len",
-            "let a = []; for i in 0..100_000 { a.push(i); a.pop(); a.insert(-1, i); a.push(a[-1]); } a.len",
-            "let m = #{ a: [#{ list: [], n: 0 }] }; for i in 0..200_000 { m.a[0].list.push(i); m.a[0].n += 1; } m.a[0].n",
-            "let m = #{}; for i in 0..200_000 { m[`${i}`] = i; } for i in 0..200_000 { m.n = m.len(); } 200_000",
+            "let a = []; for i in 0..100_000 { a.push(i); a.pop(); a.insert(-1, i); a.push(a[-1]); \
+            } a.len",
+            "let m = #{ a: [#{ list: [], n: 0 }] }; for i in 0..200_000 { m.a[0].list.push(i); \
+            m.a[0].n += 1; } m.a[0].n",
+            "let m = #{}; for i in 0..200_000 { m[`${i}`] = i; } for i in 0..200_000 { m.n = \
+            m.len(); } 200_000",
             "let s = \"\"; for i in 0..200_000 { s += \"x\"; } s.len",
             "let b = blob(); for i in 0..100_000 { b.push(i); b += i; } b.len",
         ] {
@@ -207,7 +211,8 @@ mod tests {
                 "[[1, 2], [1], [1]]",
             ),
             (
-                "let b = to_blob([2, 1, 1]); [b.sort(), b.dedup(), b.reverse(), b.sort_desc(), b.order()]",
+                "let b = to_blob([2, 1, 1]); [b.sort(), b.dedup(), b.reverse(), b.sort_desc(), \
+                b.order()]",
                 "[[010102], [0102], [0201], [0201], [0102]]",
             ),
         ] {
@@ -231,7 +236,8 @@ mod tests {
                 "\"i64\"",
             ),
             (
-                "let out = blob(); for b in to_blob(\"hi\") { out.push(b ^ 0x20); } out.as_string()",
+                "let out = blob(); for b in to_blob(\"hi\") { out.push(b ^ 0x20); } \
+                out.as_string()",
                 "\"HI\"",
             ),
             (
@@ -252,23 +258,30 @@ mod tests {
                 "[0b0d]",
             ),
             (
-                "let b = to_blob([1, 2, 3]); [b.all(|x| x > 0), b.some(|x| x > 3), b.find(|x| x > 1), b.find(|x| x > 1, 2), b.find(|x| x > 9)]",
+                "let b = to_blob([1, 2, 3]); [b.all(|x| x > 0), b.some(|x| x > 3), b.find(|x| x > \
+                1), b.find(|x| x > 1, 2), b.find(|x| x > 9)]",
                 "[true, false, 2, 3, ()]",
             ),
             (
-                "let b = to_blob([1, 2, 3]); [b.find_map(|x| if x > 1 { `${x}` }), b.reduce(|sum, x| (sum ?? 0) + x), b.reduce(|sum, x| sum + x, 10), b.reduce_rev(|s, x, i| s + x + i, \"\")]",
+                "let b = to_blob([1, 2, 3]); [b.find_map(|x| if x > 1 { `${x}` }), b.reduce(|sum, \
+                x| (sum ?? 0) + x), b.reduce(|sum, x| sum + x, 10), b.reduce_rev(|s, x, i| s + x + \
+                i, \"\")]",
                 "[\"2\", 6, 16, \"322110\"]",
             ),
             (
-                "let b = to_blob(\"hello\"); [b.index_of(108), b.index_of(108, 3), b.index_of(108, -1), b.index_of(300), b.index_of(to_blob(\"lo\")), b.index_of(to_blob(\"l\"), 3), b.index_of(|x| x > 108), b.index_of(|x| x > 108, -1)]",
+                "let b = to_blob(\"hello\"); [b.index_of(108), b.index_of(108, 3), b.index_of(108, \
+                -1), b.index_of(300), b.index_of(to_blob(\"lo\")), b.index_of(to_blob(\"l\"), 3), \
+                b.index_of(|x| x > 108), b.index_of(|x| x > 108, -1)]",
                 "[2, 3, -1, -1, 3, 3, 4, 4]",
             ),
             (
-                "let b = to_blob(\"hello\"); [108 in b, b.contains(1), b.contains(to_blob(\"ell\")), to_blob(\"x\") in b]",
+                "let b = to_blob(\"hello\"); [108 in b, b.contains(1), \
+                b.contains(to_blob(\"ell\")), to_blob(\"x\") in b]",
                 "[true, false, true, false]",
             ),
             (
-                "let b = blob(); b += [1, 255]; b.append([2]); b += 3; b += \"a\"; b += blob(1); b + [9]",
+                "let b = blob(); b += [1, 255]; b.append([2]); b += 3; b += \"a\"; b += blob(1); b \
+                + [9]",
                 "[01ff0203610009]",
             ),
             (
@@ -276,11 +289,13 @@ mod tests {
                 "[7, 7, 7, 7, 7, [07]]",
             ),
             (
-                "let b = to_blob([3, 1, 2]); b.splice(0, 1, to_blob([9, 9])); b.insert(0, 5); b.set(1, 6); b[2] += 1; b",
+                "let b = to_blob([3, 1, 2]); b.splice(0, 1, to_blob([9, 9])); b.insert(0, 5); \
+                b.set(1, 6); b[2] += 1; b",
                 "[05060a0102]",
             ),
             (
-                "let b = to_blob([3, 1, 2]); [b.extract(1), b.extract(0..2), b.extract(-1, 1), b.split(1), b]",
+                "let b = to_blob([3, 1, 2]); [b.extract(1), b.extract(0..2), b.extract(-1, 1), \
+                b.split(1), b]",
                 "[[0102], [0301], [02], [0102], [03]]",
             ),
             (
@@ -308,7 +323,8 @@ mod tests {
         assert_eq!(run(&ours(), failing), Ok("[01010107]".into()));
     }
 
-    /// Goes through what an engine can call: from what a script can write down, no function leads to a type that it does not know.
+    /// Goes through what an engine can call: from what a script can write down, no function leads
+    /// to a type that it does not know.
     #[test]
     fn no_function_gives_a_type_that_scripts_do_not_have() {
         let known: Vec<_> = types::TYPES.iter().map(|(_, id)| *id).collect();

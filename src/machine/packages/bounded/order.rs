@@ -1,7 +1,8 @@
-//! Sorting, and picking elements by a function: the script's own function is called, and its errors count.
+//! Sorting, and picking elements by a function: the script's own function is called, and its errors
+//! count.
 //!
-//! Rhai's sorts go on after an error, up to their end, even if the error says that the script must stop; and picking
-//! moves all the rest for each element that is picked.
+//! Rhai's sorts go on after an error, up to their end, even if the error says that the script must
+//! stop; and picking moves all the rest for each element that is picked.
 
 use std::cmp::Ordering;
 
@@ -75,7 +76,8 @@ pub fn register(engine: &mut Engine) {
     }
 }
 
-/// A script's comparison, which gives a number below, at or above 0, or whether the first comes before the second.
+/// A script's comparison, which gives a number below, at or above 0, or whether the first comes
+/// before the second.
 fn by<'a>(
     context: &'a NativeCallContext,
     comparer: &'a FnPtr,
@@ -123,7 +125,8 @@ pub fn natural(a: &Dynamic, b: &Dynamic) -> Result<Ordering> {
     }
 }
 
-/// Sorts, and gives what it has sorted as well: Rhai's `sort` gives nothing, which `send_json(list.sort())` would send.
+/// Sorts, and gives what it has sorted as well: Rhai's `sort` gives nothing, which
+/// `send_json(list.sort())` would send.
 fn sorted(
     array: &mut Array,
     compare: impl FnMut(&Dynamic, &Dynamic) -> Result<Ordering>,
@@ -149,7 +152,8 @@ fn sort(
     Ok(())
 }
 
-/// Any comparison will do, also one at odds with itself, which the standard library's sort answers with a panic.
+/// Any comparison will do, also one at odds with itself, which the standard library's sort answers
+/// with a panic.
 fn merge_sort<T: Copy>(
     mut left: Vec<T>,
     compare: &mut impl FnMut(T, T) -> Result<Ordering>,

@@ -1,7 +1,8 @@
-//! Strings: searching, cutting and replacing in pieces, and no list of all characters where a place in the string will do.
+//! Strings: searching, cutting and replacing in pieces, and no list of all characters where a place
+//! in the string will do.
 //!
-//! Rhai counts characters and not bytes, and so does this. What changes the string itself gives it as well, where Rhai gives
-//! nothing: `let name = text.trim();` would be `()` without a word.
+//! Rhai counts characters and not bytes, and so does this. What changes the string itself gives it
+//! as well, where Rhai gives nothing: `let name = text.trim();` would be `()` without a word.
 
 use std::any::TypeId;
 use std::ops::{Range, RangeInclusive};
@@ -526,7 +527,8 @@ impl<'a> Matches<'a> {
     fn search(&mut self) -> std::result::Result<Option<usize>, Stop> {
         let (text, wanted) = (self.text.as_bytes(), self.finder.needle().len());
         while self.at + wanted <= text.len() {
-            // As much at a time as is wanted, so that long strings are not compared again and again.
+            // As much at a time as is wanted, so that long strings are not compared again and
+            // again.
             let end = text.len().min(self.at + wanted + wanted.max(PIECE));
             if let Some(found) = self.finder.find(&text[self.at..end]) {
                 let found = self.at + found;

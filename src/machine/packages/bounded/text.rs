@@ -1,7 +1,8 @@
-//! Values as text: what `print`, `to_string`, `to_debug` and string interpolation show of containers.
+//! Values as text: what `print`, `to_string`, `to_debug` and string interpolation show of
+//! containers.
 //!
-//! As Rhai shows them, down to a depth and up to a length; what lies beyond is `…`. These functions never fail, since
-//! Rhai would fall back to a way without bounds.
+//! As Rhai shows them, down to a depth and up to a length; what lies beyond is `…`. These functions
+//! never fail, since Rhai would fall back to a way without bounds.
 
 use std::fmt::Write;
 
@@ -141,7 +142,8 @@ impl<'a> Text<'a> {
     fn quoted(&mut self, string: &str) {
         let room = self.most.saturating_sub(self.out.len());
         if string.len() > room {
-            // What does not fit is not looked at; two quotes and one byte more make it too long, so that it is cut.
+            // What does not fit is not looked at; two quotes and one byte more make it too long, so
+            // that it is cut.
             let shown = &string[..string.floor_char_boundary(room)];
             self.write(format_args!("{shown:?}…"));
         } else {

@@ -1,4 +1,5 @@
-//! Lookup of the names around one place of a source, and so of what was probably meant by a name that nothing has.
+//! Lookup of the names around one place of a source, and so of what was probably meant by a name
+//! that nothing has.
 
 use rhai::{Engine, Position};
 
@@ -98,7 +99,8 @@ impl<'a> Lookup<'a> {
     pub fn call(&self, call: &Call<'_>) -> Option<String> {
         if call.is_closure() {
             return Some(
-                "write as many parameters between `|` and `|` as it is called with; one that was kept in `this` belongs to \
+                "write as many parameters between `|` and `|` as it is called with; one that was \
+                kept in `this` belongs to \
                  the version of the file that made it"
                     .to_owned(),
             );
@@ -129,7 +131,8 @@ impl<'a> Lookup<'a> {
         }
         if ["after", "every"].contains(&name) && call.types.contains(&"function") {
             return Some(format!(
-                "a timer has a name: `ws.{name}(1, \"later\")`, and `fn on_timer(ws, name)` is called"
+                "a timer has a name: `ws.{name}(1, \"later\")`, and `fn on_timer(ws, name)` is \
+                called"
             ));
         }
         let mut types = call.types.iter().copied();
@@ -261,7 +264,8 @@ impl<'a> Lookup<'a> {
                 return Some(elsewhere::SHARED.to_owned());
             }
             return Some(format!(
-                "functions do not see variables of the top level: `const {name} = …;` is `global::{name}` in them, and \
+                "functions do not see variables of the top level: `const {name} = …;` is \
+                `global::{name}` in them, and \
                  `this` keeps what changes"
             ));
         }
@@ -362,7 +366,8 @@ impl<'a> Lookup<'a> {
         }
         Some(match function {
             None => format!(
-                "the top level runs once, when the file is loaded, and has no connection: `{name}` is there in the hooks"
+                "the top level runs once, when the file is loaded, and has no connection: `{name}` \
+                is there in the hooks"
             ),
             Some(function) => format!(
                 "a function sees only its parameters, here ({}): hand it over as one of them",
@@ -386,11 +391,13 @@ impl<'a> Lookup<'a> {
         }
         Some(if is_assigned {
             format!(
-                "a variable is made by `let {name} = …;`, and `this.{name}` keeps it between messages"
+                "a variable is made by `let {name} = …;`, and `this.{name}` keeps it between \
+                messages"
             )
         } else if PEOPLE.contains(&name) {
             format!(
-                "`this.{name}` keeps it between messages, for this connection alone; `publish(\"name\", message)` reaches others"
+                "`this.{name}` keeps it between messages, for this connection alone; \
+                `publish(\"name\", message)` reaches others"
             )
         } else if begin.is_empty() {
             format!(
@@ -398,7 +405,8 @@ impl<'a> Lookup<'a> {
             )
         } else {
             format!(
-                "`this.{name}` keeps it between messages; `on_open` begins it: `this.{name} = {begin};`"
+                "`this.{name}` keeps it between messages; `on_open` begins it: `this.{name} = \
+                {begin};`"
             )
         })
     }
@@ -464,7 +472,8 @@ const PEOPLE: [&str; 6] = [
 /// For a value of the query that was asked of its text.
 pub fn query(name: &str) -> String {
     format!(
-        "`query` is the text behind the `?`; its values are in `query_params`: `query_params.{name}?[0]`"
+        "`query` is the text behind the `?`; its values are in `query_params`: \
+        `query_params.{name}?[0]`"
     )
 }
 
@@ -530,7 +539,8 @@ fn operator(call: &Call<'_>) -> Option<String> {
     let has = |of: &str| call.types.contains(&of);
     if has("string") && (has("int") || has("float")) {
         return Some(
-            "`parse_int(text)` and `parse_float(text)` make a number of a string, `${number}` in a `text` a string of a number"
+            "`parse_int(text)` and `parse_float(text)` make a number of a string, `${number}` in a \
+            `text` a string of a number"
                 .to_owned(),
         );
     }

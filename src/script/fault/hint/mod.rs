@@ -1,4 +1,5 @@
-//! Hints about an error, where more is known than the error says: what there is, what was probably meant.
+//! Hints about an error, where more is known than the error says: what there is, what was probably
+//! meant.
 //!
 //! Nothing of this is looked at before something has failed, and then it is collected anew.
 
@@ -54,18 +55,27 @@ pub fn of_parse(engine: &Engine, text: &str, error: &ParseError) -> Option<Strin
         Error::VariableUndefined(name) => lookup().variable(name),
         Error::ModuleUndefined(name) => elsewhere::said(name, Used::Free)
             .map(str::to_owned)
-            .or_else(|| Some(format!("`import \"file\" as {name};` at the top of the file brings one in"))),
+            .or_else(|| {
+                Some(format!(
+                    "`import \"file\" as {name};` at the top of the file brings \
+                one in"
+                ))
+            }),
         Error::MissingToken(_, why) if why.contains("iteration variable") => {
             Some("a loop is written `for i in 0..10 { … }` or `for item in array { … }`".to_owned())
         }
         Error::MissingToken(token, _)
             if token == "]" && location.as_ref().is_some_and(|at| at.word() == ":") =>
         {
-            Some("a part of a string is `text.sub_string(start, length)`, of an array `array.extract(start..end)`".to_owned())
+            Some(
+                "a part of a string is `text.sub_string(start, length)`, of an array \
+                `array.extract(start..end)`"
+                    .to_owned(),
+            )
         }
-        Error::MismatchedType(wanted, _) if wanted.contains("bool") => {
-            location.and_then(default).or_else(|| Some(CONDITION.to_owned()))
-        }
+        Error::MismatchedType(wanted, _) if wanted.contains("bool") => location
+            .and_then(default)
+            .or_else(|| Some(CONDITION.to_owned())),
         Error::Reserved(word) => lookup().is_function(word),
         Error::MissingToken(token, _) if token != ";" => unclosed(),
         Error::UnexpectedEOF => unclosed(),
@@ -77,12 +87,11 @@ pub fn of_parse(engine: &Engine, text: &str, error: &ParseError) -> Option<Strin
             "expressions nest at most {} levels deep: put parts into variables",
             engine.max_function_expr_depth()
         )),
-        Error::BadInput(error @ LexError::UnexpectedInput(_)) => {
-            lexical(error).or_else(unclosed)
-        }
-        Error::BadInput(LexError::UnterminatedString) => {
-            location.as_ref().and_then(other_quote).or_else(|| lexical(&LexError::UnterminatedString))
-        }
+        Error::BadInput(error @ LexError::UnexpectedInput(_)) => lexical(error).or_else(unclosed),
+        Error::BadInput(LexError::UnterminatedString) => location
+            .as_ref()
+            .and_then(other_quote)
+            .or_else(|| lexical(&LexError::UnterminatedString)),
         Error::BadInput(error) => lexical(error),
         _ => None,
     }
@@ -110,9 +119,13 @@ pub fn of_run(
             let method = method.filter(|method| found == "()" && elsewhere::is_in_place(method));
             match method.filter(|method| !lookup().is_own(method)) {
                 Some(method) => Some(format!(
-                    "`{method}` changes the value itself and gives nothing: call it first, then hand the variable over"
+                    "`{method}` changes the value itself and gives nothing: call it first, then \
+                    hand the variable over"
                 )),
-                None => lookup().location?.argument().and_then(|sent| no_message(sent, found)),
+                None => lookup()
+                    .location?
+                    .argument()
+                    .and_then(|sent| no_message(sent, found)),
             }
         }
         Error::ErrorDataRace(text, _) => describe::setter(text).and_then(to_a_hook).or_else(|| {
@@ -130,13 +143,16 @@ pub fn of_run(
         Error::ErrorVariableNotFound(name, _) => match name.strip_prefix("global::") {
             Some(name) => lookup().constant(name),
             None => match name.split_once("::") {
- Some((module, name)) => lookup().constant_of_module(source, module, name),
- None => lookup().variable(name),
+                Some((module, name)) => lookup().constant_of_module(source, module, name),
+                None => lookup().variable(name),
             },
         },
         Error::ErrorUnboundThis(_) => Some(this(error)),
         Error::ErrorMismatchDataType(wanted, _, _) => match &**wanted {
-            "bool" => lookup().location.and_then(default).or_else(|| Some(CONDITION.to_owned())),
+            "bool" => lookup()
+                .location
+                .and_then(default)
+                .or_else(|| Some(CONDITION.to_owned())),
             "int" if lookup().is_of_query() => Some(lookup::query("name")),
             "char" => Some("a character stands between single quotes: 'x'".to_owned()),
             _ => None,
@@ -146,14 +162,19 @@ pub fn of_run(
             Some(nothing::of_member(lookup().location.as_ref(), Some(begin)))
         }
         Error::ErrorFor(_) => Some(
-            "it goes through arrays, strings, blobs and ranges such as `0..10`; of an object map through `map.keys()` and \
+            "it goes through arrays, strings, blobs and ranges such as `0..10`; of an object map \
+            through `map.keys()` and \
              `map.values()`"
                 .to_owned(),
         ),
         Error::ErrorAssignmentToConstant(..) | Error::ErrorNonPureMethodCallOnConstant(..) => {
             let is_global = |at: Location| at.text.contains("global::");
             Some(match lookup().location.is_some_and(is_global) {
-                true => format!("`this` keeps what changes, for one connection; {}", elsewhere::SHARED),
+                true => format!(
+                    "`this` keeps what changes, for one connection; \
+                    {}",
+                    elsewhere::SHARED
+                ),
                 false => CONSTANT.to_owned(),
             })
         }
@@ -162,13 +183,16 @@ pub fn of_run(
             engine.max_variables()
         )),
         Error::ErrorStackOverflow(_) => Some(format!(
-            "the server's bound is {} levels: a function that calls itself must end, and a loop has no such bound",
+            "the server's bound is {} levels: a function that calls itself must end, and a loop \
+            has no such bound",
             engine.max_call_levels()
         )),
         Error::ErrorTerminated(..) => match Stop::of(error)? {
-            Stop::Time(_) | Stop::Operations(_) => {
-                Some("a loop that is meant to be long may wait now and then: `sleep(0.0)` begins a new budget".to_owned())
-            }
+            Stop::Time(_) | Stop::Operations(_) => Some(
+                "a loop that is meant to be long may wait now and then: `sleep(0.0)` begins a \
+                    new budget"
+                    .to_owned(),
+            ),
             Stop::Memory(_) | Stop::State | Stop::Cancelled => None,
         },
         _ => None,
@@ -192,18 +216,21 @@ fn no_message(sent: &str, found: &str) -> Option<String> {
         });
     match (found, table) {
         ("array", Some("headers" | "query_params")) => Some(format!(
-            "a name may come several times, so each has an array: `{sent}?[0]` is the first, or `()`"
+            "a name may come several times, so each has an array: `{sent}?[0]` is the first, or \
+            `()`"
         )),
         ("()", Some("headers")) if sent.contains(char::is_uppercase) => {
             let name = sent.split('"').nth(1)?;
             let object = sent.split('.').next()?;
             Some(format!(
-                "headers are named in lower case here; `{object}.header(\"{name}\")` takes a name in any case"
+                "headers are named in lower case here; `{object}.header(\"{name}\")` takes a name \
+                in any case"
             ))
         }
         ("()", _) => nothing::of_path(sent),
         ("char", _) => Some(format!(
-            "a single character is no string: `{sent}.to_string()` is one, and `text.sub_string(0, 1)`"
+            "a single character is no string: `{sent}.to_string()` is one, and `text.sub_string(0, \
+            1)`"
         )),
         ("int" | "float" | "bool", _) if !sent.contains('`') => Some(format!(
             "a text with the value in it stands between backticks: `${{{sent}}}`"
@@ -240,7 +267,8 @@ fn lexical(error: &LexError) -> Option<String> {
             "between double quotes it ends on its line; between backticks, `…`, it may go on"
         }
         LexError::MalformedEscapeSequence(_) => {
-            "there are \\\\ \\\" \\n \\r \\t, \\x41 and \\u20ac; between backticks nothing is escaped"
+            "there are \\\\ \\\" \\n \\r \\t, \\x41 and \\u20ac; between backticks nothing is \
+            escaped"
         }
         LexError::UnexpectedInput(text) if text == "}" => {
             "there is one `}` too many, here or before"

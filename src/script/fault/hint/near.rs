@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 /// Bytes of a name that is compared with others; a peer's message as a name would take for ever.
 const LONGEST: usize = 64;
 
-/// The names most like one: the same but for `_` and case, a few letters away, or one the beginning of the other.
+/// The names most like one: the same but for `_` and case, a few letters away, or one the beginning
+/// of the other.
 pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Vec<String> {
     let bare = |name: &str| {
         name.rsplit("::")

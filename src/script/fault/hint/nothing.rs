@@ -5,7 +5,8 @@ use crate::script::fault::describe::Call;
 use crate::script::hooks::HOOKS;
 
 /// Said where it is not known what gave `()`.
-pub const NOTHING: &str = "`()` is nothing: what a map has under a name that is not there, and what a function gives that \
+pub const NOTHING: &str = "`()` is nothing: what a map has under a name that is not there, and \
+    what a function gives that \
      returns nothing";
 
 /// For an operator that was given `()`.
@@ -27,7 +28,8 @@ pub fn of_operator(call: &Call<'_>, location: Option<&Location>) -> String {
     of(path, Default::Value(value))
 }
 
-/// For a method of `()`, a property of it or an index into it, where a value of another type has one.
+/// For a method of `()`, a property of it or an index into it, where a value of another type has
+/// one.
 pub fn of_member(location: Option<&Location>, begin: Option<&str>) -> String {
     let path = location.map_or("", Location::path_before);
     let rest = location.map_or("", |at| &at.text[at.span().start..]);
@@ -75,7 +77,8 @@ fn of(path: &str, default: Default<'_>) -> String {
     }
     match default {
         Default::Value(value) => format!(
-            "`{path}` is `()`, there is nothing under that name: `{path} ?? {value}` gives something else then"
+            "`{path}` is `()`, there is nothing under that name: `{path} ?? {value}` gives \
+            something else then"
         ),
         Default::Begin { rest, .. } => {
             let rest = rest
@@ -85,7 +88,8 @@ fn of(path: &str, default: Default<'_>) -> String {
                     format!("?[{index}]")
                 });
             format!(
-                "`{path}` is `()`, there is nothing under that name: `{path}{rest}` is `()` then, `{path} ?? other` the other"
+                "`{path}` is `()`, there is nothing under that name: `{path}{rest}` is `()` then, \
+                `{path} ?? other` the other"
             )
         }
     }
@@ -103,7 +107,8 @@ fn word(text: &str) -> &str {
     }
 }
 
-/// Returns the words about how open connections come to what `on_open` would have set; empty without `on_reload`.
+/// Returns the words about how open connections come to what `on_open` would have set; empty
+/// without `on_reload`.
 pub fn on_reload() -> &'static str {
     let is_there = HOOKS.iter().any(|hook| hook.name == "on_reload");
     if is_there {
