@@ -13,7 +13,7 @@ use super::handler::Handler;
 use super::hooks::Hook;
 use super::peer::Peer;
 use super::runtime::Runtime;
-use super::session::{ScriptSession, ensure_loaded, without_connection};
+use super::session::{ScriptSession, Then, ensure_loaded, without_connection};
 use crate::machine::source::Source;
 use crate::websocket::Session;
 
@@ -87,7 +87,7 @@ async fn call(session: &mut ScriptSession<()>, hook: Hook, argument: Dynamic) ->
     let mut args = Some([argument, Dynamic::UNIT, Dynamic::UNIT, Dynamic::UNIT]);
     // A fault has been reported; the next time the hook is called again.
     poll_fn(|context| match args.take() {
-        Some(args) => session.call(hook, args, context),
+        Some(args) => session.call(hook, args, Then::Nothing, context),
         None => session.go_on(context),
     })
     .await

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use rhai::{Dynamic, ImmutableString};
 
-use super::{Next, ScriptSession};
+use super::{ScriptSession, Then};
 use crate::observe::metrics::Direction;
 use crate::script::api::raw::frame_map;
 use crate::script::call::{Ending, Failure};
@@ -24,11 +24,9 @@ impl<G> Session for ScriptSession<G> {
                 self.peer.state.begin(self.handler.serving());
                 let has_loop = self.has(Hook::TransferLoop);
                 match (self.has(Hook::OnOpen), has_loop) {
-                    (true, _) => {
-                        self.next = has_loop.then(|| Box::new(Next::Loop));
-                        self.hook(Hook::OnOpen, [], context)
-                    }
-                    (false, true) => self.hook(Hook::TransferLoop, [], context),
+                    (true, true) => self.hook(Hook::OnOpen, [], Then::Loop, context),
+                    (true, false) => self.hook(Hook::OnOpen, [], Then::Nothing, context),
+                    (false, true) => self.hook(Hook::TransferLoop, [], Then::Nothing, context),
                     (false, false) => return Poll::Ready(Outcome::Done),
                 }
             }
@@ -42,14 +40,14 @@ impl<G> Session for ScriptSession<G> {
             }
             Event::Ping(payload) => {
                 let payload = Dynamic::from_blob(payload.into_vec());
-                self.hook(Hook::OnPing, [payload], context)
+                self.hook(Hook::OnPing, [payload], Then::Nothing, context)
             }
             Event::Pong(payload) => {
                 let payload = Dynamic::from_blob(payload.into_vec());
-                self.hook(Hook::OnPong, [payload], context)
+                self.hook(Hook::OnPong, [payload], Then::Nothing, context)
             }
             Event::Frame(bytes) => match frame::Raw::decode(&bytes) {
-                Some(frame) => self.hook(Hook::OnFrame, [frame_map(frame)], context),
+                Some(frame) => self.hook(Hook::OnFrame, [frame_map(frame)], Then::Nothing, context),
                 None => return Poll::Ready(Outcome::Done),
             },
             Event::Due => self.due(context),
@@ -59,7 +57,7 @@ impl<G> Session for ScriptSession<G> {
                     reason: "".into(),
                 });
                 let args = [i64::from(code).into(), (&*reason).into()];
-                self.hook(Hook::PassiveClosingHandshake, args, context)
+                self.hook(Hook::PassiveClosingHandshake, args, Then::Nothing, context)
             }
             Event::Closed {
                 code,
@@ -78,13 +76,16 @@ impl<G> Session for ScriptSession<G> {
                     was_clean.into(),
                 ];
                 let has_hook = self.has(Hook::OnClose);
-                match (self.parked.is_some(), has_hook) {
-                    (true, _) => {
-                        self.next = has_hook.then(|| Box::new(Next::Close(args)));
-                        self.unpark(Dynamic::UNIT, context)
+                match (self.take_parked(), has_hook) {
+                    (Some(mut parked), _) => {
+                        parked.then = match has_hook {
+                            true => Then::Close(Box::new(args)),
+                            false => Then::Nothing,
+                        };
+                        self.unpark(parked, Dynamic::UNIT, context)
                     }
-                    (false, true) => self.call(Hook::OnClose, args, context),
-                    (false, false) => return Poll::Ready(Outcome::Done),
+                    (None, true) => self.call(Hook::OnClose, args, Then::Nothing, context),
+                    (None, false) => return Poll::Ready(Outcome::Done),
                 }
             }
         };
@@ -96,12 +97,11 @@ impl<G> Session for ScriptSession<G> {
     }
 
     fn cancel(&mut self) {
-        let next = self.next.take();
-        self.stop();
         // However the connection ends, `on_close` is called; it just cannot wait any more.
-        if let Some(Next::Close(args)) = next.map(|next| *next) {
+        if let Then::Close(args) = self.stop() {
             let mut context = Context::from_waker(Waker::noop());
-            if self.call(Hook::OnClose, args, &mut context).is_pending() {
+            let polled = self.call(Hook::OnClose, *args, Then::Nothing, &mut context);
+            if polled.is_pending() {
                 self.stop();
             }
         }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use rhai::Dynamic;
 
-use super::{ScriptSession, without_connection};
+use super::{ScriptSession, Then, without_connection};
 use crate::script::call::Ending;
 use crate::script::handler::Handler;
 use crate::script::hooks::Hook;
@@ -61,7 +61,10 @@ impl Handshake {
         context: &mut Context<'_>,
     ) -> Poll<Result<(State, Answer), HandshakeFailure>> {
         let polled = match self.args.take() {
-            Some(args) => self.session.call(Hook::DoExtraHandshake, args, context),
+            Some(args) => {
+                let hook = Hook::DoExtraHandshake;
+                self.session.call(hook, args, Then::Nothing, context)
+            }
             None => self.session.go_on(context),
         };
         if polled.is_pending() && self.request.wire.borrow().is_ended {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::without_connection;
+use super::{Then, without_connection};
 use crate::machine::source::Source;
 use crate::script::call::Call;
 use crate::script::handler::Handler;
@@ -30,7 +30,7 @@ async fn load(runtime: &Rc<Runtime>, handler: &Rc<Handler>) {
     let mut loader = without_connection(runtime, handler, Peer::nobody(0, None));
     let mut call = Some(Call::Load(Rc::clone(handler)));
     std::future::poll_fn(|context| match call.take() {
-        Some(call) => loader.begin(call, context),
+        Some(call) => loader.begin(call, Then::Nothing, context),
         None => loader.go_on(context),
     })
     .await;

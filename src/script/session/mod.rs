@@ -1,8 +1,20 @@
 //! One connection's hooks: in order, never two at once, each on a fiber that may wait.
 //!
-//! A hook that waits in `receive` is parked: for the connection nothing is being handled then, so that its other hooks
-//! go on, and its next message resumes it. `events` says what each event of the connection calls, `handshake` and `load` are
-//! work before there is one.
+//! A hook that waits in `receive` is parked: for the connection nothing is being handled then, so
+//! that its other hooks go on, and its next message resumes it. `events` says what each event of
+//! the connection calls, `handshake` and `load` are work before there is one.
+//!
+//! A call carries with it what is to follow it, wherever it waits:
+//!
+//! ```text
+//!            begin              settle                 follow
+//! (idle) ───────────▶ runs ─────────────▶ returned ─────────────▶ (idle), or the next call
+//!   no fiber is free │  ▲ │ waits            ▲
+//!                    ▼  │ ▼                  │
+//!             Activity::{Queued, Waiting}    │ a message, the time, the end
+//!                         │ in receive       │
+//!                         └────▶ Parked ─────┘
+//! ```
 
 mod events;
 mod handshake;
@@ -47,19 +59,19 @@ pub struct ScriptSession<G> {
     peer: Rc<Peer>,
     /// The loop that it runs: the version that it began in serves the connection.
     kept: Option<Rc<OnceCell<Loop>>>,
-    running: Option<Box<Running>>,
+    /// The call that is being made, unless the session is idle.
+    activity: Option<Box<Activity>>,
     parked: Option<Box<Parked>>,
-    /// What is to follow the call that is running.
-    next: Option<Box<Next>>,
     /// The loop has been given a message.
     has_heard: bool,
     _guard: G,
 }
 
-/// A call that waits, or has not found a fiber yet.
-enum Running {
-    Queued(Turn, Call),
-    Waiting(Fiber, Waiting),
+/// A call that is being made, between two looks at it.
+enum Activity {
+    /// It has not found a fiber yet.
+    Queued(Turn, Call, Then),
+    Waiting(Fiber, Waiting, Then),
 }
 
 enum Waiting {
@@ -69,19 +81,22 @@ enum Waiting {
 
 type Timeout = Pin<Box<Sleep>>;
 
-/// A hook in `receive`.
+/// A hook in `receive`. Other hooks are called meanwhile, and what follows it waits with it.
 struct Parked {
     fiber: Fiber,
     timeout: Option<Timeout>,
+    then: Then,
 }
 
-enum Next {
+/// What is to follow a call.
+pub(super) enum Then {
+    Nothing,
     /// The loop, once `on_open` is done.
     Loop,
     /// The message for the loop that is begun because of it.
     Message(Dynamic),
-    /// `on_close`, once the loop is done.
-    Close([Dynamic; 4]),
+    /// `on_close`, once the hook in `receive` is done.
+    Close(Box<[Dynamic; 4]>),
 }
 
 impl<G> ScriptSession<G> {
@@ -93,9 +108,8 @@ impl<G> ScriptSession<G> {
             socket: Dynamic::UNIT,
             peer,
             kept: None,
-            running: None,
+            activity: None,
             parked: None,
-            next: None,
             has_heard: false,
             _guard: guard,
         }
@@ -106,6 +120,7 @@ impl<G> ScriptSession<G> {
         &mut self,
         hook: Hook,
         args: [Dynamic; 4],
+        then: Then,
         context: &mut Context<'_>,
     ) -> Poll<Ending> {
         if hook == Hook::TransferLoop {
@@ -116,7 +131,7 @@ impl<G> ScriptSession<G> {
             caller: Caller::new(hook, &self.peer, args),
             running: self.kept.clone(),
         };
-        self.begin(Call::Hook(call), context)
+        self.begin(Call::Hook(call), then, context)
     }
 
     /// Calls a hook of the connection.
@@ -125,6 +140,7 @@ impl<G> ScriptSession<G> {
         &mut self,
         hook: Hook,
         args: [Dynamic; N],
+        then: Then,
         context: &mut Context<'_>,
     ) -> Poll<Ending> {
         let mut all = [const { Dynamic::UNIT }; 4];
@@ -132,19 +148,19 @@ impl<G> ScriptSession<G> {
         for (place, value) in all[1..].iter_mut().zip(args) {
             *place = value;
         }
-        self.call(hook, all, context)
+        self.call(hook, all, then, context)
     }
 
+    /// Begins a call on a free fiber, or has it wait for one.
     #[inline]
-    fn begin(&mut self, call: Call, context: &mut Context<'_>) -> Poll<Ending> {
+    fn begin(&mut self, call: Call, then: Then, context: &mut Context<'_>) -> Poll<Ending> {
         if !self.runtime.fibers.is_free() {
             let mut turn = Turn::default();
             let _ = self.runtime.freed.poll(&mut turn, context);
-            self.running = Some(Box::new(Running::Queued(turn, call)));
-            return Poll::Pending;
+            return self.wait(Activity::Queued(turn, call, then));
         }
         match self.runtime.fibers.run(call) {
-            Ok(step) => self.settle(step, context),
+            Ok(step) => self.settle(step, then, context),
             Err(error) => {
                 event::Event::NoStack { error: &error }.tell();
                 Poll::Ready(Ending::Failed(Failure::unsaid()))
@@ -153,21 +169,28 @@ impl<G> ScriptSession<G> {
     }
 
     /// Follows a fiber to its end or to a wait that is not over.
-    fn settle(&mut self, mut step: Step, context: &mut Context<'_>) -> Poll<Ending> {
+    fn settle(
+        &mut self,
+        mut step: Step,
+        mut then: Then,
+        context: &mut Context<'_>,
+    ) -> Poll<Ending> {
         loop {
             let (fiber, wait) = match step {
                 Step::Returned(returned) => {
                     let ending = self.returned(returned);
-                    return self.follow(ending, context);
+                    return self.follow(ending, then, context);
                 }
                 Step::Waits(fiber, wait) => (fiber, wait),
             };
+            if let (Wait::Receive(_), Then::Message(_)) = (&wait, &then)
+                && let Then::Message(message) = std::mem::replace(&mut then, Then::Nothing)
+            {
+                self.has_heard = true;
+                step = self.runtime.fibers.resume(fiber, Wake::Ready(message));
+                continue;
+            }
             let mut waiting = match wait {
-                Wait::Receive(_) if matches!(self.next.as_deref(), Some(Next::Message(_))) => {
-                    let message = self.take_message();
-                    step = self.runtime.fibers.resume(fiber, Wake::Ready(message));
-                    continue;
-                }
                 Wait::Receive(_) if !self.runtime.may_receive() => {
                     // Better none of its messages than somebody else's hook without a fiber.
                     self.come_back_later();
@@ -181,15 +204,18 @@ impl<G> ScriptSession<G> {
                 }
                 Wait::Receive(timeout) => {
                     let timer = |time| Box::pin(tokio::time::sleep(time));
-                    self.park(fiber, timeout.map(timer));
+                    self.park(Parked {
+                        fiber,
+                        timeout: timeout.map(timer),
+                        then,
+                    });
                     return Poll::Ready(Ending::Done);
                 }
                 Wait::Slice => Waiting::Turn(Turn::default()),
                 Wait::Until(future) => Waiting::Until(future),
             };
             if self.poll_wait(&mut waiting, context).is_pending() {
-                self.running = Some(Box::new(Running::Waiting(fiber, waiting)));
-                return Poll::Pending;
+                return self.wait(Activity::Waiting(fiber, waiting, then));
             }
             step = self.resume_fiber(fiber);
         }
@@ -209,19 +235,6 @@ impl<G> ScriptSession<G> {
         self.runtime
             .fibers
             .resume(fiber, Wake::Ready(Dynamic::UNIT))
-    }
-
-    fn take_message(&mut self) -> Dynamic {
-        match self.next.take().map(|next| *next) {
-            Some(Next::Message(message)) => {
-                self.has_heard = true;
-                message
-            }
-            next => {
-                self.next = next.map(Box::new);
-                Dynamic::UNIT
-            }
-        }
     }
 
     /// Takes what a call gave back; its fiber is free for the next.
@@ -260,22 +273,26 @@ impl<G> ScriptSession<G> {
 
     /// Goes on with what is to follow a call.
     #[inline]
-    fn follow(&mut self, ending: Ending, context: &mut Context<'_>) -> Poll<Ending> {
-        let next = self.next.take().map(|next| *next);
-        match (ending, next) {
+    fn follow(&mut self, ending: Ending, then: Then, context: &mut Context<'_>) -> Poll<Ending> {
+        match (ending, then) {
             // The handler was reloaded just now, and takes messages in its other way.
-            (Ending::Absent(_), Some(Next::Message(message))) | (Ending::Absent(message), _) => {
+            (Ending::Absent(_), Then::Message(message)) | (Ending::Absent(message), _) => {
                 self.message(message, context)
             }
-            (Ending::Done, Some(Next::Loop)) => self.hook(Hook::TransferLoop, [], context),
+            (Ending::Done, Then::Loop) => self.hook(Hook::TransferLoop, [], Then::Nothing, context),
             (Ending::Again, _) => {
                 self.has_heard = false;
                 self.kept = None;
-                self.hook(Hook::TransferLoop, [], context)
+                self.hook(Hook::TransferLoop, [], Then::Nothing, context)
             }
-            (_, Some(Next::Close(args))) => self.call(Hook::OnClose, args, context),
-            (ending, _) => Poll::Ready(ending),
+            (_, Then::Close(args)) => self.call(Hook::OnClose, *args, Then::Nothing, context),
+            (ending, Then::Nothing | Then::Loop | Then::Message(_)) => Poll::Ready(ending),
         }
+    }
+
+    fn wait(&mut self, activity: Activity) -> Poll<Ending> {
+        self.activity = Some(Box::new(activity));
+        Poll::Pending
     }
 
     fn poll_wait(&self, waiting: &mut Waiting, context: &mut Context<'_>) -> Poll<()> {
@@ -286,55 +303,57 @@ impl<G> ScriptSession<G> {
         }
     }
 
+    /// Goes on with the call that is being made, if what it waits for has come.
     pub(super) fn go_on(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
-        let Some(mut running) = self.running.take() else {
+        let Some(mut activity) = self.activity.take() else {
             return Poll::Ready(Ending::Done);
         };
-        let ready = match &mut *running {
-            Running::Queued(turn, _) => self.runtime.freed.poll(turn, context),
-            Running::Waiting(_, waiting) => self.poll_wait(waiting, context),
+        let ready = match &mut *activity {
+            Activity::Queued(turn, ..) => self.runtime.freed.poll(turn, context),
+            Activity::Waiting(_, waiting, _) => self.poll_wait(waiting, context),
         };
         if ready.is_pending() {
-            self.running = Some(running);
+            self.activity = Some(activity);
             return Poll::Pending;
         }
-        match *running {
-            Running::Queued(_, call) => self.begin(call, context),
-            Running::Waiting(fiber, _) => {
+        match *activity {
+            Activity::Queued(_, call, then) => self.begin(call, then, context),
+            Activity::Waiting(fiber, _, then) => {
                 let step = self.resume_fiber(fiber);
-                self.settle(step, context)
+                self.settle(step, then, context)
             }
         }
     }
 
-    fn park(&mut self, fiber: Fiber, timeout: Option<Timeout>) {
+    fn park(&mut self, parked: Parked) {
         self.runtime.receives(true);
         self.peer.state.hold(true);
-        self.parked = Some(Box::new(Parked { fiber, timeout }));
+        self.parked = Some(Box::new(parked));
     }
 
-    /// Gives a parked hook what it waits for.
-    fn unpark(&mut self, message: Dynamic, context: &mut Context<'_>) -> Poll<Ending> {
-        let Some(parked) = self.take_parked() else {
-            return Poll::Ready(Ending::Done);
-        };
+    /// Gives a hook that was parked what it waits for.
+    fn unpark(
+        &mut self,
+        parked: Parked,
+        message: Dynamic,
+        context: &mut Context<'_>,
+    ) -> Poll<Ending> {
         self.has_heard |= !message.is_unit();
         let wake = Wake::Ready(message);
         let step = self.runtime.fibers.resume(parked.fiber, wake);
-        self.settle(step, context)
+        self.settle(step, parked.then, context)
     }
 
     /// A message, for whoever takes it.
     #[inline]
     fn message(&mut self, message: Dynamic, context: &mut Context<'_>) -> Poll<Ending> {
-        if self.parked.is_some() {
-            return self.unpark(message, context);
+        if let Some(parked) = self.take_parked() {
+            return self.unpark(parked, message, context);
         }
         if self.has(Hook::TransferLoop) {
-            self.next = Some(Box::new(Next::Message(message)));
-            return self.hook(Hook::TransferLoop, [], context);
+            return self.hook(Hook::TransferLoop, [], Then::Message(message), context);
         }
-        self.hook(Hook::TransferData, [message], context)
+        self.hook(Hook::TransferData, [message], Then::Nothing, context)
     }
 
     /// Does what [`Session::poll_due`] announced.
@@ -343,11 +362,13 @@ impl<G> ScriptSession<G> {
             let timeout = parked.timeout.as_ref();
             timeout.is_some_and(|timeout| timeout.is_elapsed())
         };
-        if self.parked.as_deref().is_some_and(is_up) {
-            return self.unpark(Dynamic::UNIT, context);
+        if self.parked.as_deref().is_some_and(is_up)
+            && let Some(parked) = self.take_parked()
+        {
+            return self.unpark(parked, Dynamic::UNIT, context);
         }
         match self.take_due() {
-            Some(name) => self.hook(Hook::OnTimer, [name.into()], context),
+            Some(name) => self.hook(Hook::OnTimer, [name.into()], Then::Nothing, context),
             None => Poll::Ready(Ending::Done),
         }
     }
@@ -360,11 +381,16 @@ impl<G> ScriptSession<G> {
         self.peer.timers(|timers| timers.clear());
     }
 
-    /// Ends a waiting call; a script that goes on waiting is told again, and there is a bound to that.
-    pub(super) fn stop(&mut self) {
-        self.next = None;
-        if let Some(Running::Waiting(fiber, _)) = self.running.take().map(|running| *running) {
-            self.end_fiber(fiber);
+    /// Ends the call that is being made, and gives what was to follow it. A script that goes on
+    /// waiting is told again, and there is a bound to that.
+    pub(super) fn stop(&mut self) -> Then {
+        match self.activity.take().map(|activity| *activity) {
+            None => Then::Nothing,
+            Some(Activity::Queued(_, _, then)) => then,
+            Some(Activity::Waiting(fiber, _, then)) => {
+                self.end_fiber(fiber);
+                then
+            }
         }
     }
 
@@ -374,11 +400,11 @@ impl<G> ScriptSession<G> {
         }
     }
 
-    fn take_parked(&mut self) -> Option<Box<Parked>> {
+    fn take_parked(&mut self) -> Option<Parked> {
         let parked = self.parked.take()?;
         self.runtime.receives(false);
         self.peer.state.hold(false);
-        Some(parked)
+        Some(*parked)
     }
 
     fn end_fiber(&mut self, mut fiber: Fiber) {

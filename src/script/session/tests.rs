@@ -117,5 +117,5 @@ async fn hooks_without_a_fiber_wait_for_one() {
         tokio::join!(message(first), message(second), cancelled, message(fourth));
     assert_eq!([first, second, fourth], [const { Outcome::Done }; 3]);
     assert_eq!(began.elapsed().as_secs(), 3);
-    assert!(sessions.iter().all(|session| session.running.is_none()));
+    assert!(sessions.iter().all(|session| session.activity.is_none()));
 }
