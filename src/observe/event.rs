@@ -371,7 +371,10 @@ events! {
 
     /// A hook failed.
     ERROR Script "script-fault" ScriptFault
-        { hook: &'static str, connection: u64, handler: &'e str, version: u64, report: Text<'e> }
+        {
+            hook: &'static str, connection: Option<u64>, handler: &'e str, version: u64,
+            report: Text<'e>,
+        }
         "script fault";
     /// It failed more often in a second.
     ERROR Script "script-fault-more" ScriptFaultMore
@@ -380,10 +383,11 @@ events! {
     /// What stands outside of functions failed when a version was to serve.
     ERROR Script "load-fault" LoadFault { file: &'e str, report: Text<'e> } "script fault";
     /// A function of the server's own panicked in a hook.
-    ERROR Script "host-panic" HostPanic { hook: &'static str, connection: u64 }
+    ERROR Script "host-panic" HostPanic { hook: &'static str, connection: Option<u64> }
         "a host function panicked; please report this";
     /// A handler refused a handshake by throwing.
-    DEBUG Script "handshake-thrown" HandshakeThrown { handler: &'e str, connection: u64 }
+    DEBUG Script "handshake-thrown" HandshakeThrown
+        { handler: &'e str, connection: Option<u64> }
         "handshake refused: {thrown}" with { thrown: &'e str };
     /// The system has no memory for a hook.
     ERROR Script "no-stack" NoStack {}

@@ -42,7 +42,7 @@ pub enum Call {
 pub struct HookCall {
     /// The handler whose hook it is.
     pub handler: Rc<Handler>,
-    /// The hook, its connection and its arguments.
+    /// The hook, whose it is, and its arguments.
     pub caller: Rc<Caller>,
     /// The loop that the connection runs, for one that does: its version serves the connection, not the newest.
     pub running: Option<Rc<OnceCell<Loop>>>,
@@ -106,7 +106,7 @@ impl Failure {
 pub fn run(call: Call) -> Return {
     match call {
         Call::Hook(call) => {
-            let (hook, connection) = (call.caller.hook, call.caller.peer.handle.id());
+            let (hook, connection) = (call.caller.hook, call.caller.owner.connection());
             let meter = Rc::clone(&call.handler.meter);
             let failed = Return::Hook {
                 hook,
@@ -139,7 +139,7 @@ fn run_hook(call: HookCall) -> Return {
         caller,
         running,
     } = call;
-    let (hook, peer) = (caller.hook, &caller.peer);
+    let (hook, owner) = (caller.hook, &caller.owner);
     let ended = |ending| Return::Hook { hook, ending };
     let kept = running.as_ref().and_then(|running| running.get());
     let kept = kept.map(|running| Rc::clone(&running.program));
@@ -155,12 +155,12 @@ fn run_hook(call: HookCall) -> Return {
             _ => Ending::Done,
         });
     }
-    let is_news = peer.state.is_served_anew(program.source.version, hook);
+    let is_news = owner.state().is_served_anew(program.source.version, hook);
     if is_news && program.has(Hook::OnReload) {
         let args = caller.args.take();
         let ws = [args[0].clone(), Dynamic::UNIT, Dynamic::UNIT, Dynamic::UNIT];
         caller.args.set(args);
-        match invoke(&handler, &program, &Caller::new(Hook::OnReload, peer, ws)) {
+        match invoke(&handler, &program, &Caller::new(Hook::OnReload, owner, ws)) {
             // `on_close` is called however the connection ends.
             _ if hook == Hook::OnClose => {}
             Ending::Failed(failure) if !failure.may_go_on => {
@@ -180,10 +180,10 @@ fn run_hook(call: HookCall) -> Return {
 
 /// Runs one of a program's hooks and says how it ended.
 fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Ending {
-    let (hook, peer, mut args) = (caller.hook, &caller.peer, caller.args.take());
-    let (connection, limits) = (peer.handle.id(), &handler.limits);
+    let (hook, owner, mut args) = (caller.hook, &caller.owner, caller.args.take());
+    let (connection, state, limits) = (owner.connection(), owner.state(), &handler.limits);
     meter::start(handler.budget(hook));
-    let mut this = peer.state.lend(|| handler.spare_state());
+    let mut this = state.lend(|| handler.spare_state());
     let message = Excerpt::of(&args[1]);
     let arguments = &mut args[..hook.info().params.len()];
     let _ = caller.served.set(Rc::clone(&program.served));
@@ -238,14 +238,14 @@ fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Endi
             }),
     };
     let kept = message.len() + meter::held();
-    if peer.state.is_within(meter::operations(), kept, limits) {
+    if state.is_within(meter::operations(), kept, limits) {
         return ending;
     }
     let failure = match ending {
         Ending::Failed(failure) => failure,
         _ => failed(program.fault_in(hook, describe::stop(Stop::State)), None),
     };
-    peer.state.clear();
+    state.clear();
     // What the handler knew of this connection is gone.
     Ending::Failed(Failure {
         may_go_on: false,

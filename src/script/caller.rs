@@ -7,7 +7,7 @@ use std::rc::Rc;
 use rhai::Dynamic;
 
 use super::hooks::{Hook, HookSet};
-use super::peer::Peer;
+use super::owner::{Owner, Service};
 use crate::machine::running;
 use crate::machine::source::Source;
 
@@ -15,8 +15,8 @@ use crate::machine::source::Source;
 pub struct Caller {
     /// Hook that is running.
     pub hook: Hook,
-    /// The connection, with its `this`.
-    pub peer: Rc<Peer>,
+    /// Whose it is, with its `this`.
+    pub owner: Owner,
     /// The arguments, until the hook runs.
     pub args: Cell<[Dynamic; 4]>,
     /// What serves it, from then on.
@@ -33,11 +33,11 @@ pub struct Served {
 }
 
 impl Caller {
-    /// A call of a connection's hook.
-    pub fn new(hook: Hook, peer: &Rc<Peer>, args: [Dynamic; 4]) -> Rc<Self> {
+    /// A call of a hook in this owner's name.
+    pub fn new(hook: Hook, owner: &Owner, args: [Dynamic; 4]) -> Rc<Self> {
         Rc::new(Self {
             hook,
-            peer: Rc::clone(peer),
+            owner: owner.clone(),
             args: Cell::new(args),
             served: OnceCell::new(),
         })
@@ -51,8 +51,8 @@ impl Caller {
 
 impl std::fmt::Debug for Caller {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (hook, peer) = (&self.hook, &self.peer);
-        out.debug_tuple("Caller").field(hook).field(peer).finish()
+        let (hook, owner) = (&self.hook, &self.owner);
+        out.debug_tuple("Caller").field(hook).field(owner).finish()
     }
 }
 
@@ -80,8 +80,10 @@ pub fn has(hook: Hook) -> bool {
     served.is_some_and(|served| served.hooks.has(hook))
 }
 
-/// Returns the peer that keeps the handler's own timers, in its hooks without a connection.
-pub fn service() -> Option<Rc<Peer>> {
-    let caller = current()?;
-    matches!(caller.hook, Hook::OnLoad | Hook::OnInterval).then(|| Rc::clone(&caller.peer))
+/// Returns the handler whose own hook is running, for its timers.
+pub fn service() -> Option<Rc<Service>> {
+    match &current()?.owner {
+        Owner::Handler(service) => Some(Rc::clone(service)),
+        Owner::Connection(_) | Owner::Handshake(_) => None,
+    }
 }

@@ -11,6 +11,7 @@
 //! | `compiler`, `program`, `hooks` | a source compiled on a worker: its [`Hook`]s, what it imports |
 //! | `runtime`, `handler` | a worker's fibers and handlers, and one file's handler |
 //! | `call`, `caller` | one hook run on a fiber, and what its functions may ask about it |
+//! | `owner` | whose hook it is: a connection's, a handshake's, or the handler's own |
 //! | `peer`, `request`, `state` | a connection as its handler has it: its request, its `this`, its timers |
 //! | `session`, `loops` | a connection's hooks in order, the version that its loop keeps; and the handler's own in `service` |
 //! | `fault` | what went wrong, in words, with its line and a hint |
@@ -28,6 +29,7 @@ mod hooks;
 mod library;
 pub(crate) mod loops;
 mod lost;
+mod owner;
 mod peer;
 mod program;
 pub mod reference;

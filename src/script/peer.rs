@@ -12,7 +12,7 @@ use crate::local::Slot;
 use crate::machine::error::{duration, throw};
 use crate::machine::timers::Timers;
 use crate::observe::metrics::{Direction, HandlerMeter};
-use crate::websocket::{Handle, Outbox, ReadyState, SendError};
+use crate::websocket::{Handle, ReadyState, SendError};
 
 /// What scripts know of a connection.
 pub struct Peer {
@@ -86,20 +86,6 @@ impl Peer {
         }
     }
 
-    /// Nobody: for hooks that run before or without a connection.
-    pub fn nobody(id: u64, request: Option<Rc<Request>>) -> Self {
-        let place = Place {
-            send_queue: usize::MAX,
-            ..Place::default()
-        };
-        Self::new(
-            Handle::new(id, Outbox::default()),
-            Rc::new(place),
-            State::default(),
-            request,
-        )
-    }
-
     /// Counts a message that was sent.
     #[inline]
     pub(super) fn count(&self, bytes: usize, result: &Result<(), SendError>) {
@@ -148,42 +134,53 @@ impl Peer {
             .look(|extra| extra.as_mut().map(|extra| look(&mut extra.timers)))
     }
 
-    /// Sets a timer. Throws `timer` for one too many and for a name that is too long, and `time` for a time that none may have.
+    /// Sets a timer of the connection.
     pub(super) fn set_timer(
         &self,
         name: ImmutableString,
         seconds: f64,
         repeats: bool,
     ) -> Result<(), Box<EvalAltResult>> {
-        let what = if repeats { "every" } else { "after" };
-        let delay = duration(what, seconds)?;
-        if repeats && seconds < SHORTEST {
-            return throw(
-                "time",
-                format!("every takes {SHORTEST} seconds or more, not {seconds}"),
-            );
-        }
-        if name.len() > NAME {
-            return throw(
-                "timer",
-                format!(
-                    "a timer's name has at most {NAME} bytes, this one {}",
-                    name.len()
-                ),
-            );
-        }
         self.extra.look(|extra| {
             let timers = &mut extra.get_or_insert_default().timers;
-            if timers.others(&name) >= TIMERS {
-                return throw(
-                    "timer",
-                    format!("there are {TIMERS} timers already: cancel one, or use a name again"),
-                );
-            }
-            timers.set(name, delay, repeats);
-            Ok(())
+            set_timer(timers, name, seconds, repeats)
         })
     }
+}
+
+/// Sets a timer. Throws `timer` for one too many and for a name that is too long, and `time` for a
+/// time that none may have.
+pub(super) fn set_timer(
+    timers: &mut Timers,
+    name: ImmutableString,
+    seconds: f64,
+    repeats: bool,
+) -> Result<(), Box<EvalAltResult>> {
+    let what = if repeats { "every" } else { "after" };
+    let delay = duration(what, seconds)?;
+    if repeats && seconds < SHORTEST {
+        return throw(
+            "time",
+            format!("every takes {SHORTEST} seconds or more, not {seconds}"),
+        );
+    }
+    if name.len() > NAME {
+        return throw(
+            "timer",
+            format!(
+                "a timer's name has at most {NAME} bytes, this one {}",
+                name.len()
+            ),
+        );
+    }
+    if timers.others(&name) >= TIMERS {
+        return throw(
+            "timer",
+            format!("there are {TIMERS} timers already: cancel one, or use a name again"),
+        );
+    }
+    timers.set(name, delay, repeats);
+    Ok(())
 }
 
 /// Bytes of a timer's name: it is kept beside the connection's `this`, whose bounds do not see it.

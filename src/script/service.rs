@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::call::Ending;
 use super::handler::Handler;
 use super::hooks::Hook;
-use super::peer::Peer;
+use super::owner::Owner;
 use super::runtime::Runtime;
 use super::session::{ScriptSession, Then, ensure_loaded, without_connection};
 use crate::machine::source::Source;
@@ -50,7 +50,7 @@ async fn serve(runtime: Rc<Runtime>, mut sources: watch::Receiver<Arc<Source>>) 
     let source = Arc::clone(&sources.borrow_and_update());
     let handler = runtime.handler(&source);
     // `this` stays from version to version, as a connection's does.
-    let mut session = without_connection(&runtime, &handler, Peer::nobody(0, None));
+    let mut session = without_connection(&runtime, &handler, Owner::handler());
     loop {
         tokio::select! {
             biased;

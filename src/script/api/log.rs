@@ -102,7 +102,7 @@ fn say(level: Level, line: &str) {
     let caller = caller.as_ref();
     let handler = caller.map(|caller| caller.file());
     let hook = caller.map(|caller| caller.hook.name());
-    let connection = caller.map(|caller| caller.peer.handle.id());
+    let connection = caller.and_then(|caller| caller.owner.connection());
     macro_rules! printed {
         ($event:ident) => {
             Event::$event {

@@ -162,7 +162,7 @@ fn sleep(seconds: f64) -> Result<(), Box<EvalAltResult>> {
 /// Registers the handler's own timers.
 fn register_intervals(engine: &mut Engine) {
     let every = |seconds: f64, name: ImmutableString| match caller::service() {
-        Some(peer) => peer.set_timer(name, seconds, true),
+        Some(service) => service.every(name, seconds),
         None => throw(
             "timer",
             "every(seconds, name) belongs into on_load; a connection's timer is ws.every(seconds, \
@@ -175,9 +175,7 @@ fn register_intervals(engine: &mut Engine) {
             every(seconds as f64, name)
         })
         .register_fn("cancel", |name: ImmutableString| {
-            caller::service()
-                .and_then(|peer| peer.timers(|timers| timers.cancel(&name)))
-                .unwrap_or(false)
+            caller::service().is_some_and(|service| service.timers(|timers| timers.cancel(&name)))
         });
 }
 

@@ -176,8 +176,8 @@ pub struct Incident {
     pub fault: Fault,
     /// Which hook it was.
     pub hook: Hook,
-    /// The connection's number.
-    pub connection: u64,
+    /// The connection's number, if it was called for one.
+    pub connection: Option<u64>,
     /// The version of the handler.
     pub version: u64,
     /// What the hook was called about: a parameter's name and its value, shortened.
@@ -195,8 +195,7 @@ impl Incident {
         } = self;
         let name = hook.name();
         let mut whose = format!("in {name} of version {version}");
-        // `on_load` and `on_interval` have none.
-        if *connection != 0 {
+        if let Some(connection) = connection {
             let _ = write!(whose, ", for connection {connection}");
         }
         [whose].into_iter().chain(self.about.clone()).collect()

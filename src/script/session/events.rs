@@ -21,7 +21,7 @@ impl<G> Session for ScriptSession<G> {
     ) -> Poll<Outcome> {
         let polled = match event {
             Event::Opened => {
-                self.peer.state.begin(self.handler.serving());
+                self.owner.state().begin(self.handler.serving());
                 let has_loop = self.has(Hook::TransferLoop);
                 match (self.has(Hook::OnOpen), has_loop) {
                     (true, true) => self.hook(Hook::OnOpen, [], Then::Loop, context),
@@ -65,7 +65,9 @@ impl<G> Session for ScriptSession<G> {
                 was_clean,
             } => {
                 self.forget_timers();
-                self.peer.leave_topics();
+                if let Some(peer) = self.owner.peer() {
+                    peer.leave_topics();
+                }
                 if let Some(kept) = self.kept.as_ref().and_then(|kept| kept.get()) {
                     kept.end();
                 }
@@ -116,13 +118,13 @@ impl<G> Session for ScriptSession<G> {
         {
             return Poll::Ready(());
         }
-        self.peer
+        self.owner
             .timers(|timers| timers.poll(context))
             .unwrap_or(Poll::Pending)
     }
 
     fn path(&self) -> &str {
-        &self.peer.place.path
+        self.owner.peer().map_or("", |peer| &peer.place.path)
     }
 
     fn is_interested_in(&self, what: Interest) -> bool {

@@ -10,7 +10,7 @@ use super::{ScriptSession, Then, without_connection};
 use crate::script::call::Ending;
 use crate::script::handler::Handler;
 use crate::script::hooks::Hook;
-use crate::script::peer::Peer;
+use crate::script::owner::Owner;
 use crate::script::request::{Answer, Request};
 use crate::script::runtime::Runtime;
 use crate::script::state::State;
@@ -46,10 +46,9 @@ impl Handshake {
         connection: u64,
         request: &Rc<Request>,
     ) -> Self {
-        let peer = Peer::nobody(connection, Some(Rc::clone(request)));
         let argument = Dynamic::from(Rc::clone(request));
         Self {
-            session: without_connection(runtime, handler, peer),
+            session: without_connection(runtime, handler, Owner::handshake(connection)),
             request: Rc::clone(request),
             args: Some([argument, Dynamic::UNIT, Dynamic::UNIT, Dynamic::UNIT]),
         }
@@ -79,7 +78,7 @@ impl Handshake {
             Ending::Thrown => Err(HandshakeFailure::Thrown),
             Ending::Failed(failure) => Err(HandshakeFailure::Failed(failure.reason)),
             Ending::Cancelled => Err(HandshakeFailure::Busy),
-            _ => Ok((self.session.peer.state.take(), answer)),
+            _ => Ok((self.session.owner.state().take(), answer)),
         })
     }
 }

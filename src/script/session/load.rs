@@ -7,7 +7,7 @@ use super::{Then, without_connection};
 use crate::machine::source::Source;
 use crate::script::call::Call;
 use crate::script::handler::Handler;
-use crate::script::peer::Peer;
+use crate::script::owner::Owner;
 use crate::script::runtime::Runtime;
 
 /// Compiles a handler on first use or if its newest source does not serve yet; whether it has a program.
@@ -27,7 +27,7 @@ pub async fn reload(runtime: Rc<Runtime>, source: Arc<Source>) {
 
 /// Compiles a handler's newest source on a fiber, so that a large one holds up nobody.
 async fn load(runtime: &Rc<Runtime>, handler: &Rc<Handler>) {
-    let mut loader = without_connection(runtime, handler, Peer::nobody(0, None));
+    let mut loader = without_connection(runtime, handler, Owner::handler());
     let mut call = Some(Call::Load(Rc::clone(handler)));
     std::future::poll_fn(|context| match call.take() {
         Some(call) => loader.begin(call, Then::Nothing, context),

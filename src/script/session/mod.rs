@@ -36,6 +36,7 @@ use super::caller::Caller;
 use super::handler::Handler;
 use super::hooks::Hook;
 use super::loops::Loop;
+use super::owner::Owner;
 use super::peer::Peer;
 use super::runtime::Runtime;
 use crate::local::Turn;
@@ -50,13 +51,13 @@ pub use load::{ensure_loaded, reload};
 type Fiber = fiber::Fiber<Call, Return>;
 type Step = fiber::Step<Call, Return>;
 
-/// What a connection's script side is made of; `G` is whatever must be dropped when the connection is.
+/// The calls of one owner's hooks; `G` is whatever must be dropped with it.
 pub struct ScriptSession<G> {
     runtime: Rc<Runtime>,
     handler: Rc<Handler>,
-    /// The `ws` of every hook, made at the first.
+    /// The `ws` of every hook of a connection, made at the first.
     socket: Dynamic,
-    peer: Rc<Peer>,
+    owner: Owner,
     /// The loop that it runs: the version that it began in serves the connection.
     kept: Option<Rc<OnceCell<Loop>>>,
     /// The call that is being made, unless the session is idle.
@@ -100,13 +101,17 @@ pub(super) enum Then {
 }
 
 impl<G> ScriptSession<G> {
-    /// A session of this handler.
+    /// A connection's session.
     pub fn new(runtime: Rc<Runtime>, handler: Rc<Handler>, peer: Rc<Peer>, guard: G) -> Self {
+        Self::of(runtime, handler, Owner::Connection(peer), guard)
+    }
+
+    fn of(runtime: Rc<Runtime>, handler: Rc<Handler>, owner: Owner, guard: G) -> Self {
         Self {
             runtime,
             handler,
             socket: Dynamic::UNIT,
-            peer,
+            owner,
             kept: None,
             activity: None,
             parked: None,
@@ -128,7 +133,7 @@ impl<G> ScriptSession<G> {
         }
         let call = HookCall {
             handler: Rc::clone(&self.handler),
-            caller: Caller::new(hook, &self.peer, args),
+            caller: Caller::new(hook, &self.owner, args),
             running: self.kept.clone(),
         };
         self.begin(Call::Hook(call), then, context)
@@ -197,7 +202,7 @@ impl<G> ScriptSession<G> {
                     step = self.resume_fiber(fiber);
                     continue;
                 }
-                Wait::Until(_) if !self.serves_alone() && !self.runtime.may_wait() => {
+                Wait::Until(_) if !self.is_service() && !self.runtime.may_wait() => {
                     self.come_back_later();
                     step = self.runtime.fibers.resume(fiber, Wake::Cancelled);
                     continue;
@@ -221,14 +226,19 @@ impl<G> ScriptSession<G> {
         }
     }
 
-    /// Whether it runs a handler's hooks without a connection, of which there are no more than files.
-    fn serves_alone(&self) -> bool {
-        self.peer.handle.id() == 0
+    /// Whether it runs hooks of the handler's own, of which there are no more than files.
+    fn is_service(&self) -> bool {
+        matches!(self.owner, Owner::Handler(_))
     }
 
     fn come_back_later(&self) {
-        let close = Close::new(close::code::TRY_AGAIN, "");
-        let _ = self.peer.handle.close(Some(&close));
+        self.close(close::code::TRY_AGAIN);
+    }
+
+    fn close(&self, code: u16) {
+        if let Some(peer) = self.owner.peer() {
+            let _ = peer.handle.close(Some(&Close::new(code, "")));
+        }
     }
 
     fn resume_fiber(&self, fiber: Fiber) -> Step {
@@ -244,13 +254,12 @@ impl<G> ScriptSession<G> {
         let Return::Hook { hook, ending } = returned else {
             return Ending::Done;
         };
-        if let Some(spare) = self.peer.state.put_away() {
+        if let Some(spare) = self.owner.state().put_away() {
             self.handler.keep_state(spare);
         }
         if hook == Hook::TransferLoop && matches!(ending, Ending::Done) {
             // After a Close of the script's own there is nothing to add.
-            let close = Close::new(close::code::NORMAL, "");
-            let _ = self.peer.handle.close(Some(&close));
+            self.close(close::code::NORMAL);
         }
         match ending {
             Ending::Failed(failure) if failure.may_go_on => self.passed_over(hook, failure),
@@ -261,7 +270,8 @@ impl<G> ScriptSession<G> {
     /// Where a fault's author would rather have the connection go on: what was to be done is dropped, and a loop begins anew,
     /// unless it fails before it has heard anything.
     fn passed_over(&self, hook: Hook, failure: Failure) -> Ending {
-        let is_open = self.peer.handle.state() == ReadyState::Open;
+        let peer = self.owner.peer();
+        let is_open = peer.is_some_and(|peer| peer.handle.state() == ReadyState::Open);
         if hook.is_passed_over() {
             Ending::Done
         } else if hook == Hook::TransferLoop && is_open && self.has_heard {
@@ -327,7 +337,7 @@ impl<G> ScriptSession<G> {
 
     fn park(&mut self, parked: Parked) {
         self.runtime.receives(true);
-        self.peer.state.hold(true);
+        self.owner.state().hold(true);
         self.parked = Some(Box::new(parked));
     }
 
@@ -374,11 +384,11 @@ impl<G> ScriptSession<G> {
     }
 
     pub(super) fn take_due(&self) -> Option<ImmutableString> {
-        self.peer.timers(|timers| timers.take_due()).flatten()
+        self.owner.timers(|timers| timers.take_due()).flatten()
     }
 
     pub(super) fn forget_timers(&self) {
-        self.peer.timers(|timers| timers.clear());
+        self.owner.timers(|timers| timers.clear());
     }
 
     /// Ends the call that is being made, and gives what was to follow it. A script that goes on
@@ -403,7 +413,7 @@ impl<G> ScriptSession<G> {
     fn take_parked(&mut self) -> Option<Parked> {
         let parked = self.parked.take()?;
         self.runtime.receives(false);
-        self.peer.state.hold(false);
+        self.owner.state().hold(false);
         Some(*parked)
     }
 
@@ -424,34 +434,37 @@ impl<G> ScriptSession<G> {
         }
     }
 
-    /// The connection as scripts see it.
+    /// The connection as scripts see it; `()` without one.
     fn socket(&mut self) -> Dynamic {
+        let Some(peer) = self.owner.peer() else {
+            return Dynamic::UNIT;
+        };
         // The shared one is in use for as long as its `receive` waits.
         if self.parked.is_some() {
-            return Dynamic::from(WebSocket(Rc::clone(&self.peer)));
+            return Dynamic::from(WebSocket(Rc::clone(peer)));
         }
         if self.socket.is_unit() {
             // Shared, so that a hook's argument is a counted reference and not a new box.
-            self.socket = Dynamic::from(WebSocket(Rc::clone(&self.peer))).into_shared();
+            self.socket = Dynamic::from(WebSocket(Rc::clone(peer))).into_shared();
         }
         self.socket.clone()
     }
 }
 
-/// A session for hooks before or without a connection: it needs a peer to wait on.
+/// A session for hooks before or without a connection.
 pub(super) fn without_connection(
     runtime: &Rc<Runtime>,
     handler: &Rc<Handler>,
-    nobody: Peer,
+    owner: Owner,
 ) -> ScriptSession<()> {
-    ScriptSession::new(Rc::clone(runtime), Rc::clone(handler), Rc::new(nobody), ())
+    ScriptSession::of(Rc::clone(runtime), Rc::clone(handler), owner, ())
 }
 
 impl<G> Drop for ScriptSession<G> {
     fn drop(&mut self) {
         self.stop();
         self.end_parked();
-        let state = self.peer.state.take();
+        let state = self.owner.state().take();
         // Freeing nested data needs the large stack.
         if state.nests()
             && let Err(error) = self.runtime.fibers.run(Call::Drop(state))

@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::limits;
-use crate::script::{Host, Limits, Settings, Source};
-use crate::websocket::{Event, Message, Outcome, Session};
+use crate::script::state::State;
+use crate::script::{Host, Limits, Place, Settings, Source};
+use crate::websocket::{Event, Handle, Message, Outbox, Outcome, Session};
 
 const NAP: &str = "fn transfer_data(ws, message) { sleep(1.0); ws.send(message); }";
 
@@ -22,12 +23,23 @@ fn source_of(file: &str, text: &str) -> Arc<Source> {
 }
 
 fn session(runtime: &Rc<Runtime>, source: &Arc<Source>, connection: u64) -> ScriptSession<()> {
-    let nobody = Peer::nobody(connection, None);
-    without_connection(runtime, &runtime.handler(source), nobody)
+    let place = Place {
+        send_queue: usize::MAX,
+        ..Place::default()
+    };
+    let handle = Handle::new(connection, Outbox::default());
+    let peer = Peer::new(handle, Rc::new(place), State::default(), None);
+    let handler = runtime.handler(source);
+    ScriptSession::new(Rc::clone(runtime), handler, Rc::new(peer), ())
+}
+
+fn handle(session: &ScriptSession<()>) -> Rc<Handle> {
+    let peer = session.owner.peer().expect("a connection");
+    Rc::clone(&peer.handle)
 }
 
 async fn message(session: &mut ScriptSession<()>) -> Outcome {
-    let handle = Rc::clone(&session.peer.handle);
+    let handle = handle(session);
     let mut event = Some(Event::Message(Message::Text("hello".into())));
     std::future::poll_fn(|context| match event.take() {
         Some(event) => session.start(event, &handle, context),
@@ -50,7 +62,7 @@ async fn a_loop_too_many_is_closed() {
     let handler = runtime.handler(&source);
     assert!(ensure_loaded(&runtime, &handler).await);
     let open = async |session: &mut ScriptSession<()>| {
-        let handle = Rc::clone(&session.peer.handle);
+        let handle = handle(session);
         std::future::poll_fn(|context| session.start(Event::Opened, &handle, context)).await;
         handle.state()
     };
@@ -82,9 +94,9 @@ async fn a_hook_too_many_does_not_wait() {
     let afterwards = async {
         tokio::task::yield_now().await;
         assert_eq!(message(third).await, Outcome::Done);
-        assert_eq!(third.peer.handle.state(), ReadyState::Closing);
+        assert_eq!(handle(third).state(), ReadyState::Closing);
         assert_eq!(message(&mut other).await, Outcome::Done);
-        assert_eq!(other.peer.handle.state(), ReadyState::Open);
+        assert_eq!(handle(&other).state(), ReadyState::Open);
     };
     let (first, second, ()) = tokio::join!(message(first), message(second), afterwards);
     assert_eq!([first, second], [const { Outcome::Done }; 2]);
