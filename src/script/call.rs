@@ -1,4 +1,5 @@
-//! One call, as a fiber runs it: a hook with its arguments, or work that must not run on a small stack.
+//! One call, as a fiber runs it: a hook with its arguments, or work that must not run on a small
+//! stack.
 //!
 //! Everything a script made is dropped here too, since freeing deeply nested data recurses.
 
@@ -44,7 +45,8 @@ pub struct HookCall {
     pub handler: Rc<Handler>,
     /// The hook, whose it is, and its arguments.
     pub caller: Rc<Caller>,
-    /// The loop that the connection runs, for one that does: its version serves the connection, not the newest.
+    /// The loop that the connection runs, for one that does: its version serves the connection, not
+    /// the newest.
     pub running: Option<Rc<OnceCell<Loop>>>,
 }
 
@@ -284,7 +286,8 @@ fn answer(value: Dynamic) -> Result<Option<Close>, String> {
             "passive_closing_handshake returned {found}; a code, [code, reason] or () is wanted"
         ));
     };
-    // 1005 says that there was no code, so a hook that answers with what it was given answers without one.
+    // 1005 says that there was no code, so a hook that answers with what it was given answers
+    // without one.
     if code == i64::from(NO_STATUS) {
         return Ok(None);
     }

@@ -64,8 +64,8 @@ impl fmt::Debug for Peer {
 }
 
 impl Peer {
-    /// The other end of this connection with the state that the handshake left, and its request if the handler looks at
-    /// that later.
+    /// The other end of this connection with the state that the handshake left, and its request if
+    /// the handler looks at that later.
     pub fn new(
         handle: Rc<Handle>,
         place: Rc<Place>,

@@ -22,8 +22,8 @@ use crate::websocket::Session;
 pub struct Services(HashMap<String, watch::Sender<Arc<Source>>>);
 
 impl Services {
-    /// A new generation serves: services of new files begin, those of new versions begin anew, those of files that are gone
-    /// end. In the order of their files.
+    /// A new generation serves: services of new files begin, those of new versions begin anew,
+    /// those of files that are gone end. In the order of their files.
     pub fn update(&mut self, runtime: &Rc<Runtime>, sources: &BTreeMap<String, Arc<Source>>) {
         self.0.retain(|file, _| sources.contains_key(file));
         for (file, source) in sources {

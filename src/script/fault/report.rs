@@ -1,4 +1,5 @@
-//! Faults in print: the excerpt with a caret, whose hook met it over which message, the hint; and into the log with it.
+//! Faults in print: the excerpt with a caret, whose hook met it over which message, the hint; and
+//! into the log with it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -46,12 +47,14 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// In one line of at most so many bytes, such as a Close's reason holds: `sum_wsh.rhai:5:16 there is no …`.
+    /// In one line of at most so many bytes, such as a Close's reason holds:
+    /// `sum_wsh.rhai:5:16 there is no …`.
     pub fn brief(&self, most: usize) -> String {
         brief(self, most)
     }
 
-    /// As the log has it, whoever reads that: below the fields of its event, or in the place of them.
+    /// As the log has it, whoever reads that: below the fields of its event, or in the place of
+    /// them.
     pub fn in_log(&self, notes: &[String]) -> String {
         match terminal::watched() {
             _ if json::is_chosen() => object(self, notes).to_string(),
@@ -104,7 +107,8 @@ const MORE: char = '…';
 /// Columns of what annotate-snippets puts before a note.
 const MARGIN: usize = 14;
 
-/// A fault in a terminal: a place that can be clicked, the message, the line with a caret, notes, the hint.
+/// A fault in a terminal: a place that can be clicked, the message, the line with a caret, notes,
+/// the hint.
 fn watched(fault: &Fault, notes: &[String], terminal: Terminal) -> String {
     let level = match fault.severity {
         Severity::Error => Level::ERROR,
@@ -208,7 +212,8 @@ impl fmt::Display for Incident {
     }
 }
 
-/// The last incident of each handler that was reported, and its version, from all workers: one report a file.
+/// The last incident of each handler that was reported, and its version, from all workers: one
+/// report a file.
 static LAST: Mutex<BTreeMap<String, (u64, String)>> = Mutex::new(BTreeMap::new());
 
 /// The report of the last incident that this version of a handler has met.
@@ -272,8 +277,8 @@ pub fn tick() {
     });
 }
 
-/// Reports of one place that are printed in full in a second. Clients that run into a fault in turn would fill the
-/// disk with them; a developer who tries twice sees both.
+/// Reports of one place that are printed in full in a second. Clients that run into a fault in turn
+/// would fill the disk with them; a developer who tries twice sees both.
 const FULL: u32 = 3;
 
 thread_local! {

@@ -30,8 +30,8 @@ pub enum HandshakeFailure {
     Reset,
 }
 
-/// A run of `do_extra_handshake`. Whoever owns the stream polls it, and moves the bytes of the request's
-/// [`Wire`](crate::script::Wire) in between.
+/// A run of `do_extra_handshake`. Whoever owns the stream polls it, and moves the bytes of the
+/// request's [`Wire`](crate::script::Wire) in between.
 pub struct Handshake {
     session: ScriptSession<()>,
     request: Rc<Request>,

@@ -10,7 +10,8 @@ use crate::script::handler::Handler;
 use crate::script::owner::Owner;
 use crate::script::runtime::Runtime;
 
-/// Compiles a handler on first use or if its newest source does not serve yet; whether it has a program.
+/// Compiles a handler on first use or if its newest source does not serve yet; whether it has a
+/// program.
 pub async fn ensure_loaded(runtime: &Rc<Runtime>, handler: &Rc<Handler>) -> bool {
     if !handler.is_current() {
         load(runtime, handler).await;
@@ -18,7 +19,8 @@ pub async fn ensure_loaded(runtime: &Rc<Runtime>, handler: &Rc<Handler>) -> bool
     handler.is_loaded()
 }
 
-/// A file has a new source: if connections use it here, it is compiled now, and serves from their next hook on.
+/// A file has a new source: if connections use it here, it is compiled now, and serves from their
+/// next hook on.
 pub async fn reload(runtime: Rc<Runtime>, source: Arc<Source>) {
     if let Some(handler) = runtime.in_use(&source) {
         load(&runtime, &handler).await;

@@ -267,8 +267,8 @@ impl<G> ScriptSession<G> {
         }
     }
 
-    /// Where a fault's author would rather have the connection go on: what was to be done is dropped, and a loop begins anew,
-    /// unless it fails before it has heard anything.
+    /// Where a fault's author would rather have the connection go on: what was to be done is
+    /// dropped, and a loop begins anew, unless it fails before it has heard anything.
     fn passed_over(&self, hook: Hook, failure: Failure) -> Ending {
         let peer = self.owner.peer();
         let is_open = peer.is_some_and(|peer| peer.handle.state() == ReadyState::Open);

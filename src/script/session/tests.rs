@@ -48,7 +48,8 @@ async fn message(session: &mut ScriptSession<()>) -> Outcome {
     .await
 }
 
-/// Loops leave fibers for others: one too many is told to come back later, and ends as at any other end.
+/// Loops leave fibers for others: one too many is told to come back later, and ends as at any other
+/// end.
 #[tokio::test]
 async fn a_loop_too_many_is_closed() {
     let runtime = Rc::new(Runtime::new(&Host::new(Settings {
@@ -74,7 +75,8 @@ async fn a_loop_too_many_is_closed() {
     assert_eq!(open(third).await, ReadyState::Open);
 }
 
-/// Hooks that wait leave fibers for those that do not: one too many is ended, and its client told to come back later.
+/// Hooks that wait leave fibers for those that do not: one too many is ended, and its client told
+/// to come back later.
 #[tokio::test(start_paused = true)]
 async fn a_hook_too_many_does_not_wait() {
     let runtime = Rc::new(Runtime::new(&Host::new(Settings {
@@ -102,7 +104,8 @@ async fn a_hook_too_many_does_not_wait() {
     assert_eq!([first, second], [const { Outcome::Done }; 2]);
 }
 
-/// More hooks than fibers: each waits for one that is free, and one that is cancelled holds up nobody.
+/// More hooks than fibers: each waits for one that is free, and one that is cancelled holds up
+/// nobody.
 #[tokio::test(start_paused = true)]
 async fn hooks_without_a_fiber_wait_for_one() {
     let runtime = Rc::new(Runtime::new(&Host::new(Settings {
