@@ -118,6 +118,29 @@ fn transfer_data(ws, message) {
     }
 }
 
+/// Other hooks are called meanwhile, and what follows `on_open` does not follow them.
+#[tokio::test]
+async fn a_loop_begins_when_on_open_is_done_and_not_before() {
+    let code = "fn on_open(ws) {
+    ws.send(\"name?\");
+    this.name = ws.receive();
+    ws.send(\"hello \" + this.name);
+}
+fn on_ping(ws, payload) { ws.pong(payload); }
+fn transfer_data(ws) {
+    ws.send(`a loop for ${this.name ?? \"nobody\"}`);
+    while ws.receive() != () {}
+}";
+    let server = Server::start(&[("late_wsh.rhai", code)]).await;
+    let mut raw = Raw::open(&server, "/late").await;
+    raw.expect_text("name?").await;
+    raw.send(Wire::ping("now").bytes()).await;
+    raw.expect_frame(10, "now").await;
+    raw.send(Wire::text("ada").bytes()).await;
+    raw.expect_text("hello ada").await;
+    raw.expect_text("a loop for ada").await;
+}
+
 #[tokio::test]
 async fn only_one_hook_receives() {
     let code = "fn on_open(ws) { ws.after(0, \"now\"); }
@@ -356,6 +379,34 @@ fn on_close(ws, code, reason, was_clean) { print(`closed ${code}`); }";
     raw.reset();
     server.log("tidying").await;
     server.log("closed 1006").await;
+}
+
+#[tokio::test]
+async fn what_a_handlers_own_hooks_log_has_no_connection() {
+    let code = "fn on_load() { print(\"loaded\"); every(0.01, \"now\"); }
+fn on_interval(name) { if cancel(name) { throw \"thrown\"; } }
+fn do_extra_handshake(request) { print(\"asked\"); }
+fn transfer_data(ws, message) { print(\"heard\"); throw \"thrown\"; }";
+    let server = Server::start(&[("own_wsh.rhai", code)]).await;
+    for own in [
+        "loaded",
+        "hook=\"on_interval\"",
+        "in on_interval of version 1",
+    ] {
+        let line = server.log(own).await;
+        assert!(!line.contains("connection"), "{line}");
+    }
+    let mut client = connect(server.url("/own")).await;
+    client.send_text("?").await;
+    for its in [
+        "asked",
+        "heard",
+        "hook=\"transfer_data\"",
+        "in transfer_data of version 1",
+    ] {
+        let line = server.log(its).await;
+        assert!(line.contains("connection"), "{line}");
+    }
 }
 
 #[tokio::test]
