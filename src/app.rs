@@ -161,7 +161,7 @@ impl App {
         let said = ready::text(&listeners, &monitors, &generation, &config);
         if !monitors.is_empty() {
             let (health, room) = (Arc::clone(&site.health), Arc::clone(&site.room));
-            server::monitor(monitors, workers.clone(), health, room)?;
+            server::monitor(monitors, workers.clone(), health, room, Arc::clone(&hub))?;
         }
         let mut keepers = vec![keep_handlers(reconciler, workers.clone())?];
         say_ready(said, &config, certificates.as_ref());

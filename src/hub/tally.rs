@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::observe::metrics::Topics;
+
 /// Counts of the whole process.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -20,6 +22,19 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// The counts as they are now, for the metrics.
+    pub fn read(&self) -> Topics {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Topics {
+            published: read(&self.published),
+            delivered: read(&self.delivered),
+            dropped: read(&self.dropped),
+            closed: read(&self.closed),
+            recovered: read(&self.recovered),
+            lost: read(&self.lost),
+        }
+    }
+
     /// So many more.
     pub fn count(counter: &AtomicU64, more: u64) {
         counter.fetch_add(more, Ordering::Relaxed);

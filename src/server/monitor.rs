@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::worker::{Order, Worker};
 use crate::http::{self, Descriptors, Health};
+use crate::hub::Hub;
 use crate::observe::metrics::{self, Snapshot};
 
 /// How long a scrape waits for workers. One that hangs is not to make the others unseen.
@@ -29,6 +30,7 @@ pub fn monitor(
     workers: Vec<Worker>,
     health: Arc<Health>,
     room: Arc<Descriptors>,
+    hub: Arc<Hub>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -44,6 +46,7 @@ pub fn monitor(
                 scraper: Mutex::new(scraper),
                 health,
                 room,
+                hub,
                 places: Arc::new(Semaphore::new(AT_ONCE)),
             });
             LocalSet::new().block_on(&runtime, async {
@@ -60,6 +63,7 @@ struct Port<F> {
     scraper: Mutex<Scraper<F>>,
     health: Arc<Health>,
     room: Arc<Descriptors>,
+    hub: Arc<Hub>,
     places: Arc<Semaphore>,
 }
 
@@ -91,6 +95,7 @@ impl<F: Fn(oneshot::Sender<Snapshot>) + 'static> Port<F> {
         let mut sum = self.scraper.lock().await.scrape().await;
         sum.add(&metrics::elsewhere());
         sum.gauges.sockets = self.room.used() as u64;
+        sum.topics = self.hub.tally.read();
         sum
     }
 }

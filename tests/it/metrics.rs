@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Builder, ECHO, Raw, Request, Server, Wire, within};
+use crate::support::{Builder, ECHO, Raw, Request, Server, Wire, connect, within};
 
 const GUIDE: &str = include_str!("../../docs/metrics.md");
 const BOARD: &str = include_str!("../../docs/grafana.json");
@@ -410,6 +410,65 @@ async fn a_scrape_has_the_numbers_of_the_traffic() {
 
 /// What a hook's time is: here a wait of at least two tenths of a second, in one bucket and all
 /// above it.
+#[tokio::test]
+async fn topics_are_counted_for_all_workers() {
+    let code = r#"
+fn on_load() { topic("news", #{history: 2, seconds: 60}); }
+fn on_open(ws) { ws.subscribe("news"); }
+fn transfer_data(ws, message) {
+    switch message {
+        "back" => ws.subscribe("news", #{since: this.at}),
+        "lost" => ws.subscribe("news", #{since: "another.1"}),
+        "mark" => { this.at = position("news"); ws.unsubscribe("news"); }
+        "gone" => ws.unsubscribe("news"),
+        _ => publish("news", message)
+    }
+    ws.send("done");
+}
+"#;
+    let server = builder()
+        .workers(2)
+        .file("news_wsh.rhai", code)
+        .start()
+        .await;
+    let port = port_of(&server).await;
+    let mut readers = Vec::new();
+    for _ in 0..3 {
+        let mut reader = connect(server.url("/news")).await;
+        reader.send_text("mark").await;
+        assert_eq!(reader.next_text().await, "done");
+        reader.send_text("back").await;
+        assert_eq!(reader.next_text().await, "done");
+        readers.push(reader);
+    }
+    readers[0].send_text("first").await;
+    for reader in &mut readers[1..] {
+        assert_eq!(reader.next_text().await, "first");
+    }
+    let mut came = [readers[0].next_text().await, readers[0].next_text().await];
+    came.sort();
+    assert_eq!(came, ["done", "first"]);
+    for order in ["gone", "lost"] {
+        readers[1].send_text(order).await;
+        assert_eq!(readers[1].next_text().await, "done");
+    }
+    let families = [
+        "wsh_publish_total",
+        "wsh_deliveries_total",
+        "wsh_slow_subscribers_total",
+        "wsh_resumes_total",
+    ];
+    let expected = [
+        ("wsh_publish_total", 1.0),
+        ("wsh_deliveries_total", 3.0),
+        ("wsh_slow_subscribers_total{action=\"drop\"}", 0.0),
+        ("wsh_slow_subscribers_total{action=\"close\"}", 0.0),
+        ("wsh_resumes_total{recovered=\"true\"}", 3.0),
+        ("wsh_resumes_total{recovered=\"false\"}", 1.0),
+    ];
+    until(port, &families, &expected).await;
+}
+
 #[tokio::test]
 async fn the_time_of_a_hook_has_its_waits_in_it() {
     let code = "fn transfer_data(ws, message) { sleep(0.2); ws.send(message); }";

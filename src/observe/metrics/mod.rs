@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::event::Event;
 use counter::{Counter, Counters, FILES, OTHER};
 use histogram::{BUCKETS, bucket};
-pub use snapshot::{Format, Gauges, Snapshot, negotiate};
+pub use snapshot::{Format, Gauges, Snapshot, Topics, negotiate};
 
 /// Which way a message went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +124,7 @@ impl Meters {
                 .collect(),
             counters: self.counters.borrow().clone(),
             gauges,
+            ..Snapshot::default()
         }
     }
 }

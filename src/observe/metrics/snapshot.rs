@@ -20,6 +20,25 @@ pub struct Snapshot {
     pub(super) counters: Counters,
     /// What is now.
     pub gauges: Gauges,
+    /// What topics have done, which are the process's and no worker's.
+    pub topics: Topics,
+}
+
+/// Counts of publications and of their subscribers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Topics {
+    /// Publications.
+    pub published: u64,
+    /// Publications handed to a subscriber's queue.
+    pub delivered: u64,
+    /// Publications that slow subscribers were not sent.
+    pub dropped: u64,
+    /// Slow subscribers whose connections were closed.
+    pub closed: u64,
+    /// Subscriptions with a position after which nothing was missed.
+    pub recovered: u64,
+    /// Subscriptions with a position after which something was.
+    pub lost: u64,
 }
 
 /// Numbers of things that are there now.
@@ -250,6 +269,7 @@ impl Collector for Encoded {
         let version = [([("version", env!("CARGO_PKG_VERSION"))], 1_u64)];
         gauges(sheet, "wsh_build_info", "The version that runs", version)?;
         self.handlers(sheet)?;
+        self.topics(sheet)?;
         self.counters(sheet)
     }
 }
@@ -307,6 +327,23 @@ impl Encoded {
                 .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
         }
         Ok(())
+    }
+
+    fn topics(&self, sheet: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let topics = self.0.topics;
+        let none: [(&str, &str); 0] = [];
+        let help = "Messages published to topics";
+        counters(sheet, "wsh_publish", help, [(none, topics.published)])?;
+        let help = "Publications handed to a subscriber's queue";
+        counters(sheet, "wsh_deliveries", help, [(none, topics.delivered)])?;
+        let help = "Publications that slow subscribers were not sent, and slow subscribers closed";
+        let slow = [("drop", topics.dropped), ("close", topics.closed)];
+        let slow = slow.map(|(action, times)| ([("action", action)], times));
+        counters(sheet, "wsh_slow_subscribers", help, slow)?;
+        let help = "Subscriptions with a position, by whether nothing was missed";
+        let resumes = [("true", topics.recovered), ("false", topics.lost)];
+        let resumes = resumes.map(|(recovered, times)| ([("recovered", recovered)], times));
+        counters(sheet, "wsh_resumes", help, resumes)
     }
 
     /// The counters, family by family.
