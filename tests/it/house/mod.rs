@@ -10,10 +10,12 @@ use std::sync::LazyLock;
 
 use graph::{Graph, House, circles};
 
+static HOUSE: LazyLock<House> = LazyLock::new(House::read);
+
 /// Lines of the longest file.
 const LONGEST: usize = 700;
-
-static HOUSE: LazyLock<House> = LazyLock::new(House::read);
+/// Columns of the widest line.
+const WIDEST: usize = 100;
 
 #[test]
 fn no_files_import_each_other_in_a_circle() {
@@ -31,10 +33,54 @@ fn no_modules_import_each_other_in_a_circle() {
 
 #[test]
 fn no_file_holds_everything() {
-    let lines = HOUSE.texts.iter();
-    let lines = lines.map(|(file, text)| (file, text.lines().count()));
+    let house = &*HOUSE;
+    let lines = house
+        .texts
+        .iter()
+        .map(|(file, text)| (file, text.lines().count()));
     let long: Vec<_> = lines.filter(|(_, lines)| *lines > LONGEST).collect();
     assert!(long.is_empty(), "over {LONGEST} lines: {long:?}");
+}
+
+/// A line of a text stays one however long it is, and so do a table's rows.
+fn may_be_wide(line: &str, texts: &BTreeSet<String>) -> bool {
+    let is_row = ["//! |", "/// |"]
+        .iter()
+        .any(|row| line.trim_start().starts_with(row));
+    let mut long = texts.iter().filter(|text| text.len() > WIDEST / 2);
+    is_row || !line.trim_start().starts_with("//") && long.any(|text| line.contains(text.as_str()))
+}
+
+#[test]
+fn no_line_is_wider_than_a_screen() {
+    let mut wide = Vec::new();
+    for (file, source) in &HOUSE.texts {
+        let texts = source::texts(source);
+        for (number, line) in (1..).zip(source.lines()) {
+            if line.chars().count() > WIDEST && !may_be_wide(line, &texts) {
+                wide.push(format!("{file}:{number}: {}", line.trim_start()));
+            }
+        }
+    }
+    assert!(
+        wide.is_empty(),
+        "over {WIDEST} columns:\n{}",
+        wide.join("\n")
+    );
+}
+
+#[test]
+fn only_texts_and_tables_are_wide() {
+    let text = format!("the text {}", "x".repeat(WIDEST));
+    let texts = source::texts(&format!("fn f() {{ g!(\"{text}\", \"a\\\n  {text}\") }}"));
+    assert!(may_be_wide(&format!("    g(\"{text}\")"), &texts));
+    assert!(may_be_wide(&format!("  {text}\");"), &texts));
+    assert!(may_be_wide(&format!("//! | {text} |"), &texts));
+    assert!(!may_be_wide(&format!("// {text}"), &texts));
+    assert!(!may_be_wide(
+        &format!("g(a, \"a\"{})", ", a".repeat(WIDEST)),
+        &texts
+    ));
 }
 
 /// The table at the head of `lib.rs`: its last column names what a module imports, its last heading

@@ -45,6 +45,24 @@ pub fn modules(file: &str, text: &str) -> BTreeMap<Path, Module> {
     reader.found
 }
 
+/// The lines of all literals in a source.
+pub fn texts(source: &str) -> BTreeSet<String> {
+    let mut texts = BTreeSet::new();
+    let mut open = vec![source.parse::<TokenStream>().expect("Rust")];
+    while let Some(tokens) = open.pop() {
+        for token in tokens {
+            match token {
+                TokenTree::Group(group) => open.push(group.stream()),
+                TokenTree::Literal(text) => {
+                    texts.extend(text.to_string().lines().map(|line| line.trim().to_owned()));
+                }
+                TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+            }
+        }
+    }
+    texts
+}
+
 /// The path of a file's module.
 fn path_of(file: &str) -> Path {
     let path = file.trim_end_matches(".rs");
