@@ -10,9 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 use wsh_server::config::limits;
 use wsh_server::websocket::handshake::accept_key;
-use wsh_server::websocket::{
-    Connection, Event, Handle, Interest, Outbox, Outcome, Session, Shared,
-};
+use wsh_server::websocket::{Connection, Event, Handle, Outbox, Outcome, Session, Shared};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,20 +29,6 @@ impl Session for Echo {
             _ => Ok(()),
         };
         Poll::Ready(Outcome::Done)
-    }
-
-    fn resume(&mut self, _: &mut Context<'_>) -> Poll<Outcome> {
-        Poll::Ready(Outcome::Done)
-    }
-
-    fn cancel(&mut self) {}
-
-    fn poll_due(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
-
-    fn is_interested_in(&self, _: Interest) -> bool {
-        false
     }
 }
 

@@ -15,8 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsh_server::websocket::frame::Raw;
 use wsh_server::websocket::{
-    Close, Connection, Event, Handle, Interest, Message, Outbox, Outcome, Session, Shared,
-    Transport,
+    Close, Connection, Event, Handle, Message, Outbox, Outcome, Session, Shared, Transport,
 };
 
 use super::frames::BOUNDS;
@@ -294,14 +293,6 @@ impl Session for Echo {
 
     fn cancel(&mut self) {
         self.held = None;
-    }
-
-    fn poll_due(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
-
-    fn is_interested_in(&self, _: Interest) -> bool {
-        false
     }
 }
 

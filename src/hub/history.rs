@@ -115,16 +115,8 @@ impl History {
         if missed > 0 && (!is_whole || missed > self.kept.len()) {
             return None;
         }
-        let newest = self
-            .kept
-            .iter()
-            .skip(self.kept.len().saturating_sub(missed));
-        let publications = newest.map(|kept| Arc::clone(&kept.publication));
-        Some(if missed == 0 {
-            Vec::new()
-        } else {
-            publications.collect()
-        })
+        let newest = self.kept.iter().skip(self.kept.len() - missed);
+        Some(newest.map(|kept| Arc::clone(&kept.publication)).collect())
     }
 
     /// Everything that is kept.

@@ -92,10 +92,10 @@ impl Host {
 
     /// The same with a service, and its functions for all scripts.
     #[must_use]
-    pub fn with<S: Service>(mut self, service: S) -> Self {
-        self.services.insert(TypeId::of::<S>(), Arc::new(service));
-        self.packages.push(S::PACKAGE);
-        self
+    pub fn with<S: Service>(self, service: S) -> Self {
+        let mut host = self.providing(service);
+        host.packages.push(S::PACKAGE);
+        host
     }
 
     /// The same with something that rows of the server's own packages ask for.

@@ -18,16 +18,17 @@ pub enum Event<'b> {
     Opened,
     /// A complete message.
     Message(Message<'b>),
-    /// A Ping's payload, for a session that heeds it.
+    /// A Ping's payload, for a session that is interested in it.
     Ping(Box<[u8]>),
-    /// A Pong's payload, for a session that heeds it.
+    /// A Pong's payload, for a session that is interested in it.
     Pong(Box<[u8]>),
-    /// A frame's bytes before anything else looks at them, for a session that heeds it; see
-    /// [`frame::Raw`](super::frame::Raw).
+    /// A frame's bytes before anything else looks at them, for a session that is interested in it;
+    /// see [`frame::Raw`](super::frame::Raw).
     Frame(Box<[u8]>),
     /// The session's own event, which [`Session::poll_due`] announced.
     Due,
-    /// The peer's Close arrived, `None` without a code; only for a session that heeds it.
+    /// The peer's Close arrived, `None` without a code; only for a session that is interested in
+    /// it.
     CloseRequested(Option<Close>),
     /// The end, once after `Opened`, whatever it was. What is sent now is dropped.
     Closed {
@@ -55,7 +56,8 @@ pub enum Outcome {
 }
 
 /// A handler of one connection. It may wait: while it does, the connection goes on answering pings
-/// and notices its end.
+/// and notices its end. What is given here is right for one that never waits, has nothing to do of
+/// its own accord, and leaves control frames to the connection.
 pub trait Session {
     /// Begins to handle an event. After `Pending` the connection calls [`resume`](Self::resume)
     /// when woken, and starts nothing else before that is `Ready`.
@@ -67,14 +69,18 @@ pub trait Session {
     ) -> Poll<Outcome>;
 
     /// Goes on with the event whose handling waits.
-    fn resume(&mut self, context: &mut Context<'_>) -> Poll<Outcome>;
+    fn resume(&mut self, _context: &mut Context<'_>) -> Poll<Outcome> {
+        Poll::Ready(Outcome::Done)
+    }
 
     /// Ends a handling that waits, at once: the peer is gone or time is up.
-    fn cancel(&mut self);
+    fn cancel(&mut self) {}
 
     /// Ready when the session has something to do of its own accord: it is then started with
     /// [`Event::Due`].
-    fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()>;
+    fn poll_due(&mut self, _context: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
 
     /// The path that it serves, for the log.
     fn path(&self) -> &str {
@@ -82,7 +88,9 @@ pub trait Session {
     }
 
     /// Whether the session wants to be told, and to answer by itself.
-    fn is_interested_in(&self, what: Interest) -> bool;
+    fn is_interested_in(&self, _what: Interest) -> bool {
+        false
+    }
 }
 
 /// Frames that a connection sees to by itself unless its session does.

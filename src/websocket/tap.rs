@@ -3,7 +3,7 @@
 use super::Violation;
 use super::frame::{self, Raw};
 
-/// The tap of one connection, for as long as its session heeds frames.
+/// The tap of one connection, for as long as its session is interested in frames.
 #[derive(Debug, Default)]
 pub struct Tap {
     gathered: Vec<u8>,

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wsh_server::config::limits;
 use wsh_server::websocket::frame::Raw;
 use wsh_server::websocket::{
-    Close, Connection, Event, Handle, Interest, Outbox, Outcome, Session, Shared, Transport,
+    Close, Connection, Event, Handle, Outbox, Outcome, Session, Shared, Transport,
 };
 
 use crate::support::Wire;
@@ -280,16 +280,6 @@ impl Session for Echo {
 
     fn resume(&mut self, _: &mut Context<'_>) -> Poll<Outcome> {
         unreachable!("it never waits")
-    }
-
-    fn cancel(&mut self) {}
-
-    fn poll_due(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
-
-    fn is_interested_in(&self, _: Interest) -> bool {
-        false
     }
 }
 

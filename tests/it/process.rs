@@ -10,9 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 use wsh_server::config::limits;
-use wsh_server::websocket::{
-    Connection, Event, Handle, Interest, Message, Outbox, Outcome, Session, Shared,
-};
+use wsh_server::websocket::{Connection, Event, Handle, Message, Outbox, Outcome, Session, Shared};
 
 use crate::support::{ECHO, Raw, Server, Spawned, Wire, allow_open_files, connect, within};
 
@@ -102,20 +100,6 @@ impl Session for Fragile {
             _ => {}
         }
         Poll::Ready(Outcome::Done)
-    }
-
-    fn resume(&mut self, _: &mut Context<'_>) -> Poll<Outcome> {
-        Poll::Ready(Outcome::Done)
-    }
-
-    fn cancel(&mut self) {}
-
-    fn poll_due(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
-
-    fn is_interested_in(&self, _: Interest) -> bool {
-        false
     }
 }
 

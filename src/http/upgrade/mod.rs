@@ -218,7 +218,7 @@ mod tests {
     use crate::http::{Descriptors, Health, Settings, head};
     use crate::script::{Host, Runtime};
     use crate::websocket::Message::Text;
-    use crate::websocket::{Event, Interest, Ledger, Outcome, Shared};
+    use crate::websocket::{Event, Ledger, Outcome, Shared};
 
     /// A session without a script: it tells its path, and sends back what comes.
     struct Parrot(Accepted);
@@ -237,20 +237,6 @@ mod tests {
             };
             assert_eq!(sent, Ok(()));
             Poll::Ready(Outcome::Done)
-        }
-
-        fn resume(&mut self, _: &mut Context<'_>) -> Poll<Outcome> {
-            Poll::Ready(Outcome::Done)
-        }
-
-        fn cancel(&mut self) {}
-
-        fn poll_due(&mut self, _: &mut Context<'_>) -> Poll<()> {
-            Poll::Pending
-        }
-
-        fn is_interested_in(&self, _: Interest) -> bool {
-            false
         }
     }
 

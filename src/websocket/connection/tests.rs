@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::*;
 use crate::config::limits;
-use crate::websocket::{Interest, Message, Outbox};
+use crate::websocket::{Message, Outbox};
 
 /// A peer that takes all it is sent at once, and sends without a pause.
 #[derive(Default)]
@@ -91,16 +91,6 @@ impl Session for Tireless {
             handle.send(&message).unwrap();
         }
         Poll::Pending
-    }
-
-    fn cancel(&mut self) {}
-
-    fn poll_due(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
-
-    fn is_interested_in(&self, _: Interest) -> bool {
-        false
     }
 }
 
