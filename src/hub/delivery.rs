@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::letters::Newcomers;
 use super::mailbox::{Mailbox, Order};
 use super::publication::Publication;
 use super::subscriber::{Delivered, Shown, Subscriber};
@@ -27,6 +28,7 @@ pub struct Delivery {
     hub: Arc<Hub>,
     mailbox: Arc<Mailbox>,
     shared: Rc<Shared>,
+    newcomers: Rc<Newcomers>,
     /// By the connection's number. Trees, because a table that has to grow holds up all of its
     /// worker's connections.
     topics: HashMap<Arc<str>, BTreeMap<u64, Rc<Subscriber>>>,
@@ -61,13 +63,14 @@ impl Portion {
 
 impl Delivery {
     /// The deliveries of this worker.
-    pub fn new(hub: Arc<Hub>, worker: usize, shared: Rc<Shared>) -> Self {
+    pub fn new(hub: Arc<Hub>, worker: usize, shared: Rc<Shared>, newcomers: Rc<Newcomers>) -> Self {
         let mailbox = Arc::clone(hub.mailbox(worker));
         let now = Instant::now();
         Self {
             hub,
             mailbox,
             shared,
+            newcomers,
             topics: HashMap::new(),
             subscribers: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -120,6 +123,7 @@ impl Delivery {
     }
 
     fn subscribe(&mut self, topic: Arc<str>, connection: u64, missed: Vec<Arc<Publication>>) {
+        let letters = self.newcomers.take(connection);
         let subscriber = match self.subscribers.get(&connection) {
             Some(subscriber) => Rc::clone(subscriber),
             None => {
@@ -127,7 +131,7 @@ impl Delivery {
                 let Some(handle) = self.shared.connections.get(connection) else {
                     return;
                 };
-                let subscriber = Subscriber::new(handle);
+                let subscriber = Subscriber::new(handle, letters.unwrap_or_default());
                 self.subscribers.insert(connection, Rc::clone(&subscriber));
                 subscriber
             }

@@ -9,6 +9,7 @@
 //! | `account` | what each handler's topics take, within a bound of its own |
 //! | `mailbox` | what crosses to a worker: publications and subscriptions, in order |
 //! | `delivery`, `subscriber` | from a worker's mailbox to its subscribers, and to the outbox of each |
+//! | `letters` | what topics have for the hooks of their subscribers |
 //! | `subscriptions` | what one connection subscribes to, until it ends |
 //! | `tally` | what is counted |
 //!
@@ -19,6 +20,7 @@
 mod account;
 mod delivery;
 mod history;
+mod letters;
 mod mailbox;
 mod position;
 mod publication;
@@ -32,6 +34,7 @@ mod tests;
 
 pub use crate::config::limits::Topics as Limits;
 pub use delivery::Delivery;
+pub use letters::{Letter, Letters, Newcomers};
 pub use position::Position;
 pub use publication::{Draft, Publication};
 pub use settings::{Settings, Slow};

@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::position::{LONGEST, Position};
 use super::settings::Slow;
-use crate::websocket::Pool;
 use crate::websocket::extensions::Parameters;
 use crate::websocket::frame::Data;
+use crate::websocket::{Handle, Pool, SendError};
 
 /// What an envelope begins with.
 const OPENING: &[u8] = b"{\"position\":";
+/// Bytes of a message from which it is compressed on another thread.
+const LARGE: usize = 64 * 1024;
 /// Bytes of an envelope up to its topic, at the most.
 const FRONT: usize = OPENING.len() + LONGEST + 2;
 
@@ -21,8 +23,9 @@ const FRONT: usize = OPENING.len() + LONGEST + 2;
 pub struct Draft {
     kind: Data,
     bytes: Vec<u8>,
-    /// There is room in front for the beginning of an envelope, which names the position.
-    is_enveloped: bool,
+    /// Where in an envelope the message itself begins; there is room in front for its beginning,
+    /// which names the position.
+    data: Option<usize>,
     /// Whose own message it is, and who is not to get it.
     except: Option<u64>,
 }
@@ -33,7 +36,7 @@ impl Draft {
         Self {
             kind,
             bytes,
-            is_enveloped: false,
+            data: None,
             except: None,
         }
     }
@@ -44,11 +47,13 @@ impl Draft {
         let mut bytes = Vec::with_capacity(FRONT + topic.len() + data.len() + 20);
         bytes.resize(FRONT, b' ');
         // A Vec takes every write.
-        let _ = write!(bytes, ",\"topic\":{topic},\"data\":{data}}}");
+        let _ = write!(bytes, ",\"topic\":{topic},\"data\":");
+        let begin = bytes.len();
+        let _ = write!(bytes, "{data}}}");
         Self {
             kind: Data::Text,
             bytes,
-            is_enveloped: true,
+            data: Some(begin),
             except: None,
         }
     }
@@ -63,7 +68,7 @@ impl Draft {
     /// The same behind this place of the order; without a history there is no position to tell.
     pub(super) fn at(mut self, number: u64, position: Option<Position>, slow: Slow) -> Publication {
         let mut start = 0;
-        if self.is_enveloped {
+        if self.data.is_some() {
             let position = position.map_or("null".to_owned(), |at| format!("\"{at}\""));
             start = FRONT - OPENING.len() - position.len();
             let (opening, name) = self.bytes[start..FRONT].split_at_mut(OPENING.len());
@@ -75,6 +80,7 @@ impl Draft {
             kind: self.kind,
             bytes: self.bytes,
             start,
+            data: self.data,
             slow,
             except: self.except,
             compressed: Mutex::default(),
@@ -108,6 +114,8 @@ pub struct Publication {
     bytes: Vec<u8>,
     /// Where in them the message begins.
     start: usize,
+    /// Where in them what an envelope holds begins.
+    data: Option<usize>,
     /// What becomes of it where a subscriber is slow.
     pub slow: Slow,
     /// The connection that is not to get it.
@@ -123,6 +131,43 @@ impl Publication {
     /// Its bytes.
     pub fn payload(&self) -> &[u8] {
         &self.bytes[self.start..]
+    }
+
+    /// What its envelope holds, as JSON; `None` without one.
+    pub fn data(&self) -> Option<&[u8]> {
+        let data = self.bytes.get(self.data?..)?;
+        // Without the envelope's last brace.
+        data.get(..data.len().checked_sub(1)?)
+    }
+
+    /// The same envelope around this JSON; `None` without one.
+    pub fn holding(&self, json: &str) -> Option<Vec<u8>> {
+        let front = self.bytes.get(self.start..self.data?)?;
+        Some([front, json.as_bytes(), b"}"].concat())
+    }
+
+    /// Whether it takes long to compress.
+    pub(super) fn takes_long(&self) -> bool {
+        self.payload().len() >= LARGE
+    }
+
+    /// The compressed form, unless that would take long and nobody has made it yet.
+    pub(super) fn form_now(&self, terms: &Parameters, pool: &Pool) -> Compressed {
+        match self.known_form(terms) {
+            Some(known) => known,
+            None if self.takes_long() => None,
+            None => self.make_form(terms, pool),
+        }
+    }
+
+    /// Queues it as it is.
+    pub fn send(&self, handle: &Handle) -> Result<(), SendError> {
+        let terms = handle.agreed().map(|agreed| agreed.terms);
+        let form = terms
+            .filter(|terms| self.payload().len() >= terms.threshold)
+            .zip(handle.pool())
+            .and_then(|(terms, pool)| self.form_now(&terms, pool));
+        handle.publish(self.kind, self.payload(), form.as_deref())
     }
 
     /// The form for these terms, if somebody has made it.
@@ -191,6 +236,11 @@ mod tests {
             assert_eq!(value["data"].to_string(), data);
             let told = position.map(|position| position.to_string());
             assert_eq!(value["position"].as_str(), told.as_deref());
+            assert_eq!(publication.data(), Some(data.as_bytes()));
+            let other = publication.holding("[7]").expect("an envelope");
+            let other: serde_json::Value = serde_json::from_slice(&other).expect("JSON");
+            let wanted = serde_json::json!({"position": told, "topic": topic, "data": [7]});
+            assert_eq!(other, wanted);
         }
     }
 

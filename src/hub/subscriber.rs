@@ -10,18 +10,18 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::letters::{Letter, Letters};
 use super::publication::{Compressed, Form, Publication};
 use super::settings::Slow;
 use super::tally::Tally;
 use crate::websocket::extensions::Parameters;
 use crate::websocket::{Close, Handle, Pool, ReadyState, SendError, Shared, close};
 
-/// Bytes of a message from which it is compressed on another thread.
-const LARGE: usize = 64 * 1024;
-
 /// A connection that subscribes to something.
 pub struct Subscriber {
     handle: Rc<Handle>,
+    /// For its hooks.
+    letters: Rc<Letters>,
     held: RefCell<Held>,
 }
 
@@ -54,9 +54,10 @@ pub enum Delivered {
 
 impl Subscriber {
     /// The subscriber behind this handle.
-    pub fn new(handle: Rc<Handle>) -> Rc<Self> {
+    pub fn new(handle: Rc<Handle>, letters: Rc<Letters>) -> Rc<Self> {
         Rc::new(Self {
             handle,
+            letters,
             held: RefCell::default(),
         })
     }
@@ -83,17 +84,43 @@ impl Subscriber {
         let missed = missed.into_iter();
         held.messages
             .extend(missed.map(|publication| (Arc::clone(topic), publication)));
-        held.release(&self.handle, shared, tally)
+        held.release(self, shared, tally)
     }
 
     /// Sends what is held, as far as there is room now; whether that is all.
     pub fn release(&self, shared: &Shared, tally: &Tally) -> bool {
-        self.held.borrow_mut().release(&self.handle, shared, tally)
+        self.held.borrow_mut().release(self, shared, tally)
     }
 
     /// Forgets what is held of a topic.
     pub fn forget(&self, topic: &Arc<str>) {
         self.held.borrow_mut().remove(topic, true);
+    }
+
+    /// Bytes that it has not taken yet.
+    fn waiting(&self) -> usize {
+        let handle = &self.handle;
+        match self.letters.sees() {
+            false => handle.buffered(),
+            true => handle.buffered() + self.letters.bytes(handle.id()),
+        }
+    }
+
+    /// Queues a message, or has its hook look at it first.
+    fn put(
+        &self,
+        topic: &Arc<str>,
+        publication: &Arc<Publication>,
+        form: Option<&[u8]>,
+    ) -> Result<(), SendError> {
+        let handle = &self.handle;
+        if self.letters.sees() {
+            let letter = Letter::Published(Arc::clone(topic), Arc::clone(publication));
+            self.letters.post(handle.id(), letter);
+            handle.wake();
+            return Ok(());
+        }
+        handle.publish(publication.kind, publication.payload(), form)
     }
 
     /// Hands it a message.
@@ -111,9 +138,9 @@ impl Subscriber {
             return Delivered::Gone;
         }
         let queue = shared.limits.send_queue;
-        let has_room = || handle.buffered() < queue;
-        if held.release(handle, shared, tally) && has_room() {
-            match shown.send(handle) {
+        let has_room = || self.waiting() < queue;
+        if held.release(self, shared, tally) && has_room() {
+            match self.put(topic, publication, shown.form_for(handle)) {
                 Ok(()) => return Delivered::Sent,
                 Err(SendError::NotOpen) => return Delivered::Gone,
                 Err(SendError::InFragments) => {}
@@ -169,15 +196,15 @@ impl Held {
         (before - self.messages.len()) as u64
     }
 
-    fn release(&mut self, handle: &Handle, shared: &Shared, tally: &Tally) -> bool {
-        while let Some((_, publication)) = self.messages.front()
-            && handle.buffered() < shared.limits.send_queue
+    fn release(&mut self, subscriber: &Subscriber, shared: &Shared, tally: &Tally) -> bool {
+        let queue = shared.limits.send_queue;
+        while let Some((topic, publication)) = self.messages.front()
+            && subscriber.waiting() < queue
         {
-            let terms = handle.agreed().map(|agreed| agreed.terms);
-            let form = terms
-                .filter(|terms| publication.payload().len() >= terms.threshold)
-                .and_then(|terms| form_now(publication, &terms, &shared.pool));
-            match handle.publish(publication.kind, publication.payload(), form.as_deref()) {
+            let form = subscriber
+                .compresses(publication)
+                .and_then(|terms| publication.form_now(&terms, &shared.pool));
+            match subscriber.put(topic, publication, form.as_deref()) {
                 Ok(()) => {}
                 Err(SendError::InFragments) => return false,
                 Err(SendError::NotOpen) => {
@@ -193,19 +220,10 @@ impl Held {
             self.messages.pop_front();
         }
         let is_empty = self.messages.is_empty();
-        if is_empty && self.catches_up && handle.buffered() < shared.limits.send_queue {
+        if is_empty && self.catches_up && subscriber.waiting() < queue {
             *self = Self::default();
         }
         is_empty
-    }
-}
-
-/// The compressed form, unless that would take long and nobody has made it yet.
-fn form_now(publication: &Publication, terms: &Parameters, pool: &Pool) -> Compressed {
-    match publication.known_form(terms) {
-        Some(known) => known,
-        None if publication.payload().len() < LARGE => publication.make_form(terms, pool),
-        None => None,
     }
 }
 
@@ -232,7 +250,7 @@ impl<'p> Shown<'p> {
             return;
         }
         let publication = self.publication;
-        if publication.payload().len() >= LARGE && publication.known_form(terms).is_none() {
+        if publication.takes_long() && publication.known_form(terms).is_none() {
             let (publication, terms) = (Arc::clone(publication), *terms);
             let making = tokio::task::spawn_blocking(move || {
                 publication.make_form(&terms, &Pool::default());
@@ -240,17 +258,15 @@ impl<'p> Shown<'p> {
             // Without it the message goes as it is.
             let _ = making.await;
         }
-        self.form = Some((form, form_now(publication, terms, pool)));
+        self.form = Some((form, publication.form_now(terms, pool)));
     }
 
-    fn send(&self, handle: &Handle) -> Result<(), SendError> {
-        let payload = self.publication.payload();
-        let form = handle.agreed().and_then(|agreed| {
-            let (form, compressed) = self.form.as_ref()?;
-            let fits =
-                *form == Form::from(&agreed.terms) && payload.len() >= agreed.terms.threshold;
-            compressed.as_deref().filter(|_| fits)
-        });
-        handle.publish(self.publication.kind, payload, form)
+    /// The form that is ready, if this connection takes it.
+    fn form_for(&self, handle: &Handle) -> Option<&[u8]> {
+        let terms = handle.agreed()?.terms;
+        let (form, compressed) = self.form.as_ref()?;
+        let is_long = self.publication.payload().len() >= terms.threshold;
+        let fits = *form == Form::from(&terms) && is_long;
+        compressed.as_deref().filter(|_| fits)
     }
 }

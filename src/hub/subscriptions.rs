@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use super::letters::Letters;
 use super::table::{Hub, Member, Refused, Subscribed};
 
 /// Where scripts reach topics from: the hub, and the number of their worker.
@@ -16,9 +18,10 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// What a connection of this worker subscribes to: nothing yet.
-    pub fn subscriptions(&self, connection: u64) -> Subscriptions {
-        Subscriptions::new(self, connection)
+    /// What a connection of this worker subscribes to: nothing yet. What is for its hooks goes to
+    /// the letters of its handler.
+    pub fn subscriptions(&self, connection: u64, letters: &Rc<Letters>) -> Subscriptions {
+        Subscriptions::new(self, connection, Rc::clone(letters))
     }
 }
 
@@ -27,11 +30,12 @@ pub struct Subscriptions {
     hub: Arc<Hub>,
     member: Member,
     topics: BTreeSet<Arc<str>>,
+    letters: Rc<Letters>,
 }
 
 impl Subscriptions {
     /// None yet, of a connection of this worker.
-    fn new(seat: &Seat, connection: u64) -> Self {
+    fn new(seat: &Seat, connection: u64, letters: Rc<Letters>) -> Self {
         Self {
             hub: Arc::clone(&seat.hub),
             member: Member {
@@ -39,6 +43,7 @@ impl Subscriptions {
                 connection,
             },
             topics: BTreeSet::new(),
+            letters,
         }
     }
 
@@ -64,6 +69,7 @@ impl Subscriptions {
         }
         let subscribed = self.hub.subscribe(topic, file, self.member, since)?;
         self.topics.insert(Arc::clone(&subscribed.topic));
+        self.letters.admit(self.member.connection);
         Ok(subscribed)
     }
 
@@ -72,6 +78,7 @@ impl Subscriptions {
         let taken = self.topics.take(topic);
         if let Some(topic) = &taken {
             self.hub.unsubscribe(topic, self.member);
+            self.letters.forget(self.member.connection, topic);
         }
         taken.is_some()
     }
@@ -87,6 +94,7 @@ impl Drop for Subscriptions {
         for topic in &self.topics {
             self.hub.unsubscribe(topic, self.member);
         }
+        self.letters.close(self.member.connection);
     }
 }
 

@@ -41,7 +41,8 @@ impl World {
                 ..WEBSOCKET
             };
             let shared = Rc::new(Shared::new(limits));
-            let delivery = Delivery::new(Arc::clone(&hub), number, Rc::clone(&shared));
+            let delivery =
+                Delivery::new(Arc::clone(&hub), number, Rc::clone(&shared), Rc::default());
             (shared, delivery)
         };
         Self {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use rhai::{Dynamic, EvalAltResult, ImmutableString};
 
 use super::caller::{self, Caller};
+use super::delivery;
 use super::fault::report::{self, Excerpt, Incident};
 use super::fault::{Fault, describe};
 use super::handler::Handler;
@@ -190,7 +191,12 @@ fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Endi
     let arguments = &mut args[..hook.info().params.len()];
     let _ = caller.served.set(Rc::clone(&program.served));
     let begun = handler.meter.begin();
-    let result = caller::with(caller, || program.call(hook, &mut this, arguments));
+    let result = caller::with(caller, || match (hook, owner.peer()) {
+        (Hook::OnPublish, Some(peer)) => delivery::run(peer, limits, arguments, |arguments| {
+            program.call(hook, &mut this, arguments)
+        }),
+        _ => program.call(hook, &mut this, arguments),
+    });
     handler.meter.ran(hook as usize, begun);
     let failed = |fault: Fault, error: Option<&EvalAltResult>| {
         handler.meter.failed(hook as usize);

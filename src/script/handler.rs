@@ -12,6 +12,7 @@ use super::hooks::{self, Hook};
 use super::peer::Place;
 use super::program::Program;
 use super::state;
+use crate::hub::Letters;
 use crate::machine::budget::Budget;
 use crate::machine::meter;
 use crate::machine::source::Source;
@@ -33,6 +34,8 @@ pub struct Handler {
     loading: Cell<bool>,
     /// What it counts for the metrics.
     pub(super) meter: Rc<HandlerMeter>,
+    /// What topics have for the hooks of its connections.
+    pub(super) letters: Rc<Letters>,
     /// The place that the last connection had.
     place: RefCell<Option<Rc<Place>>>,
     /// A `this` without properties that no connection uses now.
@@ -47,6 +50,7 @@ impl Handler {
         dev: bool,
         source: &Arc<Source>,
         meter: Rc<HandlerMeter>,
+        letters: Letters,
     ) -> Self {
         Self {
             limits: Rc::clone(limits),
@@ -57,6 +61,7 @@ impl Handler {
             program: RefCell::new(None),
             loading: Cell::new(false),
             meter,
+            letters: Rc::new(letters),
             place: RefCell::new(None),
             spare: RefCell::new(Dynamic::UNIT),
         }
@@ -106,7 +111,12 @@ impl Handler {
         let compiled = Program::compile(&self.compiler, &source);
         self.loading.set(false);
         match compiled {
-            Ok(program) => *self.program.borrow_mut() = Some(Rc::new(program)),
+            Ok(program) => {
+                if program.has(Hook::OnPublish) {
+                    self.letters.see_messages();
+                }
+                *self.program.borrow_mut() = Some(Rc::new(program));
+            }
             // It compiled where it was checked, so this is about this run of its top level. What
             // serves goes on.
             Err(fault) => {
@@ -128,6 +138,7 @@ impl Handler {
     /// A place to share between connections: most of a handler's are the same.
     pub fn place(&self, mut place: Place) -> Rc<Place> {
         place.meter = Some(Rc::clone(&self.meter));
+        place.letters = Rc::clone(&self.letters);
         let mut last = self.place.borrow_mut();
         match &*last {
             Some(known) if **known == place => Rc::clone(known),

@@ -17,6 +17,8 @@ pub enum Hook {
     OnPong,
     /// A timer of the connection.
     OnTimer,
+    /// A message of a topic, before it is sent.
+    OnPublish,
     /// A new version begins to serve the connection.
     OnReload,
     /// A frame, before the protocol sees it.
@@ -47,7 +49,7 @@ pub struct HookInfo {
 }
 
 /// Table of all hooks, in the order of the enum.
-pub const HOOKS: [HookInfo; 13] = [
+pub const HOOKS: [HookInfo; 14] = [
     HookInfo {
         hook: Hook::DoExtraHandshake,
         name: "do_extra_handshake",
@@ -101,6 +103,17 @@ pub const HOOKS: [HookInfo; 13] = [
         when: "when a timer of this connection is due: `ws.after(seconds, name)`, \
             `ws.every(seconds, name)`",
         result: "ignored",
+    },
+    HookInfo {
+        hook: Hook::OnPublish,
+        name: "on_publish",
+        params: &["ws", "topic", "message"],
+        when: "for every message of a topic that this connection subscribes to, before it is sent: \
+            a string or a blob as it would be sent; in a topic with envelopes what they hold, as \
+            `parse_json` gives it",
+        result: "`true` or `()` sends it, `false` does not; a string, a blob, or a map or an array \
+            as JSON, is sent instead, in the same envelope; anything else is a fault. The last \
+            call of a function gives its result: end with `true`",
     },
     HookInfo {
         hook: Hook::OnReload,
@@ -182,6 +195,7 @@ impl Hook {
                 | Self::OnPing
                 | Self::OnPong
                 | Self::OnTimer
+                | Self::OnPublish
                 | Self::OnFrame
         )
     }
@@ -197,19 +211,19 @@ impl Hook {
 
 /// Some of the hooks.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct HookSet(u16);
+pub struct HookSet(u32);
 
 impl HookSet {
     /// Whether this one is among them.
     #[inline]
     pub fn has(self, hook: Hook) -> bool {
-        self.0 & 1 << hook as u16 != 0
+        self.0 & 1 << hook as u32 != 0
     }
 }
 
 impl FromIterator<Hook> for HookSet {
     fn from_iter<I: IntoIterator<Item = Hook>>(hooks: I) -> Self {
-        let bits = hooks.into_iter().map(|hook| 1 << hook as u16);
+        let bits = hooks.into_iter().map(|hook| 1 << hook as u32);
         Self(bits.fold(0, |all, bit| all | bit))
     }
 }

@@ -11,6 +11,7 @@
 //! | `compiler`, `program`, `hooks` | a source compiled on a worker: its [`Hook`]s, what it imports |
 //! | `runtime`, `handler` | a worker's fibers and handlers, and one file's handler |
 //! | `call`, `caller` | one hook run on a fiber, and what its functions may ask about it |
+//! | `delivery` | a message of a topic on its way through `on_publish` |
 //! | `owner` | whose hook it is: a connection's, a handshake's, or the handler's own |
 //! | `peer`, `request`, `state` | a connection as its handler has it: its request, its `this`, its timers |
 //! | `session`, `loops` | a connection's hooks in order, the version that its loop keeps; and the handler's own in `service` |
@@ -21,6 +22,7 @@ pub mod api;
 mod call;
 mod caller;
 mod compiler;
+mod delivery;
 mod doubts;
 mod engine;
 mod fault;

@@ -7,7 +7,7 @@ use rhai::{EvalAltResult, ImmutableString};
 
 use super::request::Request;
 use super::state::State;
-use crate::hub::Subscriptions;
+use crate::hub::{Letters, Subscriptions};
 use crate::local::Slot;
 use crate::machine::error::{duration, throw};
 use crate::machine::timers::Timers;
@@ -43,6 +43,8 @@ pub struct Place {
     pub send_queue: usize,
     /// What counts messages, for connections. It follows from the handler.
     pub meter: Option<Rc<HandlerMeter>>,
+    /// What topics have for their hooks; it follows from the handler, too.
+    pub letters: Rc<Letters>,
 }
 
 impl PartialEq for Place {
@@ -52,6 +54,7 @@ impl PartialEq for Place {
             protocol,
             send_queue,
             meter: _,
+            letters: _,
         } = self;
         (path, protocol, send_queue) == (&other.path, &other.protocol, &other.send_queue)
     }
@@ -121,6 +124,17 @@ impl Peer {
                 result
             }
         })
+    }
+
+    /// Whether it subscribes to this topic.
+    pub(super) fn subscribes_to(&self, topic: &str) -> bool {
+        self.subscriptions(|all| all.as_ref().is_some_and(|all| all.contains(topic)))
+    }
+
+    /// Whether there is something of a topic for one of its hooks, which may be called now.
+    #[inline]
+    pub(super) fn has_letter(&self) -> bool {
+        self.place.letters.has(self.handle.id()) && !self.handle.is_in_fragments()
     }
 
     /// It subscribes to nothing any more.

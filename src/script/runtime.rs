@@ -12,7 +12,7 @@ use super::compiler::Compiler;
 use super::fault::report;
 use super::handler::Handler;
 use super::hooks;
-use crate::hub::Seat;
+use crate::hub::{Letters, Newcomers, Seat};
 use crate::local::Turns;
 use crate::machine::fiber::Fibers;
 use crate::machine::heap;
@@ -37,6 +37,8 @@ pub struct Runtime {
     receiving: Cell<usize>,
     /// Where topics are reached from.
     seat: Option<Arc<Seat>>,
+    /// Connections that have just subscribed, for whoever delivers.
+    pub newcomers: Rc<Newcomers>,
     /// Hooks that may not wait, by what they were to do.
     too_many: RefCell<Flood<&'static str>>,
     /// By file. One that is gone is found again by the connections that are left when it comes
@@ -67,6 +69,7 @@ impl Runtime {
             meters: Meters::here(),
             receiving: Cell::new(0),
             seat: host.service(),
+            newcomers: Rc::default(),
             too_many: RefCell::new(Flood::lines(1)),
             handlers: RefCell::default(),
         }
@@ -126,7 +129,15 @@ impl Runtime {
             return handler;
         }
         let meter = self.meters.handler(&source.file, hooks::metered());
-        let handler = Handler::new(&self.compiler, &self.limits, self.dev, source, meter);
+        let letters = Letters::new(&self.newcomers);
+        let handler = Handler::new(
+            &self.compiler,
+            &self.limits,
+            self.dev,
+            source,
+            meter,
+            letters,
+        );
         let handler = Rc::new(handler);
         let known = Known {
             handler: Rc::clone(&handler),

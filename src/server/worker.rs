@@ -180,7 +180,12 @@ async fn run(
     tokio::task::spawn_local(async move { turns.run_turns().await });
     let alarms = Rc::clone(&site.shared);
     tokio::task::spawn_local(async move { alarms.clock.run().await });
-    let delivery = Delivery::new(Arc::clone(&hub), number, Rc::clone(&site.shared));
+    let delivery = Delivery::new(
+        Arc::clone(&hub),
+        number,
+        Rc::clone(&site.shared),
+        Rc::clone(&site.runtime.newcomers),
+    );
     tokio::task::spawn_local(delivery.run());
     let mut tick = tokio::time::interval(SECOND);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

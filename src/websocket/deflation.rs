@@ -43,6 +43,11 @@ impl Deflation {
         }
     }
 
+    /// What the worker has for it.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// What was agreed on.
     pub fn agreed(&self) -> &Agreed {
         &self.agreed

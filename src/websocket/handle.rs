@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use super::close::Close;
+use super::deflate::Pool;
 use super::extensions::Agreed;
 use super::frame::Data;
 use super::message::Message;
@@ -75,6 +76,16 @@ impl Handle {
     /// Returns the negotiated parameters of permessage-deflate, if there are any.
     pub fn agreed(&self) -> Option<&Agreed> {
         self.outbox.agreed()
+    }
+
+    /// What compresses its messages, if that was agreed on.
+    pub fn pool(&self) -> Option<&Pool> {
+        self.outbox.pool()
+    }
+
+    /// Whether a fragmented message is open, inside of which no other may be sent.
+    pub fn is_in_fragments(&self) -> bool {
+        self.outbox.is_in_fragments()
     }
 
     /// Has something queued, and the connection's task run if it does not.

@@ -121,6 +121,16 @@ impl Outbox {
         self.deflation().map(Deflation::agreed)
     }
 
+    /// What compresses, if that was agreed on.
+    pub(super) fn pool(&self) -> Option<&Pool> {
+        self.deflation().map(Deflation::pool)
+    }
+
+    /// Whether a fragmented message is open.
+    pub(super) fn is_in_fragments(&self) -> bool {
+        self.fragments.get().is_some()
+    }
+
     /// The state as the handler may see it.
     pub fn state(&self) -> ReadyState {
         self.state.get()

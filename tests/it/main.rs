@@ -22,6 +22,7 @@ mod commands;
 mod config;
 mod conformance;
 mod deflate;
+mod deliveries;
 mod dev;
 mod echo;
 mod events;

@@ -79,7 +79,7 @@ pub const PACKAGE: Package = Package {
 };
 
 /// The value of a JSON text.
-fn parse(json: &[u8], limits: &Limits) -> Result<Dynamic> {
+pub fn parse(json: &[u8], limits: &Limits) -> Result<Dynamic> {
     let reading = Reading {
         limits,
         json,

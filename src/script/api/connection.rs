@@ -451,7 +451,7 @@ pub const PACKAGE: Package = Package {
 };
 
 /// Sends a message, compressed if that was agreed on and is worth it, or as it is wanted.
-fn send(
+pub fn send(
     peer: &Rc<Peer>,
     kind: Data,
     payload: &[u8],

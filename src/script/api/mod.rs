@@ -8,7 +8,7 @@ pub mod options;
 pub mod raw;
 pub mod request;
 mod time;
-mod topics;
+pub mod topics;
 
 use crate::machine::host::Package;
 use crate::machine::packages::{encoding, env, errors, json, random, values};

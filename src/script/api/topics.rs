@@ -344,7 +344,7 @@ fn subscribe(
         (!since.is_unit()).then(|| since.clone().into_immutable_string().unwrap_or_default());
     let subscribed = match peer.handle.state() {
         ReadyState::Open => Some(refused(peer.subscriptions(|all| {
-            all.get_or_insert_with(|| seat.subscriptions(peer.handle.id()))
+            all.get_or_insert_with(|| seat.subscriptions(peer.handle.id(), &peer.place.letters))
                 .subscribe(topic, caller.file(), since.as_deref())
         }))?),
         // There is nobody any more to whom anything could be sent.
@@ -535,8 +535,8 @@ fn history(seat: &Option<Arc<Seat>>, topic: &str, since: Option<&str>) -> Result
     ]))
 }
 
-/// A message as a script sees it.
-fn message_of(publication: &Publication) -> Dynamic {
+/// A message as it was sent, for a script.
+pub fn message_of(publication: &Publication) -> Dynamic {
     let payload = publication.payload();
     match (publication.kind, std::str::from_utf8(payload)) {
         (Data::Text, Ok(text)) => ImmutableString::from(text).into(),

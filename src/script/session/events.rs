@@ -118,9 +118,11 @@ impl<G> Session for ScriptSession<G> {
         {
             return Poll::Ready(());
         }
-        self.owner
-            .timers(|timers| timers.poll(context))
-            .unwrap_or(Poll::Pending)
+        let timers = self.owner.timers(|timers| timers.poll(context));
+        match self.owner.peer() {
+            Some(peer) if peer.has_letter() => Poll::Ready(()),
+            _ => timers.unwrap_or(Poll::Pending),
+        }
     }
 
     fn path(&self) -> &str {

@@ -39,6 +39,7 @@ use super::loops::Loop;
 use super::owner::Owner;
 use super::peer::Peer;
 use super::runtime::Runtime;
+use crate::hub::Letter;
 use crate::local::Turn;
 use crate::machine::fiber;
 use crate::machine::wait::{LocalBoxFuture, Wait, Wake};
@@ -379,8 +380,28 @@ impl<G> ScriptSession<G> {
         }
         match self.take_due() {
             Some(name) => self.hook(Hook::OnTimer, [name.into()], Then::Nothing, context),
-            None => Poll::Ready(Ending::Done),
+            None => self.letter(context),
         }
+    }
+
+    /// Gives a hook what a topic has for it.
+    fn letter(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+        let Some(peer) = self.owner.peer().filter(|peer| peer.has_letter()) else {
+            return Poll::Ready(Ending::Done);
+        };
+        match peer.place.letters.take(peer.handle.id()) {
+            // What was on its way when it left is not for it any more.
+            Some(letter) if !peer.subscribes_to(letter.topic()) => {}
+            Some(Letter::Published(topic, publication)) if self.has(Hook::OnPublish) => {
+                let args = [(&*topic).into(), Dynamic::from(publication)];
+                return self.hook(Hook::OnPublish, args, Then::Nothing, context);
+            }
+            Some(Letter::Published(_, publication)) => {
+                let _ = publication.send(&peer.handle);
+            }
+            None => {}
+        }
+        Poll::Ready(Ending::Done)
     }
 
     pub(super) fn take_due(&self) -> Option<ImmutableString> {
