@@ -41,6 +41,35 @@ RUN_TIMEOUT = 1500
 HANDLERS = {
     "echo_wsh.rhai": "fn transfer_data(ws, message) {\n    ws.send(message);\n}\n",
     "spin_wsh.rhai": "fn transfer_data(ws, message) {\n    loop {}\n}\n",
+    "fan_wsh.rhai": 'fn on_open(ws) {\n    ws.subscribe("fan");\n}\n\nfn transfer_data(ws, message) {}\n',
+    "say_wsh.rhai": 'fn transfer_data(ws, message) {\n    publish("fan", message);\n}\n',
+    "kept_wsh.rhai": """
+fn on_load() {
+    topic("kept", #{history: 1000});
+}
+
+fn transfer_data(ws, message) {
+    publish("kept", message);
+    ws.send(position("kept"));
+}
+""",
+    "resume_wsh.rhai": """
+fn on_open(ws) {
+    ws.subscribe("kept", #{since: ws.query_params.since[0]});
+}
+
+fn transfer_data(ws, message) {}
+""",
+    "many_wsh.rhai": """
+fn transfer_data(ws, message) {
+    let numbers = message.split(" ");
+    let first = parse_int(numbers[0]);
+    for number in first..first + parse_int(numbers[1]) {
+        ws.subscribe(`topic/${number}`);
+    }
+    ws.send("done");
+}
+""",
 }
 
 
@@ -108,6 +137,26 @@ def idle(name, title, variant=PLAIN):
     )
 
 
+FANOUT_COLUMNS = {
+    "last delivery µs, p50": "last_delay_us.p50",
+    "p99": "last_delay_us.p99",
+    "echo beside it µs, p50": "echo_us.p50",
+    "echo p99": "echo_us.p99",
+    "server µs a delivery": "server_us_per_delivery",
+    **CPU_COLUMNS,
+}
+
+
+def fanout(name, title, subscribers, size, variant=PLAIN):
+    arguments = ["fanout", "--subscribers", str(subscribers), "--size", str(size)]
+    title = f"Deliveries a second of what is published: {title}"
+    thousands = subscribers >= 1000
+    return Scenario(name, title, arguments, "per_second", FANOUT_COLUMNS, needs_thousands=thousands, variant=variant)
+
+
+# The peers that publish; the others echo on every path.
+PUBLISHES = [OURS, "uwebsockets", "bun"]
+
 COMPARED = [
     echo("echo64x1", "64 bytes, 100 connections, 1 in flight", 100, 64, 1),
     echo("echo64x16", "64 bytes, 100 connections, 16 in flight", 100, 64, 16),
@@ -133,10 +182,16 @@ COMPARED = [
             **CPU_COLUMNS,
         },
     ),
+    fanout("fanout1k", "64 bytes to 1,000 subscribers", 1000, 64),
+    fanout("fanout10k", "64 bytes to 10,000 subscribers", 10_000, 64),
+    fanout("fanout1k-16k", "16 KiB to 1,000 subscribers", 1000, 16384),
+    fanout("fanout10k-16k", "16 KiB to 10,000 subscribers", 10_000, 16384),
+    fanout("fanout1k-deflate", "1 KiB of JSON, compressed, to 1,000 subscribers", 1000, 1024, DEFLATE),
+    fanout("fanout1k-deflate16k", "16 KiB of JSON, compressed, to 1,000 subscribers", 1000, 16384, DEFLATE),
 ]
 
 # What only wsh-server is asked.
-OWN = ["latency", "hostile", "stalled", "bombs", "reload", "startup"]
+OWN = ["latency", "hostile", "stalled", "bombs", "reload", "startup", "resume", "topics"]
 
 # Long enough for clients that stall to stay until the end, and for the server to say nothing that they would answer.
 STALLED_FLAGS = ["--header-timeout", "120s", "--tls-handshake-timeout", "120s", "--frame-timeout", "120s"]
@@ -304,7 +359,13 @@ def find_peers(folder, programs):
     for name, crate in [("tungstenite", "tokio-tungstenite"), ("fastwebsockets", "fastwebsockets")]:
         program = programs.get(f"peer-{name}")
         offer(name, [program], [program, "PORT"], lambda: crate_version(PACKAGE / "Cargo.lock", crate))
-    offer("bun", [bun], [bun, scripts / "bun.js", "PORT"], lambda: "Bun " + output(bun, "--version"))
+    offer(
+        "bun",
+        [bun],
+        [bun, scripts / "bun.js", "PORT"],
+        lambda: "Bun " + output(bun, "--version"),
+        variants={PLAIN: [], DEFLATE: ["deflate"]},
+    )
     offer(
         "deno",
         [deno],
@@ -355,6 +416,8 @@ def choose_peers(wanted, known):
 
 
 def suits(server, scenario):
+    if scenario.arguments[0] == "fanout" and server.name not in PUBLISHES:
+        return False
     return scenario.variant in server.variants and (server.serves_thousands or not scenario.needs_thousands)
 
 
@@ -589,6 +652,13 @@ def own_runs(name, ours, load, options):
         for connections in (0, 10_000):
             arguments = ["reload", "--connections", str(connections)]
             yield f"{connections:,} others", lambda: against_server(arguments, with_handlers=True)
+    elif name == "resume":
+        for missed in (0, 100):
+            arguments = ["resume", "--missed", str(missed)]
+            yield f"{missed} missed", lambda: against_server(arguments, with_pid=True)
+    elif name == "topics":
+        ours = with_flags(ours, ["--max-subscriptions", "1000"])
+        yield "memory", lambda: against_server(["topics", "--each", "100"], with_pid=True)
     elif name == "startup":
         arguments = ["startup", "--server", ours.command[0]]
         pinned = [*arguments, "--server-core", SERVER_CORE]
@@ -674,6 +744,24 @@ def print_own(name, runs):
             for way, label in (("in_place_ms", "in place"), ("renamed_ms", "by rename")):
                 times = run["result"][way]
                 rows.append([number(run["result"]["connections"]), label, *spread(times)])
+    elif name == "resume":
+        print("### 10,000 clients that come back at once to a topic with history, seconds\n")
+        header = ["missed by each", "all connected", "all have got it", "got twice", "memory taken, MiB"]
+        for run in mine:
+            result = run["result"]
+            times = [number(result[key]) for key in ("opened_s", "recovered_s")]
+            rows.append([number(result["missed"]), *times, number(result["doubled"]), number(result["taken_bytes"] / 2**20)])
+    elif name == "topics":
+        print("### Memory of topics\n")
+        header = ["what", "how many", "bytes of each", "MiB in all"]
+        for run in mine:
+            result = run["result"]
+            count = result["subscriptions"]
+            for what, key in (("a subscription", "bytes_per_subscription"), ("a topic with one", "bytes_per_topic_and_subscription")):
+                rows.append([what, number(count), number(result[key]), number(result[key] * count / 2**20)])
+            taken = result["unread_bytes"]
+            what = f"{number(result['unread_size'] / 2**20)} MiB to those who do not read"
+            rows.append([what, number(result["unread"]), number(taken / result["unread"]), number(taken / 2**20)])
     else:
         print("### From start to the ready line with 1,000 handlers, ms\n")
         header = ["server runs on", "min", "median", "max"]

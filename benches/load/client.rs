@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::deflate::Agreement;
 use crate::stream::Stream;
 use crate::target::Target;
-use crate::wire::{self, Decoder};
+use crate::wire::{self, Decoder, Frame};
 
 /// Longer than anything takes unless the server hangs: eight spinning handlers share one core, a
 /// second of it each.
@@ -29,6 +29,8 @@ pub struct Client {
     decoder: Decoder,
     /// How messages are compressed, if they are.
     pub agreement: Option<Agreement>,
+    /// Bytes that came with the answer to the handshake.
+    early: Vec<u8>,
 }
 
 /// What a connection received, as far as the blocking users need it.
@@ -44,11 +46,21 @@ impl Client {
     /// Connects from the `index`-th loopback source address and does the opening handshake, after
     /// TLS's if there is any.
     pub fn open(target: &Target, index: usize) -> Result<Client> {
+        let client = Self::open_any(target, index)?;
+        ensure!(
+            client.early.is_empty(),
+            "the server spoke first: this is no echo server"
+        );
+        Ok(client)
+    }
+
+    /// The same where the server may speak first.
+    pub fn open_any(target: &Target, index: usize) -> Result<Client> {
         let mut stream = connect(target, index)?;
         stream.write_all(&target.request())?;
         let mut head = Vec::new();
         let mut buffer = [0; 1024];
-        loop {
+        let early = loop {
             let count = stream
                 .read(&mut buffer)
                 .context("no answer to the handshake")?;
@@ -58,13 +70,9 @@ impl Client {
             );
             head.extend(&buffer[..count]);
             if let Some(length) = wire::accepted_head(&head)? {
-                ensure!(
-                    length == head.len(),
-                    "the server spoke first: this is no echo server"
-                );
-                break;
+                break head.split_off(length);
             }
-        }
+        };
         let agreement = match target.offers_deflate {
             true => Some(Agreement::read(&head)?),
             false => None,
@@ -73,6 +81,7 @@ impl Client {
             stream,
             decoder: Decoder::new(agreement.is_some()),
             agreement,
+            early,
         })
     }
 
@@ -137,9 +146,14 @@ impl Client {
         self.stream
     }
 
-    /// The connection for an epoll loop, with what has cut its bytes into messages so far.
-    pub fn into_parts(self) -> Result<(Stream<mio::net::TcpStream>, Decoder)> {
+    /// The connection for an epoll loop, with what has cut its bytes into messages so far; `on_frame`
+    /// gets those that are there.
+    pub fn into_parts(
+        mut self,
+        on_frame: impl FnMut(Frame),
+    ) -> Result<(Stream<mio::net::TcpStream>, Decoder)> {
         self.stream.socket.set_nonblocking(true)?;
+        self.decoder.feed(&self.early, on_frame)?;
         Ok((self.stream.map(mio::net::TcpStream::from_std), self.decoder))
     }
 }

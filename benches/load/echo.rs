@@ -60,7 +60,7 @@ pub fn run(options: &Options) -> Result<Value> {
         );
         agreement = client.agreement;
         let sample = agreement.and_then(|agreement| Sample::of(agreement, index));
-        let (mut stream, decoder) = client.into_parts()?;
+        let (mut stream, decoder) = client.into_parts(|_| {})?;
         poll.registry().register(
             &mut stream.socket,
             Token(index),

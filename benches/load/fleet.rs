@@ -20,6 +20,8 @@ pub struct Fleet {
     members: Vec<Member>,
     /// How they compress, if they do: one server agrees to the same with everyone.
     agreement: Option<Agreement>,
+    /// Data frames so far.
+    received: u64,
     buffer: Vec<u8>,
 }
 
@@ -37,18 +39,13 @@ impl Fleet {
             events: Events::with_capacity(1024),
             members: Vec::with_capacity(count),
             agreement: None,
+            received: 0,
             buffer: vec![0; 64 * 1024],
         };
         for index in 0..count {
-            let client = Client::open(target, index)
-                .with_context(|| format!("connection {} of {count}", index + 1))?;
-            fleet.agreement = client.agreement;
-            let (mut stream, decoder) = client.into_parts()?;
             fleet
-                .poll
-                .registry()
-                .register(&mut stream.socket, Token(index), Interest::READABLE)?;
-            fleet.members.push(Member { stream, decoder });
+                .join(target)
+                .with_context(|| format!("connection {} of {count}", index + 1))?;
             // A server that needs minutes for all of them pings the first ones meanwhile.
             if index % 256 == 255 {
                 fleet.turn(Duration::ZERO, |_, _| {})?;
@@ -57,8 +54,31 @@ impl Fleet {
         Ok(fleet)
     }
 
+    /// One connection more.
+    pub fn join(&mut self, target: &Target) -> Result<()> {
+        let index = self.members.len();
+        let client = Client::open_any(target, index)?;
+        self.agreement = client.agreement;
+        let (mut stream, decoder) = client.into_parts(|_| self.received += 1)?;
+        self.poll
+            .registry()
+            .register(&mut stream.socket, Token(index), Interest::READABLE)?;
+        self.members.push(Member { stream, decoder });
+        Ok(())
+    }
+
     pub fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// Data frames that have come so far, of all connections together.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// What the server has agreed to with the last one.
+    pub fn agreement(&self) -> Option<Agreement> {
+        self.agreement
     }
 
     /// Writes a few bytes, which always fit an otherwise idle connection's send buffer.
@@ -98,7 +118,10 @@ impl Fleet {
                     .feed(&self.buffer[..count], |frame| match frame.opcode {
                         wire::PING => wire::push_frame(&mut pongs, wire::PONG, frame.payload),
                         wire::CLOSE => closed = Some(frame.close_code()),
-                        _ => on_data(index, frame),
+                        _ => {
+                            self.received += 1;
+                            on_data(index, frame);
+                        }
                     })?;
             }
             if let Some(code) = closed {

@@ -10,6 +10,7 @@ mod client;
 mod connect;
 mod deflate;
 mod echo;
+mod fanout;
 mod fleet;
 mod hostile;
 mod idle;
@@ -19,10 +20,12 @@ mod messages;
 mod provoke;
 mod records;
 mod reload;
+mod resume;
 mod stalled;
 mod startup;
 mod stream;
 mod target;
+mod topics;
 mod wire;
 
 #[path = "../../tests/hostile/scripts.rs"]
@@ -64,6 +67,12 @@ enum Scenario {
     Reload(reload::Options),
     /// Time from the start of the server to its ready line
     Startup(startup::Options),
+    /// Deliveries a second of publications to many subscribers
+    Fanout(fanout::Options),
+    /// Time until clients that come back all at once have got what they missed
+    Resume(resume::Options),
+    /// Memory of subscriptions, topics and a message to those who do not read
+    Topics(topics::Options),
 }
 
 fn main() -> Result<()> {
@@ -83,6 +92,9 @@ fn main() -> Result<()> {
         Scenario::Bombs(options) => bombs::run(&options)?,
         Scenario::Reload(options) => reload::run(&options)?,
         Scenario::Startup(options) => startup::run(&options)?,
+        Scenario::Fanout(options) => fanout::run(&options)?,
+        Scenario::Resume(options) => resume::run(&options)?,
+        Scenario::Topics(options) => topics::run(&options)?,
     };
     println!("{report}");
     Ok(())

@@ -66,6 +66,12 @@ fn micros(nanos: u64) -> f64 {
     (nanos as f64 / 100.0).round() / 10.0
 }
 
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Minimum, median and maximum of a few repetitions, in the unit they came in.
 pub fn spread(samples: &mut [f64]) -> Value {
     samples.sort_by(f64::total_cmp);

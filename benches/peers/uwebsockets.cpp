@@ -1,4 +1,4 @@
-// A bare echo server on uWebSockets. setup.sh builds it.
+// A bare server on uWebSockets: echoes, and on /fan and /say publishes. setup.sh builds it.
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -7,20 +7,31 @@
 
 struct Nothing {};
 
+using Socket = uWS::WebSocket<false, true, Nothing>;
+
 int main(int argc, char **argv) {
     if (argc < 2) {
         std::fprintf(stderr, "usage: %s PORT\n", argv[0]);
         return 2;
     }
     int port = std::atoi(argv[1]);
-    uWS::App()
-        .ws<Nothing>("/*", {
-            .compression = uWS::DISABLED,
-            .maxPayloadLength = 16 * 1024 * 1024,
-            .idleTimeout = 120,
-            .maxBackpressure = 64 * 1024 * 1024,
-            .message = [](auto *ws, std::string_view message, uWS::OpCode opcode) { ws->send(message, opcode); },
-        })
+    uWS::App app;
+    uWS::App::WebSocketBehavior<Nothing> echo = {
+        .compression = uWS::DISABLED,
+        .maxPayloadLength = 16 * 1024 * 1024,
+        .idleTimeout = 120,
+        .maxBackpressure = 64 * 1024 * 1024,
+        .message = [](Socket *ws, std::string_view message, uWS::OpCode opcode) { ws->send(message, opcode); },
+    };
+    auto subscribe = echo;
+    subscribe.open = [](Socket *ws) { ws->subscribe("fan"); };
+    auto publish = echo;
+    publish.message = [&app](Socket *, std::string_view message, uWS::OpCode opcode) {
+        app.publish("fan", message, opcode);
+    };
+    app.ws<Nothing>("/fan", std::move(subscribe))
+        .ws<Nothing>("/say", std::move(publish))
+        .ws<Nothing>("/*", std::move(echo))
         .listen("127.0.0.1", port, [port](auto *socket) {
             if (!socket) {
                 std::fprintf(stderr, "cannot listen on port %d\n", port);

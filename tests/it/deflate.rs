@@ -495,9 +495,11 @@ async fn d07_idle_connections() {
     let middle = server.memory().now;
     let compressed = use_it(true).await;
     let end = server.memory().now;
-    let (plainly, more) = (middle - start, end - middle);
+    // What was freed may be taken again, so that plain ones can seem to take nothing: a connection
+    // takes a KiB, and a window of its own would be 32 times that.
+    let (plainly, more) = (middle.saturating_sub(start), end.saturating_sub(middle));
     assert!(
-        more < plainly + COUNT / 2 + 256,
+        more < plainly.max(COUNT) + COUNT / 2 + 256,
         "{COUNT} plain connections {plainly} KiB, compressed {more} KiB"
     );
     drop((plain, compressed));

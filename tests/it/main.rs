@@ -59,6 +59,7 @@ mod reference;
 mod refusals;
 mod reload;
 mod repeatable;
+mod resuming;
 mod runtime;
 mod services;
 mod targets;

@@ -83,17 +83,8 @@ impl Page {
 
     /// The value of a JavaScript expression; a promise is awaited.
     pub async fn value(&mut self, expression: &str) -> Value {
-        let parameters = json!({
-            "expression": expression,
-            "awaitPromise": true,
-            "returnByValue": true,
-        });
-        let mut answer = self.call("Runtime.evaluate", parameters).await;
-        if let Some(thrown) = answer.get("exceptionDetails") {
-            let text = &thrown["exception"]["description"];
-            panic!("{expression}\n{}", text.as_str().unwrap_or("threw"));
-        }
-        answer["result"]["value"].take()
+        let answer = self.call("Runtime.evaluate", evaluation(expression)).await;
+        value_of(expression, answer)
     }
 
     /// The text of an element, or the value of a field.
@@ -118,7 +109,15 @@ impl Page {
             }})",
             STATE.as_millis()
         );
-        self.value(&look).await;
+        let parameters = evaluation(&look);
+        loop {
+            match self.try_call("Runtime.evaluate", &parameters).await {
+                Ok(answer) => return drop(value_of(expression, answer)),
+                // What was clicked has just led to another page, which is to be looked at instead.
+                Err(error) if error.contains("navigated") || error.contains("destroyed") => {}
+                Err(error) => panic!("{expression}: {error}"),
+            }
+        }
     }
 
     /// Waits until an element's text contains this one.
@@ -165,6 +164,11 @@ impl Page {
 
     /// One call of the DevTools protocol; events in between are not ours.
     async fn call(&mut self, method: &str, parameters: Value) -> Value {
+        let answer = self.try_call(method, &parameters).await;
+        answer.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    async fn try_call(&mut self, method: &str, parameters: &Value) -> Result<Value, String> {
         self.last_id += 1;
         let mut request = json!({ "id": self.last_id, "method": method, "params": parameters });
         if let Some(session) = &self.session {
@@ -178,10 +182,10 @@ impl Page {
 
         let answer = tokio::time::timeout(CALL, self.answer()).await;
         let mut answer = answer.unwrap_or_else(|_| panic!("no answer to {method} in {CALL:?}"));
-        if let Some(error) = answer.get("error") {
-            panic!("{method}: {error}");
+        match answer.get("error") {
+            Some(error) => Err(error.to_string()),
+            None => Ok(answer["result"].take()),
         }
-        answer["result"].take()
     }
 
     async fn answer(&mut self) -> Value {
@@ -197,6 +201,19 @@ impl Page {
             }
         }
     }
+}
+
+fn evaluation(expression: &str) -> Value {
+    json!({ "expression": expression, "awaitPromise": true, "returnByValue": true })
+}
+
+/// What an evaluation has come to.
+fn value_of(expression: &str, mut answer: Value) -> Value {
+    if let Some(thrown) = answer.get("exceptionDetails") {
+        let text = &thrown["exception"]["description"];
+        panic!("{expression}\n{}", text.as_str().unwrap_or("threw"));
+    }
+    answer["result"]["value"].take()
 }
 
 /// What the browser complains about, a file of the profile.
