@@ -71,6 +71,23 @@ impl Mailbox {
         Some((order, worth))
     }
 
+    /// The next order's message, if that is for the same topic and not longer than `most`; it
+    /// counts until it is [done](Self::done).
+    pub(super) fn pop_same(&self, topic: &str, most: usize) -> Option<(Arc<Publication>, usize)> {
+        let mut orders = self.orders();
+        let order = orders.pop_front_if(|order| match order {
+            Order::Publish(same, publication) => {
+                **same == *topic && publication.payload().len() <= most
+            }
+            _ => false,
+        })?;
+        let worth = order.worth();
+        match order {
+            Order::Publish(_, publication) => Some((publication, worth)),
+            _ => None,
+        }
+    }
+
     /// An order of this worth was obeyed.
     pub(super) fn done(&self, worth: usize) {
         let before = self.bytes.fetch_sub(worth, Ordering::Relaxed);

@@ -230,7 +230,8 @@ impl Held {
 /// A publication with its compressed form for one kind of terms, as a rule those of all
 /// subscribers.
 pub struct Shown<'p> {
-    publication: &'p Arc<Publication>,
+    /// It.
+    pub publication: &'p Arc<Publication>,
     form: Option<(Form, Compressed)>,
 }
 
