@@ -23,6 +23,7 @@ use crate::script::{self, Host, loops};
 use crate::server::{
     self, Admission, Certificates, Gate, Listener, Order, Socket, State, Worker, notify,
 };
+use crate::store::{Memory, Notices, Shelf};
 use crate::websocket::Ledger;
 
 pub use checks::check;
@@ -38,6 +39,7 @@ pub struct App {
     generation: Arc<Generation>,
     config: Config,
     host: Host,
+    shelf: Arc<Shelf>,
 }
 
 /// What scripts may reach besides values of their own. A service of the process is added here, in a
@@ -68,6 +70,7 @@ impl App {
             )
         })?;
         let certificates = config.tls.clone().map(Certificates::new).transpose()?;
+        let shelf = shelf(&config, &host);
         let listeners = listen(&config.listen)?;
         let monitors = match &config.metrics {
             Some(Metrics { host, port }) => {
@@ -117,6 +120,7 @@ impl App {
             generation: Arc::new(generation),
             config,
             host,
+            shelf,
         })
     }
 
@@ -143,9 +147,11 @@ impl App {
             generation,
             config,
             host,
+            shelf,
         } = self;
         let site = site(&config)?;
         let hub = Arc::new(Hub::new(config.workers, config.limits.topics));
+        let host = host.providing(Arc::clone(&shelf));
         let workers = (0..config.workers)
             .map(|number| {
                 Worker::start(
@@ -161,7 +167,8 @@ impl App {
         let said = ready::text(&listeners, &monitors, &generation, &config);
         if !monitors.is_empty() {
             let (health, room) = (Arc::clone(&site.health), Arc::clone(&site.room));
-            server::monitor(monitors, workers.clone(), health, room, Arc::clone(&hub))?;
+            let shared = (Arc::clone(&hub), Arc::clone(&shelf));
+            server::monitor(monitors, workers.clone(), health, room, shared)?;
         }
         let mut keepers = vec![keep_handlers(reconciler, workers.clone())?];
         say_ready(said, &config, certificates.as_ref());
@@ -191,6 +198,15 @@ impl App {
             code = stopped_again(&mut signals) => Ok(code),
         }
     }
+}
+
+/// The stores and queues. An engine that ends with the process goes by its clock that never jumps.
+fn shelf(config: &Config, host: &Host) -> Arc<Shelf> {
+    let (limits, clock) = (config.limits.stores, host.clock.clone());
+    let notices = Arc::<Notices>::default();
+    let engine = Arc::new(Memory::new(limits, Arc::clone(&notices)));
+    let now = move || (clock.monotonic() * 1000.0) as u64;
+    Arc::new(Shelf::new(engine, notices, limits, now))
 }
 
 /// What the workers' sites are told.

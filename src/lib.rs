@@ -12,14 +12,15 @@
 //!
 //! | module | turns | into | imports (besides `config` and `observe`) |
 //! |---|---|---|---|
-//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `server`, `websocket` |
+//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `server`, `store`, `websocket` |
 //! | [`cli`] | flags | a `Config` and a subcommand | `commands`: what they can be told; `text` |
 //! | [`commands`] | a subcommand | what it prints, and the exit code | `app`, `handlers`, `script` |
-//! | [`server`] | listening sockets | accepted streams on a worker | `file`, `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `text`, `websocket` |
+//! | [`server`] | listening sockets | accepted streams on a worker | `file`, `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `store`, `text`, `websocket` |
 //! | [`http`] | a request head | an upgrade, a file, a refusal | `handlers`, `machine`, `script`, `websocket` |
 //! | [`handlers`] | a folder | the current generation: path → script | `file`, `keeper`, `machine`, `script` |
-//! | [`script`] | a message | hook calls and their effects | `hub`, `local`, `machine`, `text`, `websocket` |
+//! | [`script`] | a message | hook calls and their effects | `hub`, `local`, `machine`, `store`, `text`, `websocket` |
 //! | [`hub`] | a publication | messages in its subscribers' outboxes, on all workers | `websocket` |
+//! | [`store`] | keys, queues | values, for all connections and beyond them | nothing |
 //! | [`websocket`] | bytes | messages, and back | `local` |
 //! | [`machine`] | a script's text | bounded runs on fibers, which may wait | nothing |
 //! | [`keeper`] | somebody who asks | a look at what a thread keeps up to date | nothing |
@@ -61,6 +62,8 @@
 //! * *fault*: what is wrong with a script, with its place; *report*: the text that shows it
 //! * *flood*: repeated log lines of one kind, of which only the first ones are written
 //! * *event*: what is logged and counted, by a stable id
+//! * *store*, *key*, *queue*, *entry*: values by name for all connections, and values in order
+//!   for one taker each; *engine*: what keeps them
 //! * *topic*, *publication*, *subscriber*: what is published reaches every subscriber of its topic
 //! * *drain*: the time between the signal to end and the last connection's end
 
@@ -106,5 +109,6 @@ pub mod machine;
 pub mod observe;
 pub mod script;
 pub mod server;
+mod store;
 mod text;
 pub mod websocket;

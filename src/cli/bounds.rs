@@ -90,6 +90,63 @@ pub(super) struct Bounds {
         env = "WSH_MAX_MAILBOX"
     )]
     pub(super) max_mailbox: Size,
+    /// Keys that one handler keeps in stores
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::STORES.keys as u32,
+        env = "WSH_MAX_KEYS"
+    )]
+    pub(super) max_keys: u32,
+    /// Size of a key, and of the name of a store or a queue
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::STORES.key),
+        env = "WSH_MAX_KEY_SIZE"
+    )]
+    pub(super) max_key_size: Size,
+    /// Size of a value in a store or a queue
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::STORES.value),
+        env = "WSH_MAX_VALUE_SIZE"
+    )]
+    pub(super) max_value_size: Size,
+    /// What the stores and queues of one handler keep together
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::STORES.bytes),
+        env = "WSH_MAX_STORE_SIZE"
+    )]
+    pub(super) max_store_size: Size,
+    /// Queues of one handler: those that it was the first to put into
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::STORES.queues as u32,
+        env = "WSH_MAX_QUEUES"
+    )]
+    pub(super) max_queues: u32,
+    /// Entries of a queue, from which put waits
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::STORES.entries as u32,
+        value_parser = clap::value_parser!(u32).range(1..),
+        env = "WSH_MAX_QUEUE_ENTRIES"
+    )]
+    pub(super) max_queue_entries: u32,
+    /// Size of a queue's entries together, from which put waits
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::STORES.queue),
+        env = "WSH_MAX_QUEUE_SIZE"
+    )]
+    pub(super) max_queue_size: Size,
     /// Time for a request's head to arrive
     #[arg(
         long,
@@ -275,6 +332,15 @@ impl From<Bounds> for Limits {
                 age: bounds.max_history_age.0,
                 bytes: bounds.max_history_size.0,
                 mailbox: bounds.max_mailbox.0,
+            },
+            stores: limits::Stores {
+                keys: bounds.max_keys as usize,
+                key: bounds.max_key_size.0,
+                value: bounds.max_value_size.0,
+                bytes: bounds.max_store_size.0,
+                queues: bounds.max_queues as usize,
+                entries: bounds.max_queue_entries as usize,
+                queue: bounds.max_queue_size.0,
             },
         }
     }

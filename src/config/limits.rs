@@ -246,6 +246,44 @@ pub const TOPICS: Topics = Topics {
     mailbox: 16 * 1024 * 1024,
 };
 
+/// The bounds of stores and queues.
+#[derive(Debug, Clone, Copy)]
+pub struct Stores {
+    /// Keys of one handler: those that it was the last to write. Over it: the call throws `keys`.
+    pub keys: usize,
+    /// Bytes of a key, and of the name of a store or a queue. Over it: the call throws `key`.
+    pub key: usize,
+    /// Bytes of a value. Over it: the call throws `value`.
+    pub value: usize,
+    /// Bytes that the stores and queues of one handler keep, 64 for each key and entry among them.
+    /// Over it: the call throws `full`.
+    pub bytes: usize,
+    /// Queues of one handler: those that it was the first to put into. Over it: the call throws
+    /// `queues`.
+    pub queues: usize,
+    /// Entries of a queue, those on lease among them,
+    pub entries: usize,
+    /// and their bytes. Over either: `put` waits.
+    pub queue: usize,
+}
+
+/// The bounds of stores and queues.
+pub const STORES: Stores = Stores {
+    // 100,000: a key for each of so many users.
+    keys: 100_000,
+    // 256 bytes: a path with an identifier or two.
+    key: 256,
+    // 1 MiB: a document, and not a file.
+    value: 1024 * 1024,
+    // 64 MiB, as the histories of topics: one handler does not fill a small machine.
+    bytes: 64 * 1024 * 1024,
+    // 1,000: a queue for each kind of work, or for each of some hundred workers.
+    queues: 1_000,
+    // 10,000: minutes of work; a queue that is longer is one that nobody empties.
+    entries: 10_000,
+    queue: 16 * 1024 * 1024,
+};
+
 /// A request head's bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {

@@ -76,6 +76,8 @@ pub struct Limits {
     pub buffered: Option<usize>,
     /// Topics.
     pub topics: limits::Topics,
+    /// Stores and queues.
+    pub stores: limits::Stores,
 }
 
 impl Default for Limits {
@@ -86,6 +88,7 @@ impl Default for Limits {
             websocket: limits::WEBSOCKET,
             buffered: None,
             topics: limits::TOPICS,
+            stores: limits::STORES,
         }
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rhai::{Dynamic, EvalAltResult, Position};
 
+use super::error::thrown;
+
 /// Budget of a run between two waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
@@ -37,6 +39,8 @@ pub enum Stop {
     State,
     /// Its peer is gone, or the server's time is up.
     Cancelled,
+    /// It would wait where it may not: an error that it can catch.
+    MayNotWait,
 }
 
 impl Stop {
@@ -51,6 +55,13 @@ impl Stop {
 
 impl From<Stop> for Box<EvalAltResult> {
     fn from(stop: Stop) -> Self {
+        if stop == Stop::MayNotWait {
+            return thrown(
+                "update",
+                "the function of an update may not wait: take what it needs before it, and do what \
+                waits after it",
+            );
+        }
         EvalAltResult::ErrorTerminated(Dynamic::from(stop), Position::NONE).into()
     }
 }

@@ -18,11 +18,16 @@ pub fn throw<T>(
     kind: &'static str,
     message: impl Into<ImmutableString>,
 ) -> Result<T, Box<EvalAltResult>> {
+    Err(thrown(kind, message))
+}
+
+/// The same, by itself.
+pub fn thrown(kind: &'static str, message: impl Into<ImmutableString>) -> Box<EvalAltResult> {
     let error = HostError {
         kind,
         message: message.into(),
     };
-    Err(EvalAltResult::ErrorRuntime(Dynamic::from(error), Position::NONE).into())
+    EvalAltResult::ErrorRuntime(Dynamic::from(error), Position::NONE).into()
 }
 
 /// The longest wait or timer, a day: longer ones are taken for a mistake in the unit.

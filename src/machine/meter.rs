@@ -37,6 +37,7 @@ pub fn start(budget: Budget) {
     running::with(|running| {
         running.set_usage(fresh(heap::held()));
         running.budget.set(budget);
+        running.may_wait.set(true);
     });
 }
 
@@ -75,8 +76,25 @@ pub fn held() -> usize {
     running::with(|running| usize::try_from(heap::held() - running.base.get()).unwrap_or(0))
 }
 
+/// Does work in which a call that waits throws: what others may change meanwhile is to stay as it
+/// is. Its turn to compute it waits for as ever.
+pub fn without_waits<R>(work: impl FnOnce() -> R) -> R {
+    let before = running::with(|running| running.may_wait.replace(false));
+    let result = work();
+    running::with(|running| running.may_wait.set(before));
+    result
+}
+
+/// Whether a call that waits may do so here.
+pub fn may_wait() -> bool {
+    running::with(|running| running.may_wait.get())
+}
+
 /// Waits for what has come; what is used after it is counted anew. `Err` when the call must end.
 pub fn wait(wait: Wait) -> Result<Dynamic, Stop> {
+    if !may_wait() {
+        return Err(Stop::MayNotWait);
+    }
     let wake = fiber::wait(wait);
     running::with(|running| running.set_usage(fresh(running.base.get())));
     match wake {

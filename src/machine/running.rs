@@ -45,6 +45,8 @@ pub(super) struct Running {
     pub spent: Cell<Duration>,
     pub base: Cell<isize>,
     pub budget: Cell<Budget>,
+    /// Whether it may wait for more than its turn.
+    pub may_wait: Cell<bool>,
     /// What the thread had allocated at the last look at the clock.
     pub seen: Cell<usize>,
     /// Never dropped by the thread: a thread-local without a destructor is an address, one with it
@@ -64,6 +66,7 @@ thread_local! {
             spent: Cell::new(Duration::ZERO),
             base: Cell::new(0),
             budget: Cell::new(Budget::UNLIMITED),
+            may_wait: Cell::new(true),
             seen: Cell::new(0),
             caller: Cell::new(ManuallyDrop::new(None)),
             way_out: Cell::new(None),
@@ -145,6 +148,7 @@ pub(super) fn end() {
 pub(super) struct Away {
     usage: Usage,
     budget: Budget,
+    may_wait: bool,
     /// Bytes that it holds.
     held: isize,
     caller: Option<Rc<dyn Any>>,
@@ -156,6 +160,7 @@ pub(super) fn put_away() -> Away {
     with(|running| Away {
         usage: running.usage(),
         budget: running.budget.get(),
+        may_wait: running.may_wait.replace(true),
         held: heap::held() - running.base.get(),
         caller: running.set_caller(None),
         way_out: running.way_out.take(),
@@ -168,6 +173,7 @@ pub(super) fn take_up(away: Away) {
         running.set_usage(away.usage);
         running.base.set(heap::held() - away.held);
         running.budget.set(away.budget);
+        running.may_wait.set(away.may_wait);
         running.set_caller(away.caller);
         running.way_out.set(away.way_out);
     });

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rhai::Dynamic;
 
@@ -27,7 +28,9 @@ pub struct Caller {
 #[derive(Debug)]
 pub struct Served {
     /// The handler's source.
-    pub source: std::sync::Arc<Source>,
+    pub source: Arc<Source>,
+    /// The name of its own store, by which it pays for what it keeps.
+    pub own: Arc<str>,
     /// Its hooks.
     pub hooks: HookSet,
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rhai::{AST, Engine, EvalAltResult, Position};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, Position, Scope};
 
+use super::api::store;
 use super::engine::engine;
 use super::fault::{Fault, hint};
 use super::{Limits, lost};
@@ -60,7 +61,11 @@ impl Compiler {
             );
             return Err(Fault::new(file, text, Position::NONE, message));
         }
-        let mut ast = self.engine.compile(text).map_err(|error| {
+        // Names that are known without being defined.
+        let mut known = Scope::new();
+        known.push_constant_dynamic(store::VARIABLE, Dynamic::UNIT);
+        let parsed = self.engine.compile_with_scope(&known, text);
+        let mut ast = parsed.map_err(|error| {
             let hint = hint::of_parse(&self.engine, text, &error);
             Fault::from_parse(file, text, &error).with_hint(hint)
         })?;

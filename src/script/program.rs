@@ -101,6 +101,7 @@ impl Program {
         let defined = defined.filter_map(|(info, body)| body.as_ref().map(|_| info.hook));
         let served = Served {
             source: Arc::clone(source),
+            own: format!("file:{}", source.file).into(),
             hooks: defined.collect(),
         };
         let program = Self {

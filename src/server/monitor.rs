@@ -16,6 +16,7 @@ use super::worker::{Order, Worker};
 use crate::http::{self, Descriptors, Health};
 use crate::hub::Hub;
 use crate::observe::metrics::{self, Snapshot};
+use crate::store::Shelf;
 
 /// How long a scrape waits for workers. One that hangs is not to make the others unseen.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -30,7 +31,7 @@ pub fn monitor(
     workers: Vec<Worker>,
     health: Arc<Health>,
     room: Arc<Descriptors>,
-    hub: Arc<Hub>,
+    (hub, shelf): (Arc<Hub>, Arc<Shelf>),
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -47,6 +48,7 @@ pub fn monitor(
                 health,
                 room,
                 hub,
+                shelf,
                 places: Arc::new(Semaphore::new(AT_ONCE)),
             });
             LocalSet::new().block_on(&runtime, async {
@@ -64,6 +66,7 @@ struct Port<F> {
     health: Arc<Health>,
     room: Arc<Descriptors>,
     hub: Arc<Hub>,
+    shelf: Arc<Shelf>,
     places: Arc<Semaphore>,
 }
 
@@ -96,6 +99,7 @@ impl<F: Fn(oneshot::Sender<Snapshot>) + 'static> Port<F> {
         sum.add(&metrics::elsewhere());
         sum.gauges.sockets = self.room.used() as u64;
         sum.topics = self.hub.tally.read();
+        sum.stores = self.shelf.sizes();
         sum
     }
 }

@@ -25,6 +25,7 @@ use crate::http::{self, Client, Descriptors, Kind, Site, log_refusal};
 use crate::hub::{Delivery, Hub, Seat};
 use crate::observe::metrics::{Gauges, Meters, Snapshot};
 use crate::script::{self, Hook, Host, Runtime, Services, Source};
+use crate::store::Shelf;
 use crate::websocket::{Shared, Transport};
 
 /// The unit of the connections' clock.
@@ -161,6 +162,7 @@ async fn run(
     }: Seat,
 ) {
     let meters = Meters::start();
+    let shelf = host.service::<Arc<Shelf>>();
     let runtime = Rc::new(Runtime::new(&host));
     let shared = Rc::new(Shared::new(site.limits.websocket).within(Arc::clone(&site.ledger)));
     let site = Rc::new(Site {
@@ -213,6 +215,9 @@ async fn run(
                 site.runtime.tick();
                 if is_first {
                     hub.tick();
+                    if let Some(shelf) = &shelf {
+                        shelf.tick();
+                    }
                 }
                 http::tick();
             }

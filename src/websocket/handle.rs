@@ -39,6 +39,8 @@ pub struct Handle {
     keep_open: Cell<u32>,
     /// The handler does not want to hear for now.
     is_paused: Cell<bool>,
+    /// The peer has said or shown that it goes.
+    is_leaving: Cell<bool>,
     parting: Cell<Abort>,
     /// The slot of the worker's wheel that its alarm is in.
     pub(super) alarm: Cell<Option<u8>>,
@@ -53,6 +55,7 @@ impl Handle {
             waker: Slot::default(),
             keep_open: Cell::new(0),
             is_paused: Cell::new(false),
+            is_leaving: Cell::new(false),
             parting: Cell::new(Abort::None),
             alarm: Cell::new(None),
         })
@@ -66,6 +69,16 @@ impl Handle {
     /// The state as the handler may see it.
     pub fn state(&self) -> ReadyState {
         self.outbox.state()
+    }
+
+    /// Whether the peer is about to go, or gone, though what it has sent is still handled.
+    pub fn is_leaving(&self) -> bool {
+        self.is_leaving.get() || self.state() != ReadyState::Open
+    }
+
+    /// The peer is about to go, or gone.
+    pub(super) fn leaves(&self) {
+        self.is_leaving.set(true);
     }
 
     /// Bytes that the stream has not taken yet.

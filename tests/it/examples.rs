@@ -32,16 +32,19 @@ async fn all_compile_without_a_remark() {
 }
 
 #[tokio::test]
-async fn the_ready_list_names_each_one() {
-    let server = serve().await;
+async fn the_list_of_routes_names_each_one() {
+    let routes = Server::builder().bare().args(["routes", "-w", HANDLERS]);
+    let routes = routes.run().await.stdout;
     let shipped = [
         "basic_auth",
         "chat_name",
         "close",
         "cookie",
+        "counter",
         "echo",
         "handshake_protocol",
         "origin_check",
+        "work",
     ];
     let examples = [
         "abort",
@@ -68,8 +71,8 @@ async fn the_ready_list_names_each_one() {
                 format!("  /{folder}{name} "),
                 format!(" {folder}{name}_wsh.rhai"),
             );
-            let line = server.printed([&*path, &*file]).await;
-            assert!(line.starts_with(&path), "{line}");
+            let is_it = |line: &str| line.contains(path.trim()) && line.contains(&file);
+            assert!(routes.lines().any(is_it), "{path} in\n{routes}");
         }
         let files = std::fs::read_dir(format!("{HANDLERS}/{folder}")).expect("the folder");
         let handlers = files.filter(|file| {
@@ -113,6 +116,46 @@ async fn chat_name_keeps_a_name_and_a_count_for_each_connection() {
     assert_eq!(bob.next_close().await, (1003, "text only, please".into()));
     drop(bob);
     server.log("Bob left with code 1003").await;
+}
+
+#[tokio::test]
+async fn counter_is_shared_and_live_and_kept() {
+    let server = serve().await;
+    let mut ada = connect(server.url("/counter")).await;
+    assert_eq!(ada.next_text().await, "0");
+    let mut bob = connect(server.url("/counter")).await;
+    assert_eq!(bob.next_text().await, "0");
+    for count in 1..=3 {
+        bob.send_text("").await;
+        assert_eq!(ada.next_text().await, format!("{count}"));
+        assert_eq!(bob.next_text().await, format!("{count}"));
+    }
+    drop((ada, bob));
+    let mut eve = connect(server.url("/counter")).await;
+    assert_eq!(eve.next_text().await, "3");
+}
+
+#[tokio::test]
+async fn work_goes_to_one_taker_each_and_is_done_once() {
+    let server = serve().await;
+    let mut boss = connect(server.url("/work")).await;
+    let mut worker = connect(server.url("/work")).await;
+    worker.send_text("{\"take\":20}").await;
+    boss.send_text("{\"put\":{\"wash\":\"cups\"}}").await;
+    boss.next_text().await;
+    let job: serde_json::Value = serde_json::from_str(&worker.next_text().await).expect("JSON");
+    assert_eq!(job["work"], serde_json::json!({"wash": "cups"}));
+    boss.send_text("{\"take\":0}").await;
+    assert_eq!(boss.next_text().await, "{\"work\":null}");
+    for done in [true, false] {
+        worker
+            .send_text(format!("{{\"done\":{}}}", job["id"]))
+            .await;
+        assert_eq!(worker.next_text().await, format!("{{\"done\":{done}}}"));
+    }
+    boss.send_text("{}").await;
+    let error = "{\"error\":\"put, take or done is wanted\"}";
+    assert_eq!(boss.next_text().await, error);
 }
 
 /// A message as the page of the chat sees it.

@@ -62,6 +62,7 @@ mod repeatable;
 mod resuming;
 mod runtime;
 mod services;
+mod store;
 mod targets;
 mod terminal;
 mod texts;

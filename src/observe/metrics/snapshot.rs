@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub gauges: Gauges,
     /// What topics have done, which are the process's and no worker's.
     pub topics: Topics,
+    /// What stores and queues keep, as well.
+    pub stores: Stores,
 }
 
 /// Counts of publications and of their subscribers.
@@ -39,6 +41,15 @@ pub struct Topics {
     pub recovered: u64,
     /// Subscriptions with a position after which something was.
     pub lost: u64,
+}
+
+/// What stores and queues keep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stores {
+    /// Keys of all stores.
+    pub keys: u64,
+    /// Entries of all queues, those on lease among them.
+    pub entries: u64,
 }
 
 /// Numbers of things that are there now.
@@ -261,6 +272,18 @@ impl Collector for Encoded {
                 "wsh_workers_silent",
                 "Workers that did not answer this scrape: their numbers are older",
                 workers_silent,
+            ),
+        ] {
+            let mut family = sheet.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            family.encode_gauge(&value)?;
+        }
+        let stores = self.0.stores;
+        for (name, help, value) in [
+            ("wsh_store_keys", "Keys that stores keep", stores.keys),
+            (
+                "wsh_queue_entries",
+                "Entries of all queues, those on lease among them",
+                stores.entries,
             ),
         ] {
             let mut family = sheet.encode_descriptor(name, help, None, MetricType::Gauge)?;

@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 
 use super::connection::WebSocket;
+use super::queues::Queue;
 use super::request;
+use super::store::Store;
 use crate::machine::host::{Allowed, Function};
 use crate::machine::types;
 use crate::script::request::Request;
@@ -201,15 +203,19 @@ pub fn types() -> impl Iterator<Item = (&'static str, TypeId)> {
     let ours = [
         ("WebSocket", TypeId::of::<WebSocket>()),
         ("Request", TypeId::of::<Rc<Request>>()),
+        ("Store", TypeId::of::<Store>()),
+        ("Queue", TypeId::of::<Queue>()),
     ];
     types::TYPES.into_iter().chain(ours)
 }
 
 /// Our own types, and what the documentation calls a value of them.
-pub const OBJECTS: [(&str, &str); 3] = [
+pub const OBJECTS: [(&str, &str); 5] = [
     ("WebSocket", "ws"),
     ("Request", "request"),
     ("Error", "error"),
+    ("Store", "store"),
+    ("Queue", "queue"),
 ];
 
 /// A type as Rhai's own definition files call it.

@@ -5,8 +5,11 @@ pub mod extensions;
 pub mod form;
 pub mod log;
 pub mod options;
+pub mod queues;
 pub mod raw;
 pub mod request;
+pub mod store;
+mod stored;
 mod time;
 pub mod topics;
 
@@ -18,6 +21,8 @@ pub const PACKAGES: &[&Package] = &[
     &request::PACKAGE,
     &connection::PACKAGE,
     &topics::PACKAGE,
+    &store::PACKAGE,
+    &queues::PACKAGE,
     &time::PACKAGE,
     &values::PACKAGE,
     &encoding::PACKAGE,

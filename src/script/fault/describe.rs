@@ -162,6 +162,7 @@ pub fn stop(stop: Stop) -> String {
             SCRIPT.state >> 20
         ),
         Stop::Cancelled => "the hook was ended, since its peer is gone".to_owned(),
+        Stop::MayNotWait => "the hook waited where it may not".to_owned(),
     }
 }
 

@@ -15,7 +15,7 @@ pub use entry::entry;
 
 use super::api::PACKAGES;
 use super::hooks::HOOKS;
-use crate::config::limits::{SCRIPT, TOPICS, WEBSOCKET};
+use crate::config::limits::{SCRIPT, STORES, TOPICS, WEBSOCKET};
 use crate::machine::host::{Allowed, Function, Package};
 
 /// Template of the guide that a person reads; `{{hooks}}`, `{{limits}}` and `{{reference}}` stand
@@ -147,6 +147,28 @@ fn limits() -> String {
             "what the histories of a handler's topics keep",
             bytes(TOPICS.bytes),
             "older messages go",
+        ),
+        ("keys of a handler", count(STORES.keys), "throws `keys`"),
+        ("a key", bytes(STORES.key), "throws `key`"),
+        (
+            "a value in a store or a queue",
+            bytes(STORES.value),
+            "throws `value`",
+        ),
+        (
+            "what the stores and queues of a handler keep",
+            bytes(STORES.bytes),
+            "throws `full`",
+        ),
+        (
+            "queues of a handler",
+            count(STORES.queues),
+            "throws `queues`",
+        ),
+        (
+            "values of a queue",
+            format!("{}, {}", count(STORES.entries), bytes(STORES.queue)),
+            "`put` waits",
         ),
     ];
     let mut table = "| what | bound | beyond it |\n|---|---|---|\n".to_owned();

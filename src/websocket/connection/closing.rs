@@ -182,6 +182,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     fn end(&mut self, end: End) {
         self.state.end();
+        self.handle.leaves();
         self.inbox.end(end);
         self.end_turn();
         // A message that will not be finished need not be kept while the connection lingers.

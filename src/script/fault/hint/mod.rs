@@ -193,7 +193,7 @@ pub fn of_run(
                     new budget"
                     .to_owned(),
             ),
-            Stop::Memory(_) | Stop::State | Stop::Cancelled => None,
+            Stop::Memory(_) | Stop::State | Stop::Cancelled | Stop::MayNotWait => None,
         },
         _ => None,
     }
