@@ -90,6 +90,30 @@ pub(super) struct Bounds {
         env = "WSH_MAX_MAILBOX"
     )]
     pub(super) max_mailbox: Size,
+    /// Keys in presence of one handler's connections
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::TOPICS.presence as u32,
+        env = "WSH_MAX_PRESENCE"
+    )]
+    pub(super) max_presence: u32,
+    /// What a connection says of itself in presence, as JSON
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::TOPICS.info),
+        env = "WSH_MAX_PRESENCE_INFO"
+    )]
+    pub(super) max_presence_info: Size,
+    /// Time for which somebody stays present whose last connection was lost
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Time(limits::TOPICS.grace),
+        env = "WSH_PRESENCE_GRACE"
+    )]
+    pub(super) presence_grace: Time,
     /// Keys that one handler keeps in stores
     #[arg(
         long,
@@ -332,6 +356,9 @@ impl From<Bounds> for Limits {
                 age: bounds.max_history_age.0,
                 bytes: bounds.max_history_size.0,
                 mailbox: bounds.max_mailbox.0,
+                presence: bounds.max_presence as usize,
+                info: bounds.max_presence_info.0,
+                grace: bounds.presence_grace.0,
             },
             stores: limits::Stores {
                 keys: bounds.max_keys as usize,

@@ -227,6 +227,12 @@ pub struct Topics {
     pub bytes: usize,
     /// Bytes of publications on their way to one worker. Over it: `publish` waits.
     pub mailbox: usize,
+    /// Keys in presence of one handler's connections. Over it: the call throws `presence`.
+    pub presence: usize,
+    /// Bytes of JSON that are said of a key. Over it: the call throws `info`.
+    pub info: usize,
+    /// Time for which a key stays whose last connection was lost.
+    pub grace: Duration,
 }
 
 /// The bounds of topics.
@@ -244,6 +250,12 @@ pub const TOPICS: Topics = Topics {
     bytes: 64 * 1024 * 1024,
     // 16 MiB: some hundred milliseconds of a worker's deliveries, and a longest message.
     mailbox: 16 * 1024 * 1024,
+    // 100,000: a key for each connection of a busy process; each takes some 300 bytes.
+    presence: 100_000,
+    // 1 KiB: a name, a picture's address, a state.
+    info: 1024,
+    // 15 s: a page that is loaded anew, a change of the network.
+    grace: Duration::from_secs(15),
 };
 
 /// The bounds of stores and queues.

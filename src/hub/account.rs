@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Account {
     topics: AtomicUsize,
     history: AtomicUsize,
+    keys: AtomicUsize,
 }
 
 /// A part of one, given back when it is dropped.
@@ -31,6 +32,19 @@ impl Account {
         self.topics.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// One key in presence more, unless there are so many already.
+    pub fn open_key(&self, most: usize) -> bool {
+        let more = |count| (count < most).then_some(count + 1);
+        self.keys
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_ok()
+    }
+
+    /// One key less.
+    pub fn close_key(&self) {
+        self.keys.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// So many bytes of history, unless that is more than `most` with what there is.
     pub fn charge(self: &Arc<Self>, bytes: usize, most: usize) -> Option<Charge> {
         let more = |held: usize| held.checked_add(bytes).filter(|held| *held <= most);
@@ -45,7 +59,9 @@ impl Account {
 
     /// Whether nothing is charged to it.
     pub fn is_empty(&self) -> bool {
-        self.topics.load(Ordering::Relaxed) == 0 && self.history.load(Ordering::Relaxed) == 0
+        [&self.topics, &self.history, &self.keys]
+            .iter()
+            .all(|count| count.load(Ordering::Relaxed) == 0)
     }
 }
 

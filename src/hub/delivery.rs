@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::letters::Newcomers;
 use super::mailbox::{Mailbox, Order};
+use super::presence::Changes;
 use super::publication::Publication;
 use super::subscriber::{Delivered, Shown, Subscriber};
 use super::table::Hub;
@@ -133,6 +134,11 @@ impl Delivery {
                 self.portion.spend().await;
             }
             Order::Publish(topic, publication) => self.publish(&topic, &[publication]).await,
+            Order::Presence(topic, changes) => self.tell(&topic, &changes).await,
+            Order::Direct(parcel) => {
+                parcel.deliver(&self.shared);
+                self.portion.spend().await;
+            }
         }
     }
 
@@ -230,6 +236,17 @@ impl Delivery {
         }
         Tally::count(&tally.delivered, delivered);
         Tally::count(&tally.dropped, dropped);
+    }
+
+    /// Tells those with a hook for it who came and went.
+    async fn tell(&mut self, topic: &Arc<str>, changes: &Arc<Changes>) {
+        let Some(all) = self.topics.get(topic) else {
+            return;
+        };
+        for subscriber in all.values() {
+            subscriber.tell(topic, changes);
+            self.portion.spend().await;
+        }
     }
 
     /// Sends what was held, as far as there is room for it now.

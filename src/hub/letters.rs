@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::presence::Changes;
 use super::publication::Publication;
 
 /// Bytes that a letter counts beside its message's.
@@ -20,13 +21,15 @@ const LETTER: usize = 64;
 pub enum Letter {
     /// A message of this topic, before it is sent.
     Published(Arc<str>, Arc<Publication>),
+    /// Who came to this topic, and who left it.
+    Presence(Arc<str>, Arc<Changes>),
 }
 
 impl Letter {
     /// The topic that it is about.
     pub fn topic(&self) -> &Arc<str> {
         match self {
-            Self::Published(topic, _) => topic,
+            Self::Published(topic, _) | Self::Presence(topic, _) => topic,
         }
     }
 
@@ -34,6 +37,7 @@ impl Letter {
         LETTER
             + match self {
                 Self::Published(_, publication) => publication.payload().len(),
+                Self::Presence(_, changes) => changes.bytes(),
             }
     }
 }
@@ -44,6 +48,8 @@ pub struct Letters {
     /// A version of the handler has defined `on_publish`. For good: what is on its way then has its
     /// place in the order, and a session whose version lacks the hook sends it as it is.
     sees_messages: Cell<bool>,
+    /// One has defined `on_presence`.
+    sees_people: Cell<bool>,
     boxes: RefCell<BTreeMap<u64, Letterbox>>,
     newcomers: Rc<Newcomers>,
 }
@@ -86,16 +92,39 @@ impl Letters {
         self.sees_messages.get()
     }
 
+    /// The handler defines `on_presence`.
+    pub fn see_people(&self) {
+        self.sees_people.set(true);
+    }
+
+    /// Whether somebody wants to know who comes and goes.
+    pub(super) fn sees_people(&self) -> bool {
+        self.sees_people.get()
+    }
+
     /// A connection of the handler has subscribed to something.
     pub(super) fn admit(self: &Rc<Self>, connection: u64) {
         let mut newcomers = self.newcomers.0.borrow_mut();
         newcomers.insert(connection, Rc::clone(self));
     }
 
-    /// Adds a letter for a connection, whose task is to be woken.
+    /// Adds a letter for a connection, whose task is to be woken. About who is in a topic there is
+    /// one, however long it waits.
     pub(super) fn post(&self, connection: u64, letter: Letter) {
         let mut boxes = self.boxes.borrow_mut();
         let letterbox = boxes.entry(connection).or_default();
+        if let Letter::Presence(topic, later) = &letter {
+            for waiting in &mut letterbox.letters {
+                if let Letter::Presence(of, changes) = waiting
+                    && of == topic
+                {
+                    letterbox.bytes -= changes.bytes();
+                    Arc::make_mut(changes).extend(later);
+                    letterbox.bytes += changes.bytes();
+                    return;
+                }
+            }
+        }
         letterbox.bytes += letter.worth();
         letterbox.letters.push_back(letter);
     }

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::direct::Parcel;
+use super::presence::Changes;
 use super::publication::Publication;
 
 /// What an order counts beside a message's bytes.
@@ -20,6 +22,10 @@ pub enum Order {
     Unsubscribe(Arc<str>, u64),
     /// A message for those who subscribe now.
     Publish(Arc<str>, Arc<Publication>),
+    /// Who came and went, for those who subscribe now.
+    Presence(Arc<str>, Arc<Changes>),
+    /// Something for one connection.
+    Direct(Parcel),
 }
 
 impl Order {
@@ -29,6 +35,8 @@ impl Order {
         ORDER
             + match self {
                 Self::Publish(_, publication) => publication.payload().len(),
+                Self::Presence(_, changes) => changes.bytes(),
+                Self::Direct(parcel) => parcel.worth(),
                 Self::Subscribe(..) | Self::Unsubscribe(..) => 0,
             }
     }

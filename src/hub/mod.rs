@@ -9,6 +9,9 @@
 //! | `account` | what each handler's topics take, within a bound of its own |
 //! | `mailbox` | what crosses to a worker: publications and subscriptions, in order |
 //! | `delivery`, `subscriber` | from a worker's mailbox to its subscribers, and to the outbox of each |
+//! | `presence` | who is in a topic, by key |
+//! | `direct` | what is for one connection, on whichever worker it is |
+//! | `node` | this process among others: its name in what it sends them |
 //! | `letters` | what topics have for the hooks of their subscribers |
 //! | `subscriptions` | what one connection subscribes to, until it ends |
 //! | `tally` | what is counted |
@@ -19,10 +22,13 @@
 
 mod account;
 mod delivery;
+mod direct;
 mod history;
 mod letters;
 mod mailbox;
+mod node;
 mod position;
+mod presence;
 mod publication;
 mod settings;
 mod subscriber;
@@ -34,9 +40,11 @@ mod tests;
 
 pub use crate::config::limits::Topics as Limits;
 pub use delivery::Delivery;
+pub use direct::{Address, Direct};
 pub use letters::{Letter, Letters, Newcomers};
 pub use position::Position;
+pub use presence::{Changes, Info, People};
 pub use publication::{Draft, Publication};
 pub use settings::{Settings, Slow};
-pub use subscriptions::{Seat, Subscriptions};
+pub use subscriptions::{Seat, Subscriptions, Wish};
 pub use table::{Hub, Past, Refused};

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::letters::{Letter, Letters};
+use super::presence::Changes;
 use super::publication::{Compressed, Form, Publication};
 use super::settings::Slow;
 use super::tally::Tally;
@@ -121,6 +122,15 @@ impl Subscriber {
             return Ok(());
         }
         handle.publish(publication.kind, publication.payload(), form)
+    }
+
+    /// Tells its hook who came and went.
+    pub fn tell(&self, topic: &Arc<str>, changes: &Arc<Changes>) {
+        if self.letters.sees_people() && self.handle.state() == ReadyState::Open {
+            let letter = Letter::Presence(Arc::clone(topic), Arc::clone(changes));
+            self.letters.post(self.handle.id(), letter);
+            self.handle.wake();
+        }
     }
 
     /// Hands it a message.

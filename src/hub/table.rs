@@ -8,11 +8,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
+use tokio::sync::oneshot;
+
 use super::Limits;
 use super::account::Account;
+use super::direct::{Address, Direct, Parcel};
 use super::history::History;
 use super::mailbox::{Mailbox, Order};
+use super::node::Node;
 use super::position::Position;
+use super::presence::{Arrival, Changes, Info, Presence, Present};
 use super::publication::{Draft, Publication};
 use super::settings::{Declared, Settings};
 use super::tally::Tally;
@@ -33,6 +38,10 @@ pub struct Hub {
     declared: RwLock<Declared>,
     accounts: Mutex<HashMap<String, Arc<Account>>>,
     mailboxes: Vec<Arc<Mailbox>>,
+    /// Who is where.
+    presence: Presence,
+    /// This process.
+    pub node: Node,
     /// The shard that is looked through next.
     next: AtomicUsize,
     /// Of subscribers that were closed.
@@ -121,6 +130,15 @@ pub enum Refused {
         "this connection subscribes to {0} topics already, which is the most (--max-subscriptions)"
     )]
     Subscriptions(usize),
+    /// No key.
+    #[error("a key has 1 to {0} bytes")]
+    Key(usize),
+    /// Too much said of a key.
+    #[error("info has at most {0} bytes as JSON (--max-presence-info)")]
+    Info(usize),
+    /// One key too many.
+    #[error("{0} keys of this handler are in presence already, which is the most (--max-presence)")]
+    Presence(usize),
 }
 
 impl Hub {
@@ -134,6 +152,8 @@ impl Hub {
             declared: RwLock::default(),
             accounts: Mutex::default(),
             mailboxes: (0..workers).map(mailbox).collect(),
+            presence: Presence::default(),
+            node: Node::new(),
             next: AtomicUsize::new(0),
             closed: Mutex::new(Flood::lines(1)),
             tally: Tally::default(),
@@ -354,6 +374,92 @@ impl Hub {
         names
     }
 
+    /// Whether somebody can be present so.
+    pub(super) fn check_presence(&self, key: &str, info: &Info) -> Result<(), Refused> {
+        let most = self.limits.name;
+        if !(1..=most).contains(&key.len()) {
+            return Err(Refused::Key(most));
+        }
+        let most = self.limits.info;
+        match info {
+            Some(info) if info.len() > most => Err(Refused::Info(most)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A connection of a handler comes to a topic; the key as it is kept.
+    pub(super) fn join(
+        &self,
+        topic: &Arc<str>,
+        file: &str,
+        key: &str,
+        info: Info,
+        now: f64,
+    ) -> Result<Arc<str>, Refused> {
+        let (account, most) = (self.account(file), self.limits.presence);
+        let arrival = Arrival { key, info, now };
+        self.presence
+            .join(topic, arrival, (&account, most), |changes| {
+                self.tell(topic, changes);
+            })
+            .ok_or(Refused::Presence(most))
+    }
+
+    /// Something else is said of a key.
+    pub(super) fn update_presence(&self, topic: &str, key: &str, info: Info) {
+        self.presence.update(topic, key, info);
+    }
+
+    /// A connection leaves a topic; `properly`, if it is not expected back.
+    pub(super) fn leave(&self, topic: &Arc<str>, key: &Arc<str>, properly: bool) {
+        let how = (properly, self.limits.grace);
+        self.presence.leave(topic, key, how, |changes| {
+            self.tell(topic, changes);
+        });
+    }
+
+    /// Who is in a topic, so many at the most.
+    pub fn present(&self, topic: &str, most: usize) -> Vec<Present> {
+        self.presence.entries(topic, most)
+    }
+
+    /// How many keys are in a topic.
+    pub fn present_count(&self, topic: &str) -> usize {
+        self.presence.count(topic)
+    }
+
+    /// Tells a topic's subscribers who came and went.
+    fn tell(&self, topic: &Arc<str>, changes: Changes) {
+        let shard = self.shard(topic);
+        let Some(known) = shard.get(topic) else {
+            return;
+        };
+        let changes = Arc::new(changes);
+        for (count, mailbox) in known.subscribers.iter().zip(&self.mailboxes) {
+            if *count > 0 {
+                mailbox.push(Order::Presence(Arc::clone(topic), Arc::clone(&changes)));
+            }
+        }
+    }
+
+    /// The mailbox through which a connection is reached; `None` for one of another process.
+    pub fn mailbox_of(&self, address: &Address) -> Option<&Arc<Mailbox>> {
+        let is_here = address.node == self.node;
+        self.mailboxes.get(address.worker).filter(|_| is_here)
+    }
+
+    /// Hands something to one connection; the answer comes when that is done.
+    pub fn direct(&self, address: &Address, direct: Direct) -> Option<oneshot::Receiver<bool>> {
+        let mailbox = self.mailbox_of(address)?;
+        let (answer, answered) = oneshot::channel();
+        mailbox.push(Order::Direct(Parcel {
+            connection: address.connection,
+            direct,
+            answer,
+        }));
+        Some(answered)
+    }
+
     /// A subscriber was closed because it is slow.
     pub(super) fn closed_slow(&self, topic: &str, connection: u64) {
         Tally::count(&self.tally.closed, 1);
@@ -371,6 +477,8 @@ impl Hub {
     /// Once a second: what is too old is forgotten, and what was too often to be logged is counted.
     pub fn tick(&self) {
         let now = Instant::now();
+        self.presence
+            .tick(|topic, changes| self.tell(topic, changes));
         self.closed
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use rhai::{Dynamic, EvalAltResult, ImmutableString};
 
+use super::api::people;
 use super::caller::{self, Caller};
 use super::delivery;
 use super::fault::report::{self, Excerpt, Incident};
@@ -195,6 +196,10 @@ fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Endi
         (Hook::OnPublish, Some(peer)) => delivery::run(peer, limits, arguments, |arguments| {
             program.call(hook, &mut this, arguments)
         }),
+        (Hook::OnPresence, _) => {
+            people::unpack(arguments, limits)?;
+            program.call(hook, &mut this, arguments)
+        }
         _ => program.call(hook, &mut this, arguments),
     });
     handler.meter.ran(hook as usize, begun);

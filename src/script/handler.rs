@@ -115,6 +115,9 @@ impl Handler {
                 if program.has(Hook::OnPublish) {
                     self.letters.see_messages();
                 }
+                if program.has(Hook::OnPresence) {
+                    self.letters.see_people();
+                }
                 *self.program.borrow_mut() = Some(Rc::new(program));
             }
             // It compiled where it was checked, so this is about this run of its top level. What

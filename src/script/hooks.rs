@@ -19,6 +19,8 @@ pub enum Hook {
     OnTimer,
     /// A message of a topic, before it is sent.
     OnPublish,
+    /// Who came to a topic and who left it.
+    OnPresence,
     /// A new version begins to serve the connection.
     OnReload,
     /// A frame, before the protocol sees it.
@@ -49,7 +51,7 @@ pub struct HookInfo {
 }
 
 /// Table of all hooks, in the order of the enum.
-pub const HOOKS: [HookInfo; 14] = [
+pub const HOOKS: [HookInfo; 15] = [
     HookInfo {
         hook: Hook::DoExtraHandshake,
         name: "do_extra_handshake",
@@ -114,6 +116,15 @@ pub const HOOKS: [HookInfo; 14] = [
         result: "`true` or `()` sends it, `false` does not; a string, a blob, or a map or an array \
             as JSON, is sent instead, in the same envelope; anything else is a fault. The last \
             call of a function gives its result: end with `true`",
+    },
+    HookInfo {
+        hook: Hook::OnPresence,
+        name: "on_presence",
+        params: &["ws", "topic", "joined", "left"],
+        when: "when somebody came to a topic that this connection subscribes to, or left it, at \
+            most once a second: arrays of `#{key, info}`; who came and left in between is not \
+            told, and in a topic of more than 1,000 keys nobody is",
+        result: "ignored",
     },
     HookInfo {
         hook: Hook::OnReload,
@@ -196,6 +207,7 @@ impl Hook {
                 | Self::OnPong
                 | Self::OnTimer
                 | Self::OnPublish
+                | Self::OnPresence
                 | Self::OnFrame
         )
     }

@@ -137,9 +137,11 @@ impl Peer {
         self.place.letters.has(self.handle.id()) && !self.handle.is_in_fragments()
     }
 
-    /// It subscribes to nothing any more.
-    pub(super) fn leave_topics(&self) {
-        drop(self.subscriptions(Option::take));
+    /// It subscribes to nothing any more, and has ended properly if it is not expected back.
+    pub(super) fn leave_topics(&self, properly: bool) {
+        if let Some(subscriptions) = self.subscriptions(Option::take) {
+            subscriptions.end(properly);
+        }
     }
 
     /// Looks at the timers, if there are any.

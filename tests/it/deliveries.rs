@@ -267,7 +267,8 @@ async fn pitfall_9_what_waits_for_a_hook_counts_as_unsent() {
              fn transfer_data(ws, message) {{\n\
                  if message == \"subscribe\" {{ ws.subscribe(\"{slow}\"); ws.send(\"=\"); }}\n\
                  else {{ publish(\"{slow}\", message); ws.send(\"=\"); }}\n}}\n\
-             fn on_publish(ws, topic, message) {{ if this.n == () {{ this.n = 1; sleep(1.5); }} }}\n"
+             fn on_publish(ws, topic, message) {{\n    if this.n == () {{ this.n = 1; \
+             sleep(1.5); }}\n}}\n"
         )
     };
     let server = Server::builder()

@@ -52,6 +52,7 @@ mod packages;
 mod page;
 mod peers;
 mod porting;
+mod presence;
 mod process;
 mod proxies;
 mod readme;

@@ -8,6 +8,7 @@ use rhai::{Array, Blob, Dynamic, EvalAltResult, ImmutableString, Map};
 
 use super::extensions::extension;
 use super::options::option;
+use crate::hub::Seat;
 use crate::machine::budget::Stop;
 use crate::machine::error::{duration, throw};
 use crate::machine::host::{Allowed, Function, Package};
@@ -371,13 +372,20 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["ws.id -> string"],
-            about: "The connection's number, unique in the process, as the log names it.",
+            about: "The connection's name, which no other has, nor will have: the node, the worker and \
+                the number by which the log names it, such as `9f3c6a1be0d24c77-0-42`. \
+                [`connection(id)`](#connection) reaches it from elsewhere.",
             throws: &[],
             allowed: Allowed::Open,
             example: "ws.send(`${ws.id.len > 0}`); // => true",
-            register: |engine, _| {
-                engine.register_get("id", |ws: &mut WebSocket| {
-                    ImmutableString::from(ws.0.handle.id().to_string())
+            register: |engine, host| {
+                let seat = host.service::<Seat>();
+                engine.register_get("id", move |ws: &mut WebSocket| {
+                    let number = ws.0.handle.id();
+                    ImmutableString::from(match &seat {
+                        Some(seat) => seat.address(number).to_string(),
+                        None => number.to_string(),
+                    })
                 });
             },
         },

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 
 use super::connection::WebSocket;
+use super::people::Other;
 use super::queues::Queue;
 use super::request;
 use super::store::Store;
@@ -203,6 +204,7 @@ pub fn types() -> impl Iterator<Item = (&'static str, TypeId)> {
     let ours = [
         ("WebSocket", TypeId::of::<WebSocket>()),
         ("Request", TypeId::of::<Rc<Request>>()),
+        ("Connection", TypeId::of::<Other>()),
         ("Store", TypeId::of::<Store>()),
         ("Queue", TypeId::of::<Queue>()),
     ];
@@ -210,12 +212,13 @@ pub fn types() -> impl Iterator<Item = (&'static str, TypeId)> {
 }
 
 /// Our own types, and what the documentation calls a value of them.
-pub const OBJECTS: [(&str, &str); 5] = [
+pub const OBJECTS: [(&str, &str); 6] = [
     ("WebSocket", "ws"),
     ("Request", "request"),
     ("Error", "error"),
     ("Store", "store"),
     ("Queue", "queue"),
+    ("Connection", "connection"),
 ];
 
 /// A type as Rhai's own definition files call it.

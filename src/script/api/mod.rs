@@ -5,6 +5,7 @@ pub mod extensions;
 pub mod form;
 pub mod log;
 pub mod options;
+pub mod people;
 pub mod queues;
 pub mod raw;
 pub mod request;
@@ -21,6 +22,7 @@ pub const PACKAGES: &[&Package] = &[
     &request::PACKAGE,
     &connection::PACKAGE,
     &topics::PACKAGE,
+    &people::PACKAGE,
     &store::PACKAGE,
     &queues::PACKAGE,
     &time::PACKAGE,

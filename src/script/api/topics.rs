@@ -8,7 +8,7 @@ use rhai::{Array, Dynamic, EvalAltResult, ImmutableString, Map};
 
 use super::connection::WebSocket;
 use super::options::no_option;
-use crate::hub::{Draft, Past, Position, Publication, Refused, Seat, Settings, Slow};
+use crate::hub::{Draft, Info, Past, Position, Publication, Refused, Seat, Settings, Slow, Wish};
 use crate::machine::error::throw;
 use crate::machine::host::{Allowed, Function, Host, Package};
 use crate::machine::packages::json;
@@ -55,7 +55,9 @@ pub const PACKAGE: Package = Package {
                     another life of the topic, or that is none \
                     at all, nothing is sent and `recovered` is `false`. A topic [without \
                     history](#topic) has no positions: \
-                    `position` is `()`. Subscribing again changes nothing.",
+                    `position` is `()`. With the option `key` the connection is seen in \
+                    [presence](#presence) by that name, with `info`, any value that JSON can say. \
+                    Subscribing again changes nothing but key and info.",
             throws: &[
                 NAMES,
                 TOPICS,
@@ -63,7 +65,23 @@ pub const PACKAGE: Package = Package {
                     "subscriptions",
                     "for one more than a connection may have (`--max-subscriptions`)",
                 ),
-                ("option", "for an option that there is not"),
+                (
+                    "option",
+                    "for an option that there is not, and for `info` without `key`",
+                ),
+                (
+                    "key",
+                    "for a key that is empty or longer than a topic's name",
+                ),
+                (
+                    "info",
+                    "for more than may be said of a key (`--max-presence-info`)",
+                ),
+                (
+                    "presence",
+                    "for one more key than a handler's connections may have (`--max-presence`)",
+                ),
+                ("json", "for an `info` that JSON cannot say, see `to_json`"),
             ],
             allowed: Allowed::Open,
             example: "fn on_open(ws) {\n    ws.subscribe(\"news\");\n}\n\nfn transfer_data(ws, \
@@ -72,24 +90,19 @@ pub const PACKAGE: Package = Package {
             register: |engine, host| {
                 let seat = seat(host);
                 let again = seat.clone();
+                let (limits, clock) = (host.settings.limits, host.clock.clone());
                 engine
                     .register_fn(
                         "subscribe",
                         move |ws: &mut WebSocket, topic: ImmutableString| {
-                            subscribe(&seat, ws, &topic, &Dynamic::UNIT)
+                            subscribe(&seat, ws, &topic, &Options::default())
                         },
                     )
                     .register_fn(
                         "subscribe",
                         move |ws: &mut WebSocket, topic: ImmutableString, options: Map| {
-                            let mut since = Dynamic::UNIT;
-                            for (name, value) in options {
-                                match &*name {
-                                    "since" => since = value,
-                                    _ => return throw("option", no_option(&name, &["since"])),
-                                }
-                            }
-                            subscribe(&again, ws, &topic, &since)
+                            let options = Options::of(options, &limits, clock.now())?;
+                            subscribe(&again, ws, &topic, &options)
                         },
                     );
             },
@@ -303,12 +316,12 @@ pub const PACKAGE: Package = Package {
 };
 
 /// Where topics are reached from; nowhere without workers, as where files are only checked.
-fn seat(host: &Host) -> Option<Arc<Seat>> {
+pub(super) fn seat(host: &Host) -> Option<Arc<Seat>> {
     host.service()
 }
 
 /// The seat, and who asks.
-fn here(seat: &Option<Arc<Seat>>) -> Result<(&Seat, Rc<Caller>)> {
+pub(super) fn here(seat: &Option<Arc<Seat>>) -> Result<(&Seat, Rc<Caller>)> {
     match (seat, caller::current()) {
         (Some(seat), Some(caller)) => Ok((seat, caller)),
         _ => throw("topic", "topics are there in hooks, not at the top level"),
@@ -321,6 +334,9 @@ fn refused<T>(result: std::result::Result<T, Refused>) -> Result<T> {
             Refused::Name(_) => "topic",
             Refused::Topics(_) => "topics",
             Refused::Subscriptions(_) => "subscriptions",
+            Refused::Key(_) => "key",
+            Refused::Info(_) => "info",
+            Refused::Presence(_) => "presence",
         };
         throw(kind, refused.to_string())
     })
@@ -335,17 +351,26 @@ fn subscribe(
     seat: &Option<Arc<Seat>>,
     ws: &WebSocket,
     topic: &str,
-    since: &Dynamic,
+    options: &Options,
 ) -> Result<Map> {
     let (seat, caller) = here(seat)?;
     let peer = &ws.0;
     // Whatever else a client may have sent for a position is none.
+    let Options { since, who, now } = options;
     let since =
         (!since.is_unit()).then(|| since.clone().into_immutable_string().unwrap_or_default());
     let subscribed = match peer.handle.state() {
         ReadyState::Open => Some(refused(peer.subscriptions(|all| {
             all.get_or_insert_with(|| seat.subscriptions(peer.handle.id(), &peer.place.letters))
-                .subscribe(topic, caller.file(), since.as_deref())
+                .subscribe(
+                    topic,
+                    Wish {
+                        file: caller.file(),
+                        since: since.as_deref(),
+                        who: who.as_ref().map(|(key, info)| (&**key, info.clone())),
+                        now: *now,
+                    },
+                )
         }))?),
         // There is nobody any more to whom anything could be sent.
         ReadyState::Closing | ReadyState::Closed => None,
@@ -362,6 +387,47 @@ fn subscribe(
         ("recovered".into(), recovered.into()),
         ("missed".into(), missed.into()),
     ]))
+}
+
+/// What `ws.subscribe` is told.
+#[derive(Default)]
+struct Options {
+    since: Dynamic,
+    who: Option<(ImmutableString, Info)>,
+    /// The time.
+    now: f64,
+}
+
+impl Options {
+    fn of(options: Map, limits: &Limits, now: f64) -> Result<Self> {
+        let (mut since, mut key, mut info) = (Dynamic::UNIT, None, None);
+        for (name, value) in options {
+            match &*name {
+                "since" => since = value,
+                "key" | "info" if value.is_unit() => {}
+                "key" => match value.as_immutable_string_ref() {
+                    Ok(text) => key = Some(text.clone()),
+                    Err(_) => return wrong("key", "a string", &value),
+                },
+                "info" => info = Some(Arc::from(json::to_json(&value, limits)?.as_str())),
+                _ => {
+                    let known = ["since", "key", "info"];
+                    return throw("option", no_option(&name, &known));
+                }
+            }
+        }
+        let who = match (key, info) {
+            (Some(key), info) => Some((key, info)),
+            (None, None) => None,
+            (None, Some(_)) => {
+                return throw(
+                    "option",
+                    "info is said of somebody, whom the option key names",
+                );
+            }
+        };
+        Ok(Self { since, who, now })
+    }
 }
 
 fn publish(

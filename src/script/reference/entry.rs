@@ -106,8 +106,10 @@ mod tests {
             "{send}"
         );
         assert!(!send.contains("### `ws.send_json`"), "{send}");
-        assert_eq!(entry("send").expect("the same"), send);
-        assert_eq!(entry("send()").expect("the same"), send);
+        assert_eq!(entry("ws.send()").expect("the same"), send);
+        let both = entry("send").expect("whatever it is called on");
+        assert!(both.starts_with(&*send) && both.contains("### `connection.send`"));
+        assert_eq!(entry("send()").expect("the same"), both);
         let hook = entry("transfer_data").expect("a hook");
         assert!(hook.contains("fn transfer_data(ws, message)"), "{hook}");
         let package = entry("json").expect("a package");

@@ -66,7 +66,7 @@ impl<G> Session for ScriptSession<G> {
             } => {
                 self.forget_timers();
                 if let Some(peer) = self.owner.peer() {
-                    peer.leave_topics();
+                    peer.leave_topics(was_clean && !is_expected_back(code));
                 }
                 if let Some(kept) = self.kept.as_ref().and_then(|kept| kept.get()) {
                     kept.end();
@@ -137,6 +137,13 @@ impl<G> Session for ScriptSession<G> {
             Interest::Frames => self.handler.may_see_frames() && self.has(Hook::OnFrame),
         }
     }
+}
+
+/// Whether whoever closes so comes back as a rule: a page that is loaded anew or goes to the
+/// background, and those that the server asked to come again.
+fn is_expected_back(code: u16) -> bool {
+    use close::code::{GOING_AWAY, TRY_AGAIN};
+    matches!(code, GOING_AWAY | TRY_AGAIN)
 }
 
 fn outcome(ending: Ending) -> Outcome {

@@ -396,6 +396,10 @@ impl<G> ScriptSession<G> {
                 let args = [(&*topic).into(), Dynamic::from(publication)];
                 return self.hook(Hook::OnPublish, args, Then::Nothing, context);
             }
+            Some(Letter::Presence(topic, changes)) => {
+                let args = [(&*topic).into(), Dynamic::from(changes)];
+                return self.hook(Hook::OnPresence, args, Then::Nothing, context);
+            }
             Some(Letter::Published(_, publication)) => {
                 let _ = publication.send(&peer.handle);
             }
