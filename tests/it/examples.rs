@@ -158,16 +158,33 @@ async fn work_goes_to_one_taker_each_and_is_done_once() {
     assert_eq!(boss.next_text().await, error);
 }
 
-/// A message as the page of the chat sees it.
+/// The next message of the chat; who comes and goes is passed over.
 async fn said(client: &mut Client) -> (String, String, String) {
-    let message: serde_json::Value = serde_json::from_str(&client.next_text().await).expect("JSON");
-    let [name, text, position] = [
-        &message["data"]["name"],
-        &message["data"]["text"],
-        &message["position"],
-    ]
-    .map(|value| value.as_str().expect("text").to_owned());
-    (name, text, position)
+    loop {
+        let message: serde_json::Value =
+            serde_json::from_str(&client.next_text().await).expect("JSON");
+        if message["data"].is_null() {
+            continue;
+        }
+        let [name, text, position] = [
+            &message["data"]["name"],
+            &message["data"]["text"],
+            &message["position"],
+        ]
+        .map(|value| value.as_str().expect("text").to_owned());
+        return (name, text, position);
+    }
+}
+
+/// The names that the chat tells next, of those who are there, come or go.
+async fn told(client: &mut Client, what: &str) -> serde_json::Value {
+    loop {
+        let mut message: serde_json::Value =
+            serde_json::from_str(&client.next_text().await).expect("JSON");
+        if !message[what].is_null() {
+            return message[what].take();
+        }
+    }
 }
 
 async fn enter(server: &Server, path: &str) -> (Client, serde_json::Value) {
@@ -182,17 +199,21 @@ async fn the_chat_has_rooms_and_names_and_whoever_comes_back_misses_nothing() {
     let (mut ada, welcome) = enter(&server, "blue?name=Ada").await;
     assert_eq!(
         welcome,
-        serde_json::json!({"welcome": "Ada", "resumed": false, "others": 0})
+        serde_json::json!({"welcome": "Ada", "resumed": false, "missed": 0})
     );
+    assert_eq!(told(&mut ada, "here").await, serde_json::json!(["Ada"]));
     ada.send_text(" hello ").await;
     let (name, text, position) = said(&mut ada).await;
     assert_eq!((&*name, &*text), ("Ada", "hello"));
     let (mut bob, welcome) = enter(&server, "blue").await;
     assert_eq!(
         welcome,
-        serde_json::json!({"welcome": "somebody", "resumed": false, "others": 1})
+        serde_json::json!({"welcome": "somebody", "resumed": false, "missed": 0})
     );
     assert_eq!(said(&mut bob).await.1, "hello");
+    let here = serde_json::json!(["Ada", "somebody"]);
+    assert_eq!(told(&mut bob, "here").await, here);
+    while told(&mut ada, "came").await != serde_json::json!(["somebody"]) {}
     let (mut elsewhere, _) = enter(&server, "red?name=Eve").await;
     drop(ada);
     for text in ["are you there?", "no?"] {
@@ -200,7 +221,8 @@ async fn the_chat_has_rooms_and_names_and_whoever_comes_back_misses_nothing() {
         assert_eq!(said(&mut bob).await.1, text);
     }
     let (mut ada, welcome) = enter(&server, &format!("blue?name=Ada&since={position}")).await;
-    assert_eq!(welcome["resumed"], true);
+    let resumed = (&welcome["resumed"], &welcome["missed"]);
+    assert_eq!(resumed, (&true.into(), &2.into()));
     assert_eq!(said(&mut ada).await.1, "are you there?");
     assert_eq!(said(&mut ada).await.1, "no?");
     ada.send_text("back").await;

@@ -16,6 +16,7 @@ mod breaches;
 mod buffered;
 mod capabilities;
 mod catalogue;
+mod chat_page;
 mod cli;
 mod close;
 mod commands;

@@ -120,6 +120,24 @@ impl Page {
         }
     }
 
+    /// A picture of the page as a phone shows it, for whoever wants to look: written to the folder
+    /// that PICTURES_OF_PAGES names, if it does.
+    pub async fn picture(&mut self, name: &str) {
+        let Some(folder) = std::env::var_os("PICTURES_OF_PAGES") else {
+            return;
+        };
+        let phone = json!({"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": true});
+        self.call("Emulation.setDeviceMetricsOverride", phone).await;
+        let answer = self.call("Page.captureScreenshot", json!({})).await;
+        let data = answer["data"].as_str().expect("a picture");
+        let bytes = data_encoding::BASE64
+            .decode(data.as_bytes())
+            .expect("base64");
+        std::fs::write(Path::new(&folder).join(format!("{name}.png")), bytes).expect("written");
+        self.call("Emulation.clearDeviceMetricsOverride", json!({}))
+            .await;
+    }
+
     /// Waits until an element's text contains this one.
     pub async fn shows(&mut self, selector: &str, text: &str) {
         let element = element(selector);
