@@ -27,8 +27,6 @@ const BATCH: usize = 64;
 /// and the bytes of those behind the first one: far below what may be unsent, so that nobody is
 /// slow who was not given the time to write.
 const BATCH_BYTES: usize = 64 * 1024;
-/// How often it is looked whether what is held for somebody can be sent.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// The deliveries of one worker.
 pub struct Delivery {
@@ -42,8 +40,6 @@ pub struct Delivery {
     subscribers: BTreeMap<u64, Rc<Subscriber>>,
     /// Those for whom something is held.
     waiting: BTreeMap<u64, Rc<Subscriber>>,
-    /// When these were last looked at.
-    looked: Instant,
     portion: Portion,
 }
 
@@ -81,7 +77,6 @@ impl Delivery {
             topics: HashMap::new(),
             subscribers: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            looked: now,
             portion: Portion {
                 count: 0,
                 began: now,
@@ -93,15 +88,17 @@ impl Delivery {
     pub async fn run(mut self) {
         loop {
             if !self.turn().await {
-                match self.waiting.is_empty() {
-                    true => self.mailbox.filled().await,
-                    false => drop(tokio::time::timeout(LOOK, self.mailbox.filled()).await),
+                let shared = Rc::clone(&self.shared);
+                tokio::select! {
+                    () = self.mailbox.filled() => {}
+                    () = shared.relieved() => {}
                 }
             }
         }
     }
 
-    /// Obeys the next order, and looks at those who wait if it is time; whether there was one.
+    /// Obeys the next order, and sends what is held for those who may have room now; whether there
+    /// was one.
     pub(super) async fn turn(&mut self) -> bool {
         let next = self.mailbox.pop();
         let has_one = next.is_some();
@@ -117,8 +114,9 @@ impl Delivery {
             }
             None => {}
         }
-        if !self.waiting.is_empty() && self.looked.elapsed() >= LOOK {
-            self.look().await;
+        for connection in self.shared.take_relieved() {
+            self.release(connection);
+            self.portion.spend().await;
         }
         has_one
     }
@@ -249,19 +247,14 @@ impl Delivery {
         }
     }
 
-    /// Sends what was held, as far as there is room for it now.
-    async fn look(&mut self) {
-        let mut done = Vec::new();
-        for (connection, subscriber) in &self.waiting {
-            if subscriber.release(&self.shared, &self.hub.tally) {
-                done.push(*connection);
-            }
-            self.portion.spend().await;
-        }
-        for connection in done {
+    /// Sends what is held for a connection, as far as there is room now.
+    fn release(&mut self, connection: u64) {
+        let Some(subscriber) = self.subscribers.get(&connection) else {
+            return;
+        };
+        if subscriber.release(&self.shared, &self.hub.tally) {
             self.waiting.remove(&connection);
         }
-        self.looked = Instant::now();
     }
 
     /// How many connections subscribe here, and for how many of them something is held.

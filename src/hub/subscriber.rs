@@ -85,17 +85,36 @@ impl Subscriber {
         let missed = missed.into_iter();
         held.messages
             .extend(missed.map(|publication| (Arc::clone(topic), publication)));
-        held.release(self, shared, tally)
+        let is_all = held.release(self, shared, tally);
+        self.tell_held(&held);
+        is_all
     }
 
     /// Sends what is held, as far as there is room now; whether that is all.
     pub fn release(&self, shared: &Shared, tally: &Tally) -> bool {
-        self.held.borrow_mut().release(self, shared, tally)
+        let mut held = self.held.borrow_mut();
+        let is_all = held.release(self, shared, tally);
+        self.tell_held(&held);
+        is_all
     }
 
     /// Forgets what is held of a topic.
     pub fn forget(&self, topic: &Arc<str>) {
-        self.held.borrow_mut().remove(topic, true);
+        let mut held = self.held.borrow_mut();
+        held.remove(topic, true);
+        self.tell_held(&held);
+    }
+
+    /// Has the connection know what is held for it: it says when it may have room, and it counts to
+    /// what all connections hold. What was missed is the history's.
+    fn tell_held(&self, held: &Held) {
+        let letters = match self.letters.sees() {
+            false => 0,
+            true => self.letters.bytes(self.handle.id()),
+        };
+        let is_waited_for = !held.messages.is_empty() || held.catches_up;
+        self.handle
+            .hold(letters + held.bytes.max(usize::from(is_waited_for)));
     }
 
     /// Bytes that it has not taken yet.
@@ -141,8 +160,21 @@ impl Subscriber {
         shared: &Shared,
         tally: &Tally,
     ) -> Delivered {
-        let (handle, publication) = (&self.handle, shown.publication);
         let mut held = self.held.borrow_mut();
+        let delivered = self.hand(&mut held, topic, shown, shared, tally);
+        self.tell_held(&held);
+        delivered
+    }
+
+    fn hand(
+        &self,
+        held: &mut Held,
+        topic: &Arc<str>,
+        shown: &Shown<'_>,
+        shared: &Shared,
+        tally: &Tally,
+    ) -> Delivered {
+        let (handle, publication) = (&self.handle, shown.publication);
         if handle.state() != ReadyState::Open {
             *held = Held::default();
             return Delivered::Gone;

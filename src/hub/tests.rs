@@ -105,6 +105,9 @@ impl World {
             }
             for client in &mut self.clients {
                 client.take(usize::MAX);
+                // As its task would say that has written.
+                let Member { worker, connection } = client.member;
+                self.workers[worker].0.relieve(connection);
             }
             if is_quiet {
                 return;

@@ -9,6 +9,7 @@ use super::close::Close;
 use super::deflate::Pool;
 use super::extensions::Agreed;
 use super::frame::Data;
+use super::ledger::STEP;
 use super::message::Message;
 use super::outbox::{Outbox, ReadyState, SendError};
 use crate::local::Slot;
@@ -26,6 +27,9 @@ pub enum Abort {
     Now,
 }
 
+/// In what the bytes are counted that others keep for a connection.
+const UNIT: usize = 1024;
+
 /// A connection within its worker. While its own task runs, frames gather in the outbox and go out
 /// in one write; from elsewhere they wake that task. Every connection has one: with the counts of
 /// its `Rc` it is 96 bytes, a size that the allocator has.
@@ -36,11 +40,11 @@ pub struct Handle {
     /// woken.
     waker: Slot<Option<Waker>>,
     /// Seconds that the stream stays open after the close handshake.
-    keep_open: Cell<u32>,
+    keep_open: Cell<u16>,
+    /// What others keep for it until there is room, in [units](UNIT).
+    held: Cell<u16>,
     /// The handler does not want to hear for now.
     is_paused: Cell<bool>,
-    /// The peer has said or shown that it goes.
-    is_leaving: Cell<bool>,
     parting: Cell<Abort>,
     /// The slot of the worker's wheel that its alarm is in.
     pub(super) alarm: Cell<Option<u8>>,
@@ -54,8 +58,8 @@ impl Handle {
             outbox,
             waker: Slot::default(),
             keep_open: Cell::new(0),
+            held: Cell::new(0),
             is_paused: Cell::new(false),
-            is_leaving: Cell::new(false),
             parting: Cell::new(Abort::None),
             alarm: Cell::new(None),
         })
@@ -73,12 +77,12 @@ impl Handle {
 
     /// Whether the peer is about to go, or gone, though what it has sent is still handled.
     pub fn is_leaving(&self) -> bool {
-        self.is_leaving.get() || self.state() != ReadyState::Open
+        self.outbox.is_leaving() || self.state() != ReadyState::Open
     }
 
     /// The peer is about to go, or gone.
     pub(super) fn leaves(&self) {
-        self.is_leaving.set(true);
+        self.outbox.peer_leaves();
     }
 
     /// Bytes that the stream has not taken yet.
@@ -94,6 +98,23 @@ impl Handle {
     /// What compresses its messages, if that was agreed on.
     pub fn pool(&self) -> Option<&Pool> {
         self.outbox.pool()
+    }
+
+    /// Somebody keeps so many bytes for the connection until there is room, at least 1 to be told
+    /// of it; they count to what it holds.
+    pub fn hold(&self, bytes: usize) {
+        let units = u16::try_from(bytes.div_ceil(UNIT)).unwrap_or(u16::MAX);
+        let before = self.held.replace(units);
+        // It tells the ledger when it runs.
+        if usize::from(before.abs_diff(units)) * UNIT >= STEP {
+            self.wake();
+        }
+    }
+
+    /// Bytes that are kept for it so.
+    #[inline]
+    pub(super) fn held(&self) -> usize {
+        usize::from(self.held.get()) * UNIT
     }
 
     /// Whether a fragmented message is open, inside of which no other may be sent.
@@ -143,6 +164,8 @@ impl Handle {
 
     /// Has the stream stay open for this many seconds after the close handshake.
     pub fn keep_open(&self, seconds: u32) {
+        // Nobody waits for a day.
+        let seconds = u16::try_from(seconds).unwrap_or(u16::MAX);
         self.keep_open.set(seconds);
     }
 
@@ -174,7 +197,7 @@ impl Handle {
     }
 
     pub(super) fn kept_open(&self) -> u32 {
-        self.keep_open.get()
+        self.keep_open.get().into()
     }
 
     /// The connection's task begins to run: frames need not wake it, and they gather in the

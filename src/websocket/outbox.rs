@@ -60,6 +60,8 @@ pub struct Outbox {
     sent_code: Cell<u16>,
     /// The kind of the fragmented message that is open.
     fragments: Cell<Option<Data>>,
+    /// The peer has said or shown that it goes; here, where alignment leaves a byte.
+    is_leaving: Cell<bool>,
     /// Optional parts, boxed, since few connections have any.
     extras: Option<Box<Extras>>,
 }
@@ -89,6 +91,7 @@ impl Outbox {
             state: Cell::new(ReadyState::Open),
             sent_code: Cell::new(code::ABNORMAL),
             fragments: Cell::new(None),
+            is_leaving: Cell::new(false),
             extras: None,
         }
     }
@@ -124,6 +127,16 @@ impl Outbox {
     /// What compresses, if that was agreed on.
     pub(super) fn pool(&self) -> Option<&Pool> {
         self.deflation().map(Deflation::pool)
+    }
+
+    /// Whether the peer has said or shown that it goes.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving.get()
+    }
+
+    /// It has.
+    pub(super) fn peer_leaves(&self) {
+        self.is_leaving.set(true);
     }
 
     /// Whether a fragmented message is open.

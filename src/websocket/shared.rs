@@ -2,6 +2,7 @@
 //! other's time.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -39,6 +40,9 @@ pub struct Shared {
     share: Cell<Quantum>,
     /// Of their ends by a fault of the peer.
     ends: RefCell<Flood<&'static str>>,
+    /// Those for whom others keep something, and who have run since.
+    relieved: RefCell<BTreeSet<u64>>,
+    has_relieved: Notify,
     draining: Cell<bool>,
     drain: Notify,
     /// For what is read, and what is to be written: borrowed by the connection that runs.
@@ -58,6 +62,8 @@ impl Shared {
             ledger: Ledger::new(usize::MAX),
             share: Cell::default(),
             ends: RefCell::new(Flood::lines(1)),
+            relieved: RefCell::default(),
+            has_relieved: Notify::new(),
             draining: Cell::new(false),
             drain: Notify::new(),
             read: RefCell::new(vec![0; READ_BUFFER]),
@@ -87,6 +93,22 @@ impl Shared {
     pub fn start_drain(&self) {
         self.draining.set(true);
         self.drain.notify_waiters();
+    }
+
+    /// This connection may have room for what is kept for it.
+    pub fn relieve(&self, connection: u64) {
+        self.relieved.borrow_mut().insert(connection);
+        self.has_relieved.notify_one();
+    }
+
+    /// Takes the connections that may have room now.
+    pub fn take_relieved(&self) -> BTreeSet<u64> {
+        self.relieved.take()
+    }
+
+    /// Ready when there are such.
+    pub async fn relieved(&self) {
+        self.has_relieved.notified().await;
     }
 
     /// Whether the server goes down.

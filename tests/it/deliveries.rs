@@ -323,3 +323,35 @@ async fn pitfall_9_what_waits_for_a_hook_counts_as_unsent() {
     assert_eq!(got["drop"], Vec::from_iter(0..17));
     assert!(got["latest"].len() < 30, "{:?}", got["latest"]);
 }
+
+/// What is held for subscribers counts to what all connections hold: whoever does not read while
+/// much is held for it goes, and the process stays within its bound.
+#[tokio::test]
+async fn what_is_held_counts_to_what_all_connections_hold() {
+    const CLIENTS: usize = 20;
+    let handler = "fn on_load() { topic(\"t\", #{slow: \"latest\"}); }\n\
+        fn transfer_data(ws, message) {\n    if message == \"subscribe\" { ws.subscribe(\"t\"); \
+        ws.send_fragment(\"begun\", false); }\n    \
+        else { publish(\"t\", message); ws.send(\"=\"); }\n}\n";
+    let server = Server::builder()
+        .workers(2)
+        .args(["--max-message", "1MiB", "--max-buffered", "4MiB"])
+        .file("it_wsh.rhai", handler)
+        .start()
+        .await;
+    let mut slow = Vec::new();
+    for _ in 0..CLIENTS {
+        // Nothing is sent inside of a fragmented message, and so all is held.
+        let mut raw = Raw::open(&server, "/it").await;
+        raw.send(Wire::text("subscribe").bytes()).await;
+        raw.frame().await;
+        slow.push(raw);
+    }
+    let mut speaker = connect(server.url("/it")).await;
+    speaker.send_text("x".repeat(1 << 20)).await;
+    assert_eq!(speaker.next_text().await, "=");
+    server.log("max-buffered").await;
+    // The others notice nothing.
+    speaker.send_text("y").await;
+    assert_eq!(speaker.next_text().await, "=");
+}

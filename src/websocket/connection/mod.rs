@@ -113,6 +113,9 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             self.end_turn();
         }
         self.account(context);
+        if self.handle.held() > 0 {
+            self.shared.relieve(self.handle.id());
+        }
         polled
     }
 
@@ -253,7 +256,8 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     /// Tells what it holds, if that is much.
     fn account(&mut self, context: &Context<'_>) {
-        let held = self.decoder.buffered() + self.inbox.bytes() + self.handle.buffered();
+        let unsent = self.handle.buffered() + self.handle.held();
+        let held = self.decoder.buffered() + self.inbox.bytes() + unsent;
         if held < ledger::STEP {
             self.holding = None;
             return;
