@@ -540,3 +540,24 @@ async fn settings_that_cannot_be_are_faults_and_those_that_differ_are_warned_of(
         server.log(line).await;
     }
 }
+
+/// Pitfall 10: who does not read for a while and pings meanwhile gets every Pong, in order.
+#[tokio::test]
+async fn pitfall_10_pongs_come_to_a_slow_subscriber_as_well() {
+    const PINGS: u8 = 20;
+    let (_server, mut speaker, mut slow) = beside_a_slow_one("dropping").await;
+    for number in 0..PINGS {
+        slow.send(Wire::ping([number]).bytes()).await;
+    }
+    publish(&mut speaker, "dropping", "more").await;
+    let mut pongs = Vec::new();
+    while pongs.len() < usize::from(PINGS) {
+        let frame = slow.frame().await;
+        if frame.opcode == 10 {
+            pongs.extend(frame.payload);
+        } else {
+            assert_eq!(frame.opcode, 1, "{pongs:?}");
+        }
+    }
+    assert_eq!(pongs, Vec::from_iter(0..PINGS));
+}
