@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Interface, Limits, Listen, Metrics, limits};
+use crate::config::{Config, Interface, Limits, Listen, Metrics, Store, limits};
 use crate::handlers::{Generation, Reconciler, Report};
 use crate::http::{self, Health};
 use crate::hub::Hub;
@@ -23,7 +23,7 @@ use crate::script::{self, Host, loops};
 use crate::server::{
     self, Admission, Certificates, Gate, Listener, Order, Socket, State, Worker, notify,
 };
-use crate::store::{Memory, Notices, Shelf};
+use crate::store::{File, Memory, Notices, Shelf};
 use crate::websocket::Ledger;
 
 pub use checks::check;
@@ -70,7 +70,7 @@ impl App {
             )
         })?;
         let certificates = config.tls.clone().map(Certificates::new).transpose()?;
-        let shelf = shelf(&config, &host);
+        let shelf = shelf(&config, &host)?;
         let listeners = listen(&config.listen)?;
         let monitors = match &config.metrics {
             Some(Metrics { host, port }) => {
@@ -201,12 +201,23 @@ impl App {
 }
 
 /// The stores and queues. An engine that ends with the process goes by its clock that never jumps.
-fn shelf(config: &Config, host: &Host) -> Arc<Shelf> {
+fn shelf(config: &Config, host: &Host) -> Result<Arc<Shelf>> {
     let (limits, clock) = (config.limits.stores, host.clock.clone());
     let notices = Arc::<Notices>::default();
-    let engine = Arc::new(Memory::new(limits, Arc::clone(&notices)));
-    let now = move || (clock.monotonic() * 1000.0) as u64;
-    Arc::new(Shelf::new(engine, notices, limits, now))
+    let told = Arc::clone(&notices);
+    let millis = |seconds: f64| (seconds * 1000.0) as u64;
+    let shelf = match &config.store {
+        Store::Memory => {
+            let engine = Arc::new(Memory::new(limits, told));
+            let now = move || millis(clock.monotonic());
+            Shelf::new(engine, notices, limits, now)
+        }
+        Store::File(path) => {
+            let engine = Arc::new(File::open(path, limits, told)?);
+            Shelf::new(engine, notices, limits, move || millis(clock.now()))
+        }
+    };
+    Ok(Arc::new(shelf))
 }
 
 /// What the workers' sites are told.

@@ -11,7 +11,7 @@ use clap::builder::BoolishValueParser;
 use super::bounds::Bounds;
 use super::handlers::{Folder, Power};
 use super::predecessor::Predecessor;
-use super::value::{MetricsPort, Seconds, Size, Time};
+use super::value::{Keeping, MetricsPort, Seconds, Size, Time};
 use crate::config::{
     Admission, ClientCertificates, Config, Credential, Deflate, HostPattern, Identity, Interface,
     Limits, Listen, OriginPattern, Proxy, Script, Tls, Trusted, limits,
@@ -87,6 +87,14 @@ struct Listening {
         env = "WSH_DOCUMENT_ROOT"
     )]
     document_root: Option<PathBuf>,
+    /// What keeps stores and queues: memory, or file:PATH, which outlives the server
+    #[arg(
+        long,
+        value_name = "ENGINE",
+        default_value = "memory",
+        env = "WSH_STORE"
+    )]
+    store: Keeping,
     /// Show faults to clients, and keep them
     ///
     /// The developer's seat: faults keep their connection and say where they are, and the log has a
@@ -317,6 +325,7 @@ impl Settings {
             unix_socket,
             queue,
             document_root,
+            store,
             dev,
             access_log,
             workers,
@@ -357,6 +366,7 @@ impl Settings {
             },
             handlers: self.folder.into(),
             document_root,
+            store: store.0,
             dev,
             script,
             workers: workers.map_or_else(cores, usize::from),

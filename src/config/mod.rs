@@ -29,6 +29,8 @@ pub struct Config {
     pub handlers: Handlers,
     /// The folder of ordinary files, if any are served.
     pub document_root: Option<PathBuf>,
+    /// What keeps stores and queues.
+    pub store: Store,
     /// Whether this is a developer's seat: what happens is shown, on loopback or behind a password.
     pub dev: bool,
     /// Permissions and bounds of scripts.
@@ -60,6 +62,16 @@ pub struct Config {
     pub access_log: Option<bool>,
     /// Warnings about the settings, such as those without effect, a sentence each.
     pub warnings: Vec<String>,
+}
+
+/// What keeps stores and queues.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Store {
+    /// Memory: they end with the process.
+    #[default]
+    Memory,
+    /// A file, which outlives it.
+    File(PathBuf),
 }
 
 /// The bounds of connections, before and after their handshake.

@@ -251,6 +251,11 @@ events! {
         "no TLS handshake: {why}" with { why: Words<'e> };
     /// Metrics and probes are answered at these addresses.
     INFO Server "metrics" Metrics { addresses: &'e str } "metrics are served";
+    /// The store's file cannot be written or read, as on a full disk. What was answered is kept.
+    ERROR Server "store-failed" StoreFailed { error: &'e str }
+        "the store cannot be written: calls throw `store` until it can; what was answered is kept";
+    /// It can be again.
+    INFO Server "store-usable" StoreUsable {} "the store can be written again";
     /// A shutdown is ahead: load balancers are told to send nobody any more, and have this time to
     /// hear of it.
     INFO Server "unready" Unready { seconds: u64 } "shutting down after a while: /readyz says 503";

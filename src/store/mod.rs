@@ -8,6 +8,7 @@
 //! | `change` | what is done to a value, in one step: a pure function, the same for all engines |
 //! | `refused` | why something was not done |
 //! | `memory` | the engine that ends with its process |
+//! | `file` | the engine in a file: durable at every answer |
 //! | `account` | what each handler keeps, within bounds of its own |
 //! | `notices` | who waits for what, and is woken by whom |
 //! | `present` | what is there for as long as somebody is |
@@ -22,6 +23,7 @@ mod account;
 mod answer;
 mod change;
 mod engine;
+mod file;
 mod memory;
 mod notices;
 mod present;
@@ -36,6 +38,7 @@ pub use crate::config::limits::Stores as Limits;
 pub use answer::Answer;
 pub use change::Change;
 pub use engine::{Place, Taken};
+pub use file::File;
 pub use memory::Memory;
 pub use notices::Notices;
 pub use shelf::Shelf;

@@ -36,9 +36,6 @@ pub enum Refused {
     /// The disk does not take it.
     #[error("the store cannot be written or read: {0}")]
     Disk(String),
-    /// The engine is another process, which is away.
-    #[error("the store's engine does not answer: {0}")]
-    Away(String),
 }
 
 impl Refused {
@@ -52,7 +49,6 @@ impl Refused {
             Self::Queues(_) => "queues",
             Self::NoNumber(_) | Self::Overflow(_) => "number",
             Self::Disk(_) => "store",
-            Self::Away(_) => "engine",
         }
     }
 }

@@ -8,6 +8,7 @@ use super::Limits;
 use super::answer::Answer;
 use super::change::Change;
 use super::engine::{Engine, Place, Taken};
+use super::file::File;
 use super::memory::Memory;
 use super::notices::Notices;
 use super::refused::Refused;
@@ -143,6 +144,8 @@ async fn values(bench: &Bench) {
     assert!(shelf.expire(&at("none"), SECOND, payer).get().await == Ok(false));
     bench.passes(1_000);
     assert_eq!(get("gone").await, Ok(None));
+    // What writes later answers in order.
+    assert_eq!(change("none", Change::Delete).await, Ok(0));
     assert_eq!(shelf.sizes().keys, 5);
     for key in ["b", "ab", "aa", "a", "stays"] {
         assert_eq!(change(key, Change::Delete).await, Ok(1));
@@ -375,6 +378,20 @@ async fn contract(bench: impl Fn(Limits) -> Bench) {
 #[tokio::test]
 async fn memory_keeps_the_contract() {
     contract(Bench::memory).await;
+}
+
+#[tokio::test]
+async fn a_file_keeps_the_contract() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let number = AtomicU64::new(0);
+    contract(|limits| {
+        let number = number.fetch_add(1, Ordering::Relaxed);
+        let path = folder.path().join(format!("{number}.store"));
+        Bench::new(limits, |limits, notices| {
+            Arc::new(File::open(&path, limits, notices).expect("it opens"))
+        })
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -366,3 +366,60 @@ async fn a_wait_misses_no_change() {
     let over = json!({"act": "wait", "key": "n", "seen": 500, "seconds": 0.01});
     assert_eq!(ask(&mut waiter, over).await, 500);
 }
+
+/// Kills it at any time, twenty times: everything that was answered is there.
+#[tokio::test]
+async fn a_file_has_what_was_answered_however_the_server_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = format!("file:{}", folder.path().join("store").display());
+    let with = |builder: Builder| builder.args(["--store", &store]);
+    let (mut answered, mut taken) = (0, Vec::new());
+    for round in 0..20 {
+        let server = serve(with).await;
+        let mut client = connect(server.url("/desk")).await;
+        let value = ask(&mut client, json!({"act": "get", "key": "n"})).await;
+        // One that was not answered may be there as well.
+        let value = value.as_i64().unwrap_or(0);
+        assert!(
+            (answered..=answered + 1).contains(&value),
+            "{value} {answered}"
+        );
+        answered = value;
+        put(&mut client, round).await;
+        let order = json!({"act": "take", "seconds": 20});
+        taken.push(ask(&mut client, order).await.as_i64());
+        let writing = async {
+            loop {
+                let sum = ask(&mut client, json!({"act": "incr", "key": "n"})).await;
+                answered = sum.as_i64().expect("a number");
+                if answered % 10 == 9 {
+                    break;
+                }
+            }
+        };
+        within("the writes", writing).await;
+        client
+            .send_text(json!({"act": "incr", "key": "n"}).to_string())
+            .await;
+        server.signal("KILL");
+    }
+    assert_eq!(taken, (0..20).map(Some).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_file_is_for_one_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = format!("file:{}", folder.path().join("store").display());
+    let _server = serve(|builder| builder.args(["--store", &store])).await;
+    let other = Server::builder()
+        .file("desk_wsh.rhai", DESK)
+        .args(["--store", &store])
+        .run()
+        .await;
+    assert!(!other.status.success());
+    assert!(
+        other.stderr.contains("in use by another process"),
+        "{}",
+        other.stderr
+    );
+}

@@ -25,11 +25,7 @@ type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 const BLOB: u8 = 0;
 
 /// Throws that every function here may throw.
-pub const AWAY: (&str, &str) = (
-    "store",
-    "outside of a hook, and where the disk fails; `engine` where the engine is another process and \
-    does not answer",
-);
+pub const AWAY: (&str, &str) = ("store", "outside of a hook, and where the disk fails");
 
 /// Where stores and queues are reached from, with the bounds of scripts.
 #[derive(Debug, Clone)]

@@ -93,6 +93,7 @@ fn config(root: &Path) -> Config {
             map_file: None,
             outside_root: false,
         },
+        store: Default::default(),
         document_root: None,
         dev: false,
         script: Script::default(),
