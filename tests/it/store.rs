@@ -423,3 +423,34 @@ async fn a_file_is_for_one_server() {
         other.stderr
     );
 }
+
+/// A limit on the length of files stands for a full disk.
+#[tokio::test]
+async fn a_full_disk_is_an_error_and_no_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = format!("file:{}", folder.path().join("store").display());
+    let with = |builder: Builder| builder.args(["--store", &store]).file_size(8);
+    let server = serve(with).await;
+    let mut client = connect(server.url("/desk")).await;
+    let value = "x".repeat(500_000);
+    let set = |key: usize| json!({"act": "set", "key": key.to_string(), "value": value});
+    let mut kept = 0;
+    let full = loop {
+        match ask(&mut client, set(kept)).await {
+            Value::Bool(true) => kept += 1,
+            answer => break answer,
+        }
+    };
+    assert_eq!(full, json!({"kind": "store"}));
+    server.log("store cannot be written").await;
+    let keys = json!({"act": "keys"});
+    let count = ask(&mut client, keys).await.as_array().map(Vec::len);
+    assert_eq!(count, Some(kept), "nothing is torn");
+    let script = format!("prlimit --pid {} --fsize=unlimited:", server.pid());
+    let raised = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .status();
+    assert!(raised.expect("a shell").success());
+    assert_eq!(ask(&mut client, set(kept)).await, true);
+    server.log("store can be written again").await;
+}

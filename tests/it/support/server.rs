@@ -274,6 +274,12 @@ impl Builder {
         self
     }
 
+    /// How long its files may be, until `prlimit` says otherwise.
+    pub fn file_size(mut self, mib: u32) -> Self {
+        self.ulimit = Some(format!("-S -f {}", mib * 2048));
+        self
+    }
+
     /// How much address space it may have.
     pub fn address_space(mut self, mib: u32) -> Self {
         self.ulimit = Some(format!("-v {}", mib * 1024));
