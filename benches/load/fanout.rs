@@ -204,11 +204,7 @@ impl Crowd {
 /// Times echoes at this rate until it is told to stop.
 fn echo(target: &Target, rate: u32, stop: &AtomicBool) -> Result<Histogram> {
     // Its messages are plain, whatever the others have agreed on.
-    let target = Target {
-        offers_deflate: false,
-        ..target.clone()
-    };
-    let mut client = Client::open(&target, 0)?;
+    let mut client = Client::open(&target.without_deflate(), 0)?;
     let mut times = Histogram::new();
     let mut due = Instant::now();
     while !stop.load(Ordering::Relaxed) {

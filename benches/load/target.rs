@@ -56,6 +56,13 @@ impl Target {
         }
     }
 
+    pub fn without_deflate(&self) -> Target {
+        Target {
+            offers_deflate: false,
+            ..self.clone()
+        }
+    }
+
     pub fn request(&self) -> Vec<u8> {
         let Target { address, path, .. } = self;
         let scheme = if self.tls.is_some() { "https" } else { "http" };

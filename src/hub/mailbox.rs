@@ -83,12 +83,16 @@ impl Mailbox {
     /// counts until it is [done](Self::done).
     pub(super) fn pop_same(&self, topic: &str, most: usize) -> Option<(Arc<Publication>, usize)> {
         let mut orders = self.orders();
-        let order = orders.pop_front_if(|order| match order {
+        let is_next = match orders.front()? {
             Order::Publish(same, publication) => {
                 **same == *topic && publication.payload().len() <= most
             }
             _ => false,
-        })?;
+        };
+        if !is_next {
+            return None;
+        }
+        let order = orders.pop_front()?;
         let worth = order.worth();
         match order {
             Order::Publish(_, publication) => Some((publication, worth)),

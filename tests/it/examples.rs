@@ -44,6 +44,7 @@ async fn the_list_of_routes_names_each_one() {
         "echo",
         "handshake_protocol",
         "origin_check",
+        "prices",
         "work",
     ];
     let examples = [
@@ -576,4 +577,36 @@ fn cookies_of(head: &Head) -> Vec<&str> {
         .filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"))
         .map(|(_, value)| &**value)
         .collect()
+}
+
+/// One publisher for all, and nothing missed by whoever comes back.
+#[tokio::test]
+async fn prices() {
+    let server = serve().await;
+    let price = |text: &str| -> (u64, f64) {
+        let message: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        let position = message["position"].as_str().expect("a position");
+        let (_, number) = position.split_once('.').expect("a number");
+        let gold = message["data"]["gold"].as_f64().expect("a price");
+        (number.parse().expect("a number"), gold)
+    };
+    let mut first = connect(server.url("/prices")).await;
+    let mut second = connect(server.url("/prices")).await;
+    let (start, _) = price(&first.next_text().await);
+    let text = first.next_text().await;
+    let (next, gold) = price(&text);
+    assert_eq!(next, start + 1);
+    assert!((90.0..110.0).contains(&gold), "{text}");
+    // The same for everybody.
+    while second.next_text().await != text {}
+    drop(first);
+    let missed = second.next_text().await;
+    assert_eq!(price(&missed).0, next + 1);
+    let since: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let path = format!(
+        "/prices?since={}",
+        since["position"].as_str().expect("text")
+    );
+    let mut back = connect(server.url(&path)).await;
+    assert_eq!(back.next_text().await, missed);
 }
