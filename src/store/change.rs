@@ -59,7 +59,7 @@ impl Change {
             }
             (Self::Delete | Self::Expire(_), None) => (Outcome::Same, 0),
             (Self::Delete, Some(_)) => (Outcome::Gone, 1),
-            (Self::Expire(until), Some(known)) => (put(known.value.clone(), Some(until)), 1),
+            (Self::Expire(until), Some(known)) => (put(Bytes::clone(&known.value), Some(until)), 1),
             (Self::Swap { seen, .. }, known)
                 if seen.as_ref() != known.map(|known| &known.value) =>
             {

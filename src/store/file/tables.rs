@@ -29,9 +29,10 @@ const ACCOUNTS: TableDefinition<&str, (u64, u64, u64)> = TableDefinition::new("a
 pub const QUEUES: TableDefinition<&str, Row> = TableDefinition::new("queues");
 /// Entries by queue and number: who pays, and the value.
 pub const ENTRIES: TableDefinition<(&str, u64), (&str, &[u8])> = TableDefinition::new("entries");
-/// Leases by queue and number: until when, the entry's number, who pays, and the value.
-pub const LEASES: TableDefinition<(&str, u64), (Millis, u64, &str, &[u8])> =
-    TableDefinition::new("leases");
+/// A lease: until when, the entry's number, who pays, and the value.
+type Lease<'v> = (Millis, u64, &'v str, &'v [u8]);
+/// Leases by queue and number.
+pub const LEASES: TableDefinition<(&str, u64), Lease<'static>> = TableDefinition::new("leases");
 /// Leases by the time at which they run out.
 pub const RUNNING: TableDefinition<(Millis, &str, u64), ()> = TableDefinition::new("running");
 /// The last number of an entry or a lease.
@@ -51,7 +52,7 @@ pub struct Tables<'t> {
     accounts: Table<'t, &'static str, (u64, u64, u64)>,
     queues: Table<'t, &'static str, Row>,
     entries: Table<'t, (&'static str, u64), (&'static str, &'static [u8])>,
-    leases: Table<'t, (&'static str, u64), (Millis, u64, &'static str, &'static [u8])>,
+    leases: Table<'t, (&'static str, u64), Lease<'static>>,
     running: Table<'t, (Millis, &'static str, u64), ()>,
     numbers: Table<'t, &'static str, u64>,
     limits: Limits,
