@@ -21,10 +21,7 @@ pub struct Charge {
 impl Account {
     /// One topic more, unless there are so many already.
     pub fn open_topic(&self, most: usize) -> bool {
-        let more = |count| (count < most).then_some(count + 1);
-        self.topics
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .is_ok()
+        more(&self.topics, 1, most)
     }
 
     /// One topic less.
@@ -34,10 +31,7 @@ impl Account {
 
     /// One key in presence more, unless there are so many already.
     pub fn open_key(&self, most: usize) -> bool {
-        let more = |count| (count < most).then_some(count + 1);
-        self.keys
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .is_ok()
+        more(&self.keys, 1, most)
     }
 
     /// One key less.
@@ -47,11 +41,7 @@ impl Account {
 
     /// So many bytes of history, unless that is more than `most` with what there is.
     pub fn charge(self: &Arc<Self>, bytes: usize, most: usize) -> Option<Charge> {
-        let more = |held: usize| held.checked_add(bytes).filter(|held| *held <= most);
-        self.history
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .ok()?;
-        Some(Charge {
+        more(&self.history, bytes, most).then(|| Charge {
             account: Arc::clone(self),
             bytes,
         })
@@ -63,6 +53,14 @@ impl Account {
             .iter()
             .all(|count| count.load(Ordering::Relaxed) == 0)
     }
+}
+
+/// So many more, unless there are too many then.
+fn more(count: &AtomicUsize, more: usize, most: usize) -> bool {
+    let sum = |held: usize| held.checked_add(more).filter(|held| *held <= most);
+    count
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum)
+        .is_ok()
 }
 
 impl Drop for Charge {

@@ -38,8 +38,6 @@ pub struct Delivery {
     /// worker's connections.
     topics: HashMap<Arc<str>, BTreeMap<u64, Rc<Subscriber>>>,
     subscribers: BTreeMap<u64, Rc<Subscriber>>,
-    /// Those for whom something is held.
-    waiting: BTreeMap<u64, Rc<Subscriber>>,
     portion: Portion,
 }
 
@@ -76,7 +74,6 @@ impl Delivery {
             newcomers,
             topics: HashMap::new(),
             subscribers: BTreeMap::new(),
-            waiting: BTreeMap::new(),
             portion: Portion {
                 count: 0,
                 began: now,
@@ -102,26 +99,21 @@ impl Delivery {
     pub(super) async fn turn(&mut self) -> bool {
         let next = self.mailbox.pop();
         let has_one = next.is_some();
-        match next {
-            Some((Order::Publish(topic, first), worth)) => {
-                let (batch, worth) = self.batch(&topic, first, worth);
-                self.publish(&topic, &batch).await;
-                self.mailbox.done(worth);
-            }
-            Some((order, worth)) => {
-                self.obey(order).await;
-                self.mailbox.done(worth);
-            }
-            None => {}
+        if let Some((order, worth)) = next {
+            let worth = self.obey(order, worth).await;
+            self.mailbox.done(worth);
         }
         for connection in self.shared.take_relieved() {
-            self.release(connection);
+            if let Some(subscriber) = self.subscribers.get(&connection) {
+                subscriber.release(&self.shared, &self.hub.tally);
+            }
             self.portion.spend().await;
         }
         has_one
     }
 
-    async fn obey(&mut self, order: Order) {
+    /// Obeys an order, with those behind it that are obeyed in one go: what all of them are worth.
+    async fn obey(&mut self, order: Order, mut worth: usize) -> usize {
         match order {
             Order::Subscribe(topic, connection, missed) => {
                 self.subscribe(topic, connection, missed);
@@ -131,13 +123,18 @@ impl Delivery {
                 self.unsubscribe(&topic, connection);
                 self.portion.spend().await;
             }
-            Order::Publish(topic, publication) => self.publish(&topic, &[publication]).await,
+            Order::Publish(topic, first) => {
+                let batch;
+                (batch, worth) = self.batch(&topic, first, worth);
+                self.publish(&topic, &batch).await;
+            }
             Order::Presence(topic, changes) => self.tell(&topic, &changes).await,
             Order::Direct(parcel) => {
                 parcel.deliver(&self.shared);
                 self.portion.spend().await;
             }
         }
+        worth
     }
 
     fn subscribe(&mut self, topic: Arc<str>, connection: u64, missed: Vec<Arc<Publication>>) {
@@ -154,9 +151,8 @@ impl Delivery {
                 subscriber
             }
         };
-        if !missed.is_empty() && !subscriber.catch_up(&topic, missed, &self.shared, &self.hub.tally)
-        {
-            self.waiting.insert(connection, Rc::clone(&subscriber));
+        if !missed.is_empty() {
+            subscriber.catch_up(&topic, missed, &self.shared, &self.hub.tally);
         }
         self.topics
             .entry(topic)
@@ -175,11 +171,9 @@ impl Delivery {
             self.topics.remove(topic);
         }
         subscriber.forget(topic);
-        // This one, that of all subscribers, and of those that wait: no topic has one.
-        let waits = usize::from(self.waiting.contains_key(&connection));
-        if Rc::strong_count(&subscriber) == 2 + waits {
+        // This one, and that of all subscribers: no topic has one.
+        if Rc::strong_count(&subscriber) == 2 {
             self.subscribers.remove(&connection);
-            self.waiting.remove(&connection);
         }
     }
 
@@ -221,10 +215,7 @@ impl Delivery {
                 }
                 match subscriber.deliver(topic, shown, shared, tally) {
                     Delivered::Sent => delivered += 1,
-                    Delivered::Held(instead_of) => {
-                        dropped += instead_of;
-                        self.waiting.insert(*connection, Rc::clone(subscriber));
-                    }
+                    Delivered::Held(instead_of) => dropped += instead_of,
                     Delivered::Dropped => dropped += 1,
                     Delivered::Closed => self.hub.closed_slow(topic, *connection),
                     Delivered::Gone => {}
@@ -247,23 +238,16 @@ impl Delivery {
         }
     }
 
-    /// Sends what is held for a connection, as far as there is room now.
-    fn release(&mut self, connection: u64) {
-        let Some(subscriber) = self.subscribers.get(&connection) else {
-            return;
-        };
-        if subscriber.release(&self.shared, &self.hub.tally) {
-            self.waiting.remove(&connection);
-        }
-    }
-
     /// How many connections subscribe here, and for how many of them something is held.
     #[cfg(test)]
     pub(super) fn sizes(&self) -> (usize, usize, usize) {
         (
             self.topics.len(),
             self.subscribers.len(),
-            self.waiting.len(),
+            self.subscribers
+                .values()
+                .filter(|subscriber| subscriber.holds())
+                .count(),
         )
     }
 }

@@ -83,21 +83,16 @@ impl Mailbox {
     /// counts until it is [done](Self::done).
     pub(super) fn pop_same(&self, topic: &str, most: usize) -> Option<(Arc<Publication>, usize)> {
         let mut orders = self.orders();
-        let is_next = match orders.front()? {
-            Order::Publish(same, publication) => {
-                **same == *topic && publication.payload().len() <= most
-            }
-            _ => false,
+        let order = orders.front()?;
+        let Order::Publish(same, publication) = order else {
+            return None;
         };
-        if !is_next {
+        if **same != *topic || publication.payload().len() > most {
             return None;
         }
-        let order = orders.pop_front()?;
-        let worth = order.worth();
-        match order {
-            Order::Publish(_, publication) => Some((publication, worth)),
-            _ => None,
-        }
+        let found = (Arc::clone(publication), order.worth());
+        orders.pop_front();
+        Some(found)
     }
 
     /// An order of this worth was obeyed.

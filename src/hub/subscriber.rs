@@ -69,14 +69,14 @@ impl Subscriber {
         (publication.payload().len() >= terms.threshold).then_some(terms)
     }
 
-    /// Sends what it has missed, as far as there is room; whether that is all.
+    /// Sends what it has missed, as far as there is room.
     pub fn catch_up(
         &self,
         topic: &Arc<str>,
         missed: Vec<Arc<Publication>>,
         shared: &Shared,
         tally: &Tally,
-    ) -> bool {
+    ) {
         let mut held = self.held.borrow_mut();
         // What is held already may belong to other topics, and comes first.
         held.missed = held.messages.len() + missed.len();
@@ -85,17 +85,21 @@ impl Subscriber {
         let missed = missed.into_iter();
         held.messages
             .extend(missed.map(|publication| (Arc::clone(topic), publication)));
-        let is_all = held.release(self, shared, tally);
+        held.release(self, shared, tally);
         self.tell_held(&held);
-        is_all
     }
 
-    /// Sends what is held, as far as there is room now; whether that is all.
-    pub fn release(&self, shared: &Shared, tally: &Tally) -> bool {
+    /// Sends what is held, as far as there is room now.
+    pub fn release(&self, shared: &Shared, tally: &Tally) {
         let mut held = self.held.borrow_mut();
-        let is_all = held.release(self, shared, tally);
+        held.release(self, shared, tally);
         self.tell_held(&held);
-        is_all
+    }
+
+    /// Whether a message is held for it.
+    #[cfg(test)]
+    pub fn holds(&self) -> bool {
+        !self.held.borrow().messages.is_empty()
     }
 
     /// Forgets what is held of a topic.

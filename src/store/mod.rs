@@ -35,7 +35,7 @@ mod turns;
 mod value;
 
 pub use crate::config::limits::Stores as Limits;
-pub use answer::Answer;
+pub use answer::{Answer, Later, Result};
 pub use change::Change;
 pub use engine::{Place, Taken};
 pub use file::File;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rhai::{Dynamic, EvalAltResult, ImmutableString, Map};
 
 use super::options::no_option;
-use super::stored::{AWAY, Desk, ask, ask_patiently, lasting};
+use super::stored::{AWAY, Desk, IN_UPDATE, ask, ask_patiently, lasting};
 use crate::machine::error::{duration, throw};
 use crate::machine::host::{Allowed, Function, Package};
 use crate::store::Taken;
@@ -16,8 +16,6 @@ type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 /// A queue as scripts have it.
 #[derive(Debug, Clone)]
 pub struct Queue(Arc<str>);
-
-const IN_UPDATE: (&str, &str) = ("update", "in the function of an `update`");
 
 /// What queues can be told and asked.
 pub const PACKAGE: Package = Package {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Map, NativeCallContext};
 
 use super::options::no_option;
-use super::stored::{AWAY, Desk, ask, ask_patiently, lasting};
+use super::stored::{AWAY, Desk, IN_UPDATE, ask, ask_patiently, lasting};
 use crate::machine::error::{duration, throw};
 use crate::machine::host::{Allowed, Function, Package};
 use crate::machine::meter::{self, Pace};
@@ -38,7 +38,6 @@ const BOUNDS: (&str, &str) = (
     (`--max-store-size`)",
 );
 const NO_JSON: (&str, &str) = ("json", "for what JSON cannot say, see `to_json`");
-const IN_UPDATE: (&str, &str) = ("update", "in the function of an `update`");
 
 /// What stores can be told and asked.
 pub const PACKAGE: Package = Package {

@@ -17,7 +17,7 @@ use crate::machine::meter;
 use crate::machine::packages::json;
 use crate::script::caller::{self, Served};
 use crate::script::hooks::Hook;
-use crate::store::{Answer, Bytes, Shelf};
+use crate::store::{self, Answer, Bytes, Later, Shelf};
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -26,6 +26,9 @@ const BLOB: u8 = 0;
 
 /// Throws that every function here may throw.
 pub const AWAY: (&str, &str) = ("store", "outside of a hook, and where the disk fails");
+
+/// Throws of all that changes something or waits.
+pub const IN_UPDATE: (&str, &str) = ("update", "in the function of an `update`");
 
 /// Where stores and queues are reached from, with the bounds of scripts.
 #[derive(Debug, Clone)]
@@ -97,9 +100,16 @@ impl Desk {
 
 /// Asks, and waits for the answer if it is not there. What is kept is not the hook's own memory.
 pub fn ask<T: 'static>(question: impl FnOnce() -> Answer<T>) -> Result<T> {
+    answered(question, |answer| Ok(meter::until(answer)?))
+}
+
+fn answered<T>(
+    question: impl FnOnce() -> Answer<T>,
+    wait: impl FnOnce(Later<T>) -> Result<store::Result<T>>,
+) -> Result<T> {
     let result = match meter::exempt(question) {
         Answer::Now(result) => result,
-        Answer::Later(answer) => meter::until(answer)?,
+        Answer::Later(answer) => wait(answer)?,
     };
     result.or_else(|refused| throw(refused.kind(), refused.to_string()))
 }
@@ -115,20 +125,16 @@ pub fn ask_patiently<T: 'static>(question: impl FnOnce() -> Answer<T>) -> Result
     let Some(peer) = peer else {
         return ask(question);
     };
-    let result = match meter::exempt(question) {
-        Answer::Now(result) => result,
-        Answer::Later(mut answer) => {
-            let asked = meter::until(poll_fn(move |context| {
-                // The connection's task asks again when anything has come from the peer.
-                if peer.handle.is_leaving() {
-                    return Poll::Ready(None);
-                }
-                answer.as_mut().poll(context).map(Some)
-            }));
-            asked?.ok_or(Stop::Cancelled)?
-        }
-    };
-    result.or_else(|refused| throw(refused.kind(), refused.to_string()))
+    answered(question, |mut answer| {
+        let asked = meter::until(poll_fn(move |context| {
+            // The connection's task asks again when anything has come from the peer.
+            if peer.handle.is_leaving() {
+                return Poll::Ready(None);
+            }
+            answer.as_mut().poll(context).map(Some)
+        }));
+        Ok(asked?.ok_or(Stop::Cancelled)?)
+    })
 }
 
 /// Seconds above 0 and up to about thirty years.
