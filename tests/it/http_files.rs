@@ -395,25 +395,27 @@ async fn text_is_compressed_for_who_takes_it() {
 /// open it with.
 #[tokio::test]
 async fn c06_without_descriptors_a_file_is_not_missing() {
-    let server = builder().workers(1).open_files(48).start().await;
+    let server = builder().workers(1).start().await;
     let mut raw = Raw::connect(&server).await;
-    ask(&mut raw, get("/digits.txt")).await;
-    // Everything that may be open, open.
-    let mut waiting = Vec::new();
-    let mut found = None;
-    for _ in 0..48 {
-        let (head, body) = ask(&mut raw, get("/digits.txt")).await;
-        if head.status != 200 {
-            found = Some((head, String::from_utf8(body).expect("text")));
-            break;
-        }
-        waiting.push(Raw::connect(&server).await);
-    }
-    let (head, body) = found.expect("an end of descriptors");
+    let (head, _) = ask(&mut raw, get("/digits.txt")).await;
+    assert_eq!(head.status, 200);
+    // Everything that may be open is open: from now on no descriptor can be had.
+    let pid = i32::try_from(server.pid()).expect("a process");
+    let files = rlimit::Resource::NOFILE;
+    let (mut soft, mut hard) = (0, 0);
+    rlimit::prlimit(pid, files, None, Some((&mut soft, &mut hard))).expect("its limit");
+    let bound_to = |most| {
+        rlimit::prlimit(pid, files, Some((most, hard)), None).expect("a limit for it");
+    };
+    bound_to(4);
+    let (head, body) = ask(&mut raw, get("/digits.txt")).await;
+    let body = String::from_utf8(body).expect("text");
     assert_eq!(head.status, 503, "{body}");
     assert!(head.header("Retry-After").is_some(), "{head:?}");
     server.log(["GET /digits.txt", "ulimit -n"]).await;
-    drop(waiting);
+    bound_to(soft);
+    let (head, _) = fetch(&server, get("/digits.txt")).await;
+    assert_eq!(head.status, 200);
 }
 
 /// C07: downloads that nobody reads count as connections do, hold little, and end.
