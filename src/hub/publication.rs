@@ -9,7 +9,7 @@ use super::position::{LONGEST, Position};
 use super::settings::Slow;
 use crate::websocket::extensions::Parameters;
 use crate::websocket::frame::Data;
-use crate::websocket::{Handle, Pool, SendError};
+use crate::websocket::{Handle, Payload, Pool, SendError};
 
 /// What an envelope begins with.
 const OPENING: &[u8] = b"{\"position\":";
@@ -78,7 +78,7 @@ impl Draft {
         Publication {
             number,
             kind: self.kind,
-            bytes: self.bytes,
+            bytes: self.bytes.into(),
             start,
             data: self.data,
             slow,
@@ -111,7 +111,7 @@ pub struct Publication {
     pub number: u64,
     /// Text or binary.
     pub kind: Data,
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
     /// Where in them the message begins.
     start: usize,
     /// Where in them what an envelope holds begins.
@@ -131,6 +131,14 @@ impl Publication {
     /// Its bytes.
     pub fn payload(&self) -> &[u8] {
         &self.bytes[self.start..]
+    }
+
+    /// The same for an outbox, which may refer to it.
+    pub(super) fn shared(&self) -> Payload<'_> {
+        Payload {
+            bytes: &self.bytes,
+            start: self.start,
+        }
     }
 
     /// What its envelope holds, as JSON; `None` without one.
@@ -167,7 +175,7 @@ impl Publication {
             .filter(|terms| self.payload().len() >= terms.threshold)
             .zip(handle.pool())
             .and_then(|(terms, pool)| self.form_now(&terms, pool));
-        handle.publish(self.kind, self.payload(), form.as_deref())
+        handle.publish(self.kind, self.shared(), form.as_ref())
     }
 
     /// The form for these terms, if somebody has made it.

@@ -135,7 +135,7 @@ impl Subscriber {
         &self,
         topic: &Arc<str>,
         publication: &Arc<Publication>,
-        form: Option<&[u8]>,
+        form: Option<&Arc<[u8]>>,
     ) -> Result<(), SendError> {
         let handle = &self.handle;
         if self.letters.sees() {
@@ -144,7 +144,7 @@ impl Subscriber {
             handle.wake();
             return Ok(());
         }
-        handle.publish(publication.kind, publication.payload(), form)
+        handle.publish(publication.kind, publication.shared(), form)
     }
 
     /// Tells its hook who came and went.
@@ -250,7 +250,7 @@ impl Held {
             let form = subscriber
                 .compresses(publication)
                 .and_then(|terms| publication.form_now(&terms, &shared.pool));
-            match subscriber.put(topic, publication, form.as_deref()) {
+            match subscriber.put(topic, publication, form.as_ref()) {
                 Ok(()) => {}
                 Err(SendError::InFragments) => return false,
                 Err(SendError::NotOpen) => {
@@ -309,11 +309,11 @@ impl<'p> Shown<'p> {
     }
 
     /// The form that is ready, if this connection takes it.
-    fn form_for(&self, handle: &Handle) -> Option<&[u8]> {
+    fn form_for(&self, handle: &Handle) -> Option<&Arc<[u8]>> {
         let terms = handle.agreed()?.terms;
         let (form, compressed) = self.form.as_ref()?;
         let is_long = self.publication.payload().len() >= terms.threshold;
         let fits = *form == Form::from(&terms) && is_long;
-        compressed.as_deref().filter(|_| fits)
+        compressed.as_ref().filter(|_| fits)
     }
 }

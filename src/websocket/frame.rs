@@ -139,6 +139,12 @@ impl Outgoing {
 
 /// Appends an unmasked frame, as a server sends it.
 pub fn encode(out: &mut Vec<u8>, frame: Outgoing, payload: &[u8]) {
+    encode_header(out, frame, payload.len());
+    out.extend_from_slice(payload);
+}
+
+/// Appends the header of an unmasked frame whose payload is so long.
+pub fn encode_header(out: &mut Vec<u8>, frame: Outgoing, payload: usize) {
     let header = FrameHeader {
         opcode: frame.opcode,
         is_final: frame.fin,
@@ -146,9 +152,8 @@ pub fn encode(out: &mut Vec<u8>, frame: Outgoing, payload: &[u8]) {
         ..FrameHeader::default()
     };
     header
-        .format(payload.len() as u64, out)
+        .format(payload as u64, out)
         .expect("a Vec takes every write");
-    out.extend_from_slice(payload);
 }
 
 /// A frame as bits and bytes, whatever the protocol says of them: to look at one that came, or to

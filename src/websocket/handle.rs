@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use super::close::Close;
@@ -10,6 +11,7 @@ use super::deflate::Pool;
 use super::extensions::Agreed;
 use super::frame::Data;
 use super::ledger::STEP;
+use super::lent::Payload;
 use super::message::Message;
 use super::outbox::{Outbox, ReadyState, SendError};
 use crate::local::Slot;
@@ -139,8 +141,8 @@ impl Handle {
     pub fn publish(
         &self,
         kind: Data,
-        payload: &[u8],
-        compressed: Option<&[u8]>,
+        payload: Payload<'_>,
+        compressed: Option<&Arc<[u8]>>,
     ) -> Result<(), SendError> {
         self.queue(|outbox| outbox.ready_made(kind, payload, compressed))
     }

@@ -5,8 +5,8 @@
 //! gathers what goes back, and [`Connection`] drives a [`Session`] with it. Others hold a
 //! [`Handle`] of it; [`Connections`] has all of a worker's. `extensions` says whether messages are
 //! compressed, `deflate` does it, `quantum` and `inflation` say how much of its worker a connection
-//! may use before others have theirs, `ledger` what all of them may hold together. Nothing here
-//! knows scripts, HTTP or configuration files.
+//! may use before others have theirs, `ledger` what all of them may hold together, `lent` has
+//! payloads that many outboxes refer to. Nothing here knows scripts, HTTP or configuration files.
 
 mod buffer;
 pub(crate) mod clock;
@@ -23,6 +23,7 @@ pub mod handshake;
 mod inbox;
 pub mod inflation;
 mod ledger;
+mod lent;
 pub(crate) mod message;
 pub(crate) mod outbox;
 mod quantum;
@@ -47,6 +48,7 @@ pub use deflate::Pool;
 pub(crate) use handle::Abort;
 pub use handle::Handle;
 pub(crate) use ledger::Ledger;
+pub use lent::Payload;
 pub use message::{Decoder, Incoming, Message};
 pub use outbox::{Outbox, ReadyState, SendError};
 pub use session::{Event, Interest, Outcome, Session};

@@ -1,11 +1,13 @@
-//! Send queue to the peer: frames in order, in one buffer, until the stream takes them.
+//! Send queue to the peer: frames in order, in one buffer, until the stream takes them; long
+//! payloads that many connections have queued stay where they are.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
@@ -16,6 +18,7 @@ use super::deflate::Pool;
 use super::deflation::Deflation;
 use super::extensions::Agreed;
 use super::frame::{self, Control, Data, OpCode, Outgoing};
+use super::lent::{self, Lent, Payload};
 use super::quantum::WRITE;
 use super::watch::Watch;
 use crate::local::Slot;
@@ -63,7 +66,7 @@ pub struct Outbox {
     /// The peer has said or shown that it goes; here, where alignment leaves a byte.
     is_leaving: Cell<bool>,
     /// Optional parts, boxed, since few connections have any.
-    extras: Option<Box<Extras>>,
+    extras: OnceCell<Box<Extras>>,
 }
 
 /// Optional parts of a connection, so that one without them has no place for them.
@@ -73,6 +76,8 @@ struct Extras {
     deflation: Option<Deflation>,
     /// Where somebody looks on.
     watch: Option<Box<Watch>>,
+    /// Payloads that lie elsewhere.
+    lent: Lent,
 }
 
 impl Default for Outbox {
@@ -92,31 +97,44 @@ impl Outbox {
             sent_code: Cell::new(code::ABNORMAL),
             fragments: Cell::new(None),
             is_leaving: Cell::new(false),
-            extras: None,
+            extras: OnceCell::new(),
         }
     }
 
     /// The same with compression, as agreed, by what the worker has for it.
     pub fn deflating(mut self, agreed: Agreed, pool: Rc<Pool>) -> Self {
-        self.extras.get_or_insert_default().deflation = Some(Deflation::new(agreed, pool));
+        self.with_extras(|extras| extras.deflation = Some(Deflation::new(agreed, pool)));
         self
     }
 
     /// The same with an onlooker.
     pub fn watched(mut self, watch: Watch) -> Self {
-        self.extras.get_or_insert_default().watch = Some(Box::new(watch));
+        self.with_extras(|extras| extras.watch = Some(Box::new(watch)));
         self
+    }
+
+    fn with_extras(&mut self, set: impl FnOnce(&mut Extras)) {
+        let mut extras = self.extras.take().unwrap_or_default();
+        set(&mut extras);
+        self.extras = OnceCell::from(extras);
     }
 
     /// Whoever looks on.
     #[inline]
     pub(super) fn watch(&self) -> Option<&Watch> {
-        self.extras.as_ref()?.watch.as_deref()
+        self.extras.get()?.watch.as_deref()
     }
 
     #[inline]
     fn deflation(&self) -> Option<&Deflation> {
-        self.extras.as_ref()?.deflation.as_ref()
+        self.extras.get()?.deflation.as_ref()
+    }
+
+    /// The payloads that lie elsewhere, if there are any.
+    #[inline]
+    fn lent(&self) -> Option<&Lent> {
+        let lent = &self.extras.get()?.lent;
+        (!lent.is_empty()).then_some(lent)
     }
 
     /// Returns the negotiated parameters of permessage-deflate, if there are any.
@@ -151,6 +169,16 @@ impl Outbox {
 
     /// Bytes that the stream has not taken yet.
     pub fn buffered(&self) -> usize {
+        self.own() + self.lent().map_or(0, Lent::unsent)
+    }
+
+    /// Memory for what the stream has not taken yet: of what others refer to as well, a share.
+    pub(super) fn memory(&self) -> usize {
+        self.own() + self.lent().map_or(0, Lent::share)
+    }
+
+    /// Bytes of the buffer that the stream has not taken yet.
+    fn own(&self) -> usize {
         self.bytes.look(|bytes| bytes.len()) - self.sent.get()
     }
 
@@ -186,16 +214,37 @@ impl Outbox {
     pub fn ready_made(
         &self,
         kind: Data,
-        payload: &[u8],
-        compressed: Option<&[u8]>,
+        payload: Payload<'_>,
+        compressed: Option<&Arc<[u8]>>,
     ) -> Result<(), SendError> {
-        if let (Some(compressed), Some(deflation)) = (compressed, self.deflation())
-            && self.takes_messages().is_ok()
-            && deflation.forget()
-        {
-            return self.whole(kind, true, compressed);
+        self.takes_messages()?;
+        let deflation = self.deflation();
+        let compressed =
+            compressed.filter(|_| deflation.is_some_and(|deflation| deflation.forget()));
+        let payload = compressed.map_or(payload, Payload::whole);
+        if payload.get().len() < lent::LONG {
+            return self.whole(kind, compressed.is_some(), payload.get());
         }
-        self.whole(kind, false, payload)
+        let frame = Outgoing {
+            compressed: compressed.is_some(),
+            ..Outgoing::whole(OpCode::Data(kind))
+        };
+        self.lend(frame, payload);
+        self.count(1, 0);
+        Ok(())
+    }
+
+    /// Queues a frame whose payload stays where it is.
+    fn lend(&self, frame: Outgoing, payload: Payload<'_>) {
+        if let Some(watch) = self.watch() {
+            watch.frame_out(frame, payload.get());
+        }
+        let at = self.bytes.look(|bytes| {
+            frame::encode_header(bytes, frame, payload.get().len());
+            bytes.len()
+        });
+        let extras = self.extras.get_or_init(Box::default);
+        extras.lent.push(at, payload);
     }
 
     /// Whether a message may be queued now.
@@ -297,7 +346,7 @@ impl Outbox {
             watch.frame_out(frame, payload);
         }
         self.bytes.look(|bytes| {
-            if bytes.is_empty() && payload.len() >= LONG {
+            if bytes.is_empty() && payload.len() >= LONG && self.lent().is_none() {
                 self.sent.set(align(bytes, payload.len()));
             }
             frame::encode(bytes, frame, payload);
@@ -329,7 +378,9 @@ impl Outbox {
             let is_long = left > WRITE && left > bytes.capacity() / 2;
             if buffer.capacity() == 0 && !is_long {
                 std::mem::swap(bytes, buffer);
-                *bytes = buffer[self.sent.take()..].to_vec();
+                let sent = self.sent.take();
+                *bytes = buffer[sent..].to_vec();
+                self.shift(sent);
                 buffer.clear();
             } else if bytes.is_empty() {
                 *bytes = Vec::new();
@@ -346,11 +397,17 @@ impl Outbox {
     ) -> io::Result<usize> {
         let mut total = 0;
         while total < WRITE {
-            let polled = self.with_unsent(|bytes| match bytes {
-                [] => Poll::Pending,
-                bytes => {
+            let polled = self.with_unsent(|own, lent| match (own, lent) {
+                ([], []) => Poll::Pending,
+                (bytes, []) | ([], bytes) => {
                     let most = bytes.len().min(WRITE - total);
                     Pin::new(&mut *stream).poll_write(context, &bytes[..most])
+                }
+                (own, lent) => {
+                    let own = &own[..own.len().min(WRITE - total)];
+                    let lent = &lent[..lent.len().min(WRITE - total - own.len())];
+                    let both = [IoSlice::new(own), IoSlice::new(lent)];
+                    Pin::new(&mut *stream).poll_write_vectored(context, &both)
                 }
             });
             match polled {
@@ -369,33 +426,61 @@ impl Outbox {
     /// Takes what the stream would.
     #[cfg(test)]
     pub(crate) fn take_unsent(&self, most: usize) -> Vec<u8> {
-        let taken = self.with_unsent(|bytes| bytes[..most.min(bytes.len())].to_vec());
-        if !taken.is_empty() {
+        let mut all = Vec::new();
+        loop {
+            let taken = self.with_unsent(|own, lent| {
+                let mut taken = [own, lent].concat();
+                taken.truncate(most - all.len());
+                taken
+            });
+            if taken.is_empty() {
+                return all;
+            }
             self.sent(taken.len());
+            all.extend(taken);
         }
-        taken
     }
 
-    /// Calls `write` with the bytes that the stream has not taken yet.
-    fn with_unsent<R>(&self, write: impl FnOnce(&[u8]) -> R) -> R {
-        self.bytes.look(|bytes| write(&bytes[self.sent.get()..]))
+    /// Calls `write` with the bytes that the stream has not taken yet: those of the buffer up to
+    /// the first payload that lies elsewhere, and that.
+    fn with_unsent<R>(&self, write: impl FnOnce(&[u8], &[u8]) -> R) -> R {
+        self.bytes.look(|bytes| {
+            let sent = self.sent.get();
+            match self.lent() {
+                None => write(&bytes[sent..], &[]),
+                Some(lent) => lent.first(|at, payload| write(&bytes[sent..at], payload)),
+            }
+        })
     }
 
     /// The stream took this many bytes.
     fn sent(&self, count: usize) {
         self.count(0, count);
-        let sent = self.sent.get() + count;
-        self.bytes.look(|bytes| {
+        let mut own = count;
+        if let Some(lent) = self.lent() {
+            own = count.min(lent.first(|at, _| at - self.sent.get()));
+            lent.sent(count - own);
+        }
+        let sent = self.sent.get() + own;
+        let gone = self.bytes.look(|bytes| {
             if sent == bytes.len() {
                 bytes.clear();
-                self.sent.set(0);
             } else if sent > bytes.len() / 2 {
                 bytes.drain(..sent);
-                self.sent.set(0);
             } else {
-                self.sent.set(sent);
+                return 0;
             }
+            sent
         });
+        self.sent.set(sent - gone);
+        self.shift(gone);
+    }
+
+    /// So many bytes at the front of the buffer are gone.
+    fn shift(&self, gone: usize) {
+        if let Some(lent) = self.lent() {
+            lent.shift(gone);
+        }
     }
 }
 
@@ -431,10 +516,10 @@ mod tests {
     #[test]
     fn the_bytes_are_the_same_wherever_they_lie() {
         let lengths = [
-            0, 1, 125, 126, 2047, 2048, 2049, 4096, 65_535, 65_536, 300_000,
+            0, 1, 125, 126, 2047, 2048, 2049, 4096, 16_383, 65_535, 65_536, 300_000,
         ];
         let mut random = fastrand::Rng::with_seed(11);
-        let mut aligned = 0;
+        let (mut aligned, mut lent) = (0, 0);
         for round in 0..200 {
             let prologue = if round % 2 == 0 {
                 Vec::new()
@@ -446,7 +531,7 @@ mod tests {
             let mut worker = Vec::with_capacity(random.usize(..1000));
             let mut is_running = false;
             for _ in 0..60 {
-                match random.usize(..6) {
+                match random.usize(..7) {
                     0 => {
                         match is_running {
                             true => outbox.leave(&mut worker),
@@ -465,7 +550,7 @@ mod tests {
                         frame::encode(&mut wanted, frame, &payload);
                         if was_empty && payload.len() >= LONG {
                             let header = frame::header_length(payload.len());
-                            outbox.with_unsent(|unsent| {
+                            outbox.with_unsent(|unsent, _| {
                                 assert_eq!((unsent.as_ptr() as usize + header) % ALIGNMENT, 0);
                             });
                             aligned += 1;
@@ -476,6 +561,18 @@ mod tests {
                         outbox.raw(&raw);
                         wanted.extend(raw);
                     }
+                    4 => {
+                        let length = random.usize(..3) + *random.choice(&lengths).unwrap();
+                        let shared: Arc<[u8]> = vec![random.u8(..); length + 7].into();
+                        let payload = Payload {
+                            bytes: &shared,
+                            start: 7,
+                        };
+                        outbox.ready_made(Data::Text, payload, None).unwrap();
+                        let frame = Outgoing::whole(OpCode::Data(Data::Text));
+                        frame::encode(&mut wanted, frame, payload.get());
+                        lent += usize::from(Arc::strong_count(&shared) == 2);
+                    }
                     _ => {
                         let most = outbox.buffered();
                         let count = if random.bool() {
@@ -483,18 +580,36 @@ mod tests {
                         } else {
                             random.usize(..=most)
                         };
-                        outbox.with_unsent(|unsent| taken.extend_from_slice(&unsent[..count]));
-                        if count > 0 {
-                            outbox.sent(count);
-                        }
+                        taken.extend(outbox.take_unsent(count));
                     }
                 }
+                assert!(outbox.memory() <= outbox.buffered());
                 assert_eq!(outbox.buffered(), wanted.len() - taken.len());
             }
-            outbox.with_unsent(|unsent| taken.extend_from_slice(unsent));
+            taken.extend(outbox.take_unsent(usize::MAX));
             assert!(taken == wanted, "round {round}");
         }
-        assert!(aligned > 100, "{aligned}");
+        assert!(aligned > 100 && lent > 300, "{aligned}, {lent}");
+    }
+
+    #[test]
+    fn what_many_have_queued_counts_once() {
+        let bytes: Arc<[u8]> = vec![7; 100_000].into();
+        let outboxes = [(); 10].map(|()| Outbox::default());
+        for outbox in &outboxes {
+            let payload = Payload::whole(&bytes);
+            outbox.ready_made(Data::Binary, payload, None).unwrap();
+        }
+        drop(bytes);
+        assert!(outboxes.iter().all(|outbox| outbox.buffered() > 100_000));
+        let sum = || outboxes.iter().map(Outbox::memory).sum::<usize>();
+        assert!((100_000..101_000).contains(&sum()), "{}", sum());
+        // Whoever is the last to have it has all of it.
+        for outbox in &outboxes[1..] {
+            assert_eq!(outbox.take_unsent(usize::MAX).len(), 100_010);
+        }
+        assert!((100_000..101_000).contains(&sum()), "{}", sum());
+        assert_eq!(outboxes[0].memory(), outboxes[0].buffered());
     }
 
     #[test]

@@ -256,7 +256,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     /// Tells what it holds, if that is much.
     fn account(&mut self, context: &Context<'_>) {
-        let unsent = self.handle.buffered() + self.handle.held();
+        let unsent = self.handle.outbox().memory() + self.handle.held();
         let held = self.decoder.buffered() + self.inbox.bytes() + unsent;
         if held < ledger::STEP {
             self.holding = None;
