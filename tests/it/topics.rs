@@ -235,6 +235,31 @@ async fn a_slow_subscriber_is_closed_and_can_come_back() {
     within("the end of its subscription", gone).await;
 }
 
+/// A long message is in memory once, however many have not taken it.
+#[tokio::test]
+async fn a_long_message_to_many_who_do_not_read_is_one() {
+    const SIZE: usize = 1 << 20;
+    let server = serve(|builder| builder).await;
+    let mut slow = Vec::new();
+    for _ in 0..250 {
+        let mut raw = Raw::open_narrow(&server, "/desk").await;
+        let order = json!({"act": "subscribe", "topic": "plain"});
+        raw.send(Wire::text(order.to_string()).bytes()).await;
+        assert!(raw.frame().await.payload.starts_with(b"="));
+        slow.push(raw);
+    }
+    let mut speaker = connect(server.url("/desk")).await;
+    let before = server.memory().peak;
+    let sent = publish(&mut speaker, "plain", &"x".repeat(SIZE)).await;
+    assert_eq!(sent, 250);
+    for raw in &mut slow {
+        let frame = raw.frame().await;
+        assert!(frame.payload.len() == SIZE && frame.payload.iter().all(|&byte| byte == b'x'));
+    }
+    let grown = (server.memory().peak - before) / 1024;
+    assert!(grown < 50, "{grown} MiB for 250 messages of 1 MiB");
+}
+
 #[tokio::test]
 async fn a_slow_subscriber_misses_messages_where_it_may() {
     let (_server, mut speaker, mut slow) = beside_a_slow_one("dropping").await;
