@@ -35,6 +35,7 @@ mod frames;
 mod habits;
 mod handlers;
 mod handshake;
+mod histories;
 mod hooks;
 mod hostile;
 mod house;

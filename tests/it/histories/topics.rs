@@ -1,0 +1,205 @@
+//! What topics promise, held against what connections have seen: one order for all, nothing lost
+//! and nothing twice, all-or-nothing resumes.
+
+use std::collections::{BTreeMap, HashMap};
+
+/// How the message ends that is published when all are done.
+pub const LAST: &str = "|last";
+
+/// A position, taken apart: `k3f9.1042`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    pub epoch: String,
+    pub number: u64,
+}
+
+impl Position {
+    pub fn parse(text: &str) -> Option<Self> {
+        let (epoch, number) = text.split_once('.')?;
+        Some(Self {
+            epoch: epoch.to_owned(),
+            number: number.parse().ok()?,
+        })
+    }
+}
+
+/// One connection's subscription to a topic with history, from its beginning to the connection's
+/// end.
+#[derive(Debug)]
+pub struct Subscription {
+    pub topic: String,
+    pub since: Option<String>,
+    pub position: Position,
+    pub recovered: bool,
+    pub missed: u64,
+    /// What it got, in order.
+    pub got: Vec<(Position, String)>,
+    /// Whether it was there until the end, when everybody got a last message.
+    pub stayed: bool,
+}
+
+/// A subscription to a topic without, with the moments that say what it must have got.
+#[derive(Debug)]
+pub struct Listening {
+    pub topic: String,
+    /// When it was in force.
+    pub from: u64,
+    pub got: Vec<String>,
+    pub stayed: bool,
+}
+
+impl Subscription {
+    /// Whether it has got the [last](LAST) message.
+    pub fn has_last(&self) -> bool {
+        self.got.iter().any(|(_, data)| data.ends_with(LAST))
+    }
+}
+
+impl Listening {
+    /// Whether it has got the [last](LAST) message.
+    pub fn has_last(&self) -> bool {
+        self.got.iter().any(|data| data.ends_with(LAST))
+    }
+}
+
+/// A publication that was answered, or perhaps carried out.
+#[derive(Debug)]
+pub struct Published {
+    pub topic: String,
+    pub data: String,
+    pub start: u64,
+    pub is_certain: bool,
+}
+
+/// Complains of the first promise that was not kept. `kept` messages are there for those who come
+/// back, and somebody has listened from the first message to the last.
+pub fn check_kept(all: &[Subscription], published: &[Published], kept: u64) -> Result<(), String> {
+    // The order, by topic: number to data, as anybody has seen it.
+    let mut orders: HashMap<&str, BTreeMap<u64, &str>> = HashMap::new();
+    let mut epochs: HashMap<&str, &str> = HashMap::new();
+    for one in all {
+        let epoch = epochs.entry(&one.topic).or_insert(&one.position.epoch);
+        if *epoch != one.position.epoch {
+            return Err(format!("{}: two epochs", one.topic));
+        }
+        let known = one.since.as_deref().and_then(Position::parse);
+        let should = known.as_ref().is_some_and(|since| {
+            since.epoch == one.position.epoch
+                && since.number <= one.position.number
+                && one.position.number - since.number <= kept
+        });
+        if one.recovered != should {
+            return Err(format!("recovered is not {should}: {one:?}"));
+        }
+        let mut next = match (&known, one.recovered) {
+            (Some(since), true) => since.number + 1,
+            _ => one.position.number + 1,
+        };
+        if one.missed != one.position.number + 1 - next {
+            return Err(format!("not as many missed: {one:?}"));
+        }
+        for (position, data) in &one.got {
+            if position.number != next || position.epoch != one.position.epoch {
+                return Err(format!("{next} is due, not {position:?}: {one:?}"));
+            }
+            next += 1;
+            let order = orders.entry(&one.topic).or_default();
+            let same = order.entry(position.number).or_insert(data);
+            if same != data {
+                return Err(format!("{position:?} is {same:?} for others: {one:?}"));
+            }
+        }
+    }
+    // Whoever stayed has got the last message, and so everything before it.
+    if let Some(one) = all.iter().find(|one| one.stayed && !one.has_last()) {
+        return Err(format!("the last one is missing: {one:?}"));
+    }
+    for one in published
+        .iter()
+        .filter(|one| orders.contains_key(&*one.topic))
+    {
+        let order = &orders[&*one.topic];
+        let count = order.values().filter(|data| **data == one.data).count();
+        if count > 1 || count == 0 && one.is_certain {
+            return Err(format!("{count} times in the order: {one:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// The same for topics without history: one order, nothing twice, and everything that was published
+/// while somebody listened, unless `may_miss`.
+pub fn check_plain(
+    all: &[Listening],
+    published: &[Published],
+    may_miss: bool,
+) -> Result<(), String> {
+    for one in all {
+        for (place, data) in one.got.iter().enumerate() {
+            if one.got[..place].contains(data) {
+                return Err(format!("{data:?} came twice: {one:?}"));
+            }
+            if !published
+                .iter()
+                .any(|all| all.data == *data && all.topic == one.topic)
+            {
+                return Err(format!("nobody has published {data:?}: {one:?}"));
+            }
+        }
+        let due = published.iter().filter(|sent| {
+            sent.topic == one.topic && sent.is_certain && sent.start > one.from && one.stayed
+        });
+        for sent in due {
+            if !may_miss && !one.got.contains(&sent.data) {
+                return Err(format!("{sent:?} is missing: {one:?}"));
+            }
+        }
+        // Two that both have seen, they have seen in the same order.
+        for other in all.iter().filter(|other| other.topic == one.topic) {
+            let mut places = one
+                .got
+                .iter()
+                .filter_map(|data| other.got.iter().position(|theirs| theirs == data));
+            let mut last = None;
+            if !places.all(|place| last.replace(place).is_none_or(|before| before < place)) {
+                return Err(format!("two orders: {one:?} and {other:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn broken_promises_are_found() {
+    let at = |number| Position {
+        epoch: "e".into(),
+        number,
+    };
+    let one = |since: Option<&str>, recovered, missed, got: &[u64]| Subscription {
+        topic: "t".into(),
+        since: since.map(str::to_owned),
+        position: at(5),
+        recovered,
+        missed,
+        got: got.iter().map(|at_| (at(*at_), at_.to_string())).collect(),
+        stayed: false,
+    };
+    let check = |all: &[Subscription]| check_kept(all, &[], 3).is_ok();
+    assert!(check(&[
+        one(None, false, 0, &[6, 7]),
+        one(Some("e.4"), true, 1, &[5, 6])
+    ]));
+    assert!(!check(&[one(None, false, 0, &[6, 8])]), "a hole");
+    assert!(!check(&[one(None, false, 0, &[6, 6])]), "twice");
+    assert!(!check(&[one(None, false, 0, &[5, 6])]), "from the past");
+    assert!(!check(&[one(Some("e.4"), true, 1, &[6])]), "not replayed");
+    assert!(!check(&[one(Some("e.4"), false, 0, &[6])]), "it could be");
+    assert!(!check(&[one(Some("e.1"), true, 4, &[2])]), "it could not");
+    assert!(!check(&[one(Some("f.4"), true, 1, &[5])]), "another life");
+    let mut late = one(None, false, 0, &[6]);
+    late.stayed = true;
+    assert!(!check(&[late, one(None, false, 0, &[6, 7])]), "the end");
+    let mut other = one(None, false, 0, &[6]);
+    other.got[0].1 = "x".into();
+    assert!(!check(&[other, one(None, false, 0, &[6])]), "two orders");
+}
