@@ -12,10 +12,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Interface, Limits, Listen, Metrics, Store, limits};
+use crate::config::{Broker, Config, Engine, Interface, Limits, Listen, Metrics, Store, limits};
 use crate::handlers::{Generation, Reconciler, Report};
 use crate::http::{self, Health};
-use crate::hub::Hub;
+use crate::hub::{self, Hub};
 use crate::keeper::{Ask, asking};
 use crate::observe::event::{Event, text};
 use crate::observe::{metrics, terminal};
@@ -150,7 +150,9 @@ impl App {
             shelf,
         } = self;
         let site = site(&config)?;
-        let hub = Arc::new(Hub::new(config.workers, config.limits.topics));
+        let hub = hub(&config)?;
+        let engines = hub.broker().map(|broker| Arc::clone(broker.health()));
+        site.health.uses(engines.into_iter().collect());
         let host = host.providing(Arc::clone(&shelf));
         let workers = (0..config.workers)
             .map(|number| {
@@ -218,6 +220,19 @@ fn shelf(config: &Config, host: &Host) -> Result<Arc<Shelf>> {
         }
     };
     Ok(Arc::new(shelf))
+}
+
+/// The topics, and what they go through.
+fn hub(config: &Config) -> Result<Arc<Hub>> {
+    let hub = Hub::new(config.workers, config.limits.topics);
+    match &config.broker {
+        Broker::Memory => Ok(Arc::new(hub)),
+        Broker::Engine(url) => match url.engine {
+            Engine::Redis => hub::start_redis(hub, url, &config.limits.engine)
+                .context("a thread for the broker cannot be started"),
+            Engine::Nats => bail!("--broker: NATS is not spoken yet: give redis://HOST"),
+        },
+    }
 }
 
 /// What the workers' sites are told.

@@ -16,11 +16,13 @@
 //! | [`cli`] | flags | a `Config` and a subcommand | `commands`: what they can be told; `text` |
 //! | [`commands`] | a subcommand | what it prints, and the exit code | `app`, `handlers`, `script` |
 //! | [`server`] | listening sockets | accepted streams on a worker | `file`, `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `store`, `text`, `websocket` |
-//! | [`http`] | a request head | an upgrade, a file, a refusal | `handlers`, `machine`, `script`, `websocket` |
+//! | [`http`] | a request head | an upgrade, a file, a refusal | `handlers`, `link`, `machine`, `script`, `websocket` |
 //! | [`handlers`] | a folder | the current generation: path → script | `file`, `keeper`, `machine`, `script` |
-//! | [`script`] | a message | hook calls and their effects | `hub`, `local`, `machine`, `store`, `text`, `websocket` |
-//! | [`hub`] | a publication | messages in its subscribers' outboxes, on all workers | `websocket` |
+//! | [`script`] | a message | hook calls and their effects | `hub`, `link`, `local`, `machine`, `store`, `text`, `websocket` |
+//! | [`hub`] | a publication | messages in its subscribers' outboxes, on all workers and nodes | `link`, `redis`, `websocket` |
 //! | [`store`] | keys, queues | values, for all connections and beyond them | nothing |
+//! | [`redis`] | commands | answers of a Redis server, and messages of its channels | `link` |
+//! | [`link`] | an engine in another process | whether it is there, and when to try again | nothing |
 //! | [`websocket`] | bytes | messages, and back | `local` |
 //! | [`machine`] | a script's text | bounded runs on fibers, which may wait | nothing |
 //! | [`keeper`] | somebody who asks | a look at what a thread keeps up to date | nothing |
@@ -104,9 +106,11 @@ pub mod handlers;
 pub mod http;
 mod hub;
 mod keeper;
+mod link;
 mod local;
 pub mod machine;
 pub mod observe;
+mod redis;
 pub mod script;
 pub mod server;
 mod store;

@@ -171,6 +171,30 @@ pub(super) struct Bounds {
         env = "WSH_MAX_QUEUE_SIZE"
     )]
     pub(super) max_queue_size: Size,
+    /// Time for which a call waits for an engine that is away, before it throws
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Time(limits::ENGINE.time),
+        env = "WSH_ENGINE_TIMEOUT"
+    )]
+    pub(super) engine_timeout: Time,
+    /// Commands on their way to an engine, from which publish waits
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::ENGINE.queue),
+        env = "WSH_MAX_ENGINE_QUEUE"
+    )]
+    pub(super) max_engine_queue: Size,
+    /// Messages that have come from an engine and are not delivered yet, from which some are missed
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::ENGINE.incoming),
+        env = "WSH_MAX_ENGINE_INCOMING"
+    )]
+    pub(super) max_engine_incoming: Size,
     /// Time for a request's head to arrive
     #[arg(
         long,
@@ -368,6 +392,11 @@ impl From<Bounds> for Limits {
                 queues: bounds.max_queues as usize,
                 entries: bounds.max_queue_entries as usize,
                 queue: bounds.max_queue_size.0,
+            },
+            engine: limits::Engine {
+                time: bounds.engine_timeout.0,
+                queue: bounds.max_engine_queue.0,
+                incoming: bounds.max_engine_incoming.0,
             },
         }
     }

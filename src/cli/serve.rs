@@ -13,8 +13,8 @@ use super::handlers::{Folder, Power};
 use super::predecessor::Predecessor;
 use super::value::{Keeping, MetricsPort, Seconds, Size, Time};
 use crate::config::{
-    Admission, ClientCertificates, Config, Credential, Deflate, HostPattern, Identity, Interface,
-    Limits, Listen, OriginPattern, Proxy, Script, Tls, Trusted, limits,
+    Admission, Broker, ClientCertificates, Config, Credential, Deflate, HostPattern, Identity,
+    Interface, Limits, Listen, OriginPattern, Proxy, Script, Tls, Trusted, limits,
 };
 
 /// Everything that a server can be told.
@@ -45,6 +45,8 @@ pub struct Settings {
     watching: Watching,
     #[command(flatten)]
     compression: Compression,
+    #[command(flatten)]
+    between: Between,
     #[command(flatten)]
     bounds: Bounds,
 }
@@ -303,6 +305,20 @@ struct Compression {
     compression_client_context: bool,
 }
 
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Between nodes")]
+struct Between {
+    /// What topics go through: memory, or the URL of an engine that several nodes share [default:
+    /// memory]
+    ///
+    /// redis://HOST, rediss://HOST (TLS) or redis+unix:/PATH for Redis and Valkey, nats://HOST for
+    /// NATS; with user, password, port and database as in redis://USER:PASSWORD@HOST:6379/0, and
+    /// ?prefix=NAME for what all keys begin with. A password is better in the environment or in the
+    /// configuration file than on the command line, which every process can read.
+    #[arg(long, value_name = "URL", env = "WSH_BROKER", hide_env_values = true)]
+    broker: Option<String>,
+}
+
 impl Serve {
     /// The configuration, checked as far as it can be without binding anything.
     pub fn config(self) -> Result<Config> {
@@ -383,6 +399,7 @@ impl Settings {
                 server_context: self.compression.compression_server_context,
                 client_context: self.compression.compression_client_context,
             },
+            broker: self.between.broker()?,
             drain,
             drain_delay: delay.map_or(Duration::ZERO, |Seconds(seconds)| {
                 Duration::from_secs(seconds.into())
@@ -424,6 +441,14 @@ fn host_alone(text: &str) -> Result<String> {
         bail!("--server-host is empty: give a name or an address of this machine");
     }
     Ok(text.to_owned())
+}
+
+impl Between {
+    /// Not when the flags are read: that would print what is wrong, with its password.
+    fn broker(self) -> Result<Broker> {
+        let broker = self.broker.map(|url| url.parse()).transpose();
+        Ok(broker.context("--broker")?.unwrap_or_default())
+    }
 }
 
 impl Encryption {

@@ -296,6 +296,28 @@ pub const STORES: Stores = Stores {
     queue: 16 * 1024 * 1024,
 };
 
+/// The bounds of an engine in another process.
+#[derive(Debug, Clone, Copy)]
+pub struct Engine {
+    /// Time for which a call waits for an engine that is away. Over it: the call throws `engine`.
+    pub time: Duration,
+    /// Bytes of commands on their way to it. Over it: whoever publishes waits.
+    pub queue: usize,
+    /// Bytes of what has come from it and is not with the workers yet. Over it: messages are
+    /// dropped, and filled in or told of as a gap.
+    pub incoming: usize,
+}
+
+/// The bounds of an engine in another process.
+pub const ENGINE: Engine = Engine {
+    // 5 s: a restart of Redis, or a failover; a hook that waits for longer is of no use to anybody.
+    time: Duration::from_secs(5),
+    // 16 MiB each: a longest message, or some tenths of a second on a fast network.
+    queue: 16 * 1024 * 1024,
+    // 64 MiB: Redis cuts off whoever is 32 MiB behind, so that this is not what drops first.
+    incoming: 64 * 1024 * 1024,
+};
+
 /// A request head's bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {

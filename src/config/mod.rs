@@ -2,6 +2,7 @@
 //! part.
 
 mod credential;
+mod engine;
 mod host;
 mod invalid;
 pub mod limits;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use credential::Credential;
+pub use engine::{Broker, Engine, EngineUrl, Place};
 pub use host::{Authority, Host, HostPattern};
 pub use invalid::Invalid;
 pub use nearest::nearest;
@@ -45,6 +47,8 @@ pub struct Config {
     pub proxy: Proxy,
     /// Compression of messages.
     pub deflate: Deflate,
+    /// What topics go through.
+    pub broker: Broker,
     /// The bounds of connections.
     pub limits: Limits,
     /// Time limit of the drain at a shutdown.
@@ -90,6 +94,8 @@ pub struct Limits {
     pub topics: limits::Topics,
     /// Stores and queues.
     pub stores: limits::Stores,
+    /// Engines in other processes.
+    pub engine: limits::Engine,
 }
 
 impl Default for Limits {
@@ -101,6 +107,7 @@ impl Default for Limits {
             buffered: None,
             topics: limits::TOPICS,
             stores: limits::STORES,
+            engine: limits::ENGINE,
         }
     }
 }

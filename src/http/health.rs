@@ -3,10 +3,12 @@
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::head::Head;
 use super::response::{Body, Response};
+use crate::link;
 
 /// Without a tick for so long, five of them, a worker hangs.
 const SILENT: Duration = Duration::from_secs(5);
@@ -19,6 +21,8 @@ pub struct Health {
     is_draining: AtomicBool,
     /// When each worker has last ticked, in milliseconds from the beginning.
     ticks: Box<[AtomicU64]>,
+    /// Engines in other processes.
+    engines: OnceLock<Vec<Arc<link::Health>>>,
 }
 
 /// What is asked.
@@ -58,6 +62,7 @@ impl Health {
             is_accepting: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             ticks: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            engines: OnceLock::new(),
         }
     }
 
@@ -70,6 +75,13 @@ impl Health {
     /// Clients are to be sent elsewhere from now on.
     pub fn drains(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The server uses these engines. One that is away is named, and is no reason to send clients
+    /// elsewhere: it is away for the other nodes as well, and this one serves what needs none.
+    pub fn uses(&self, engines: Vec<Arc<link::Health>>) {
+        // Said once, at the start.
+        let _ = self.engines.set(engines);
     }
 
     /// A worker, by its number, is alive.
@@ -123,6 +135,12 @@ impl Health {
                 let _ = match wrong {
                     None => writeln!(text, "[+]{name} ok"),
                     Some(why) => writeln!(text, "[-]{name} failed: {why}"),
+                };
+            }
+            for engine in self.engines.get().into_iter().flatten() {
+                let _ = match engine.problem() {
+                    None => writeln!(text, "[+]{} ok", engine.role()),
+                    Some(why) => writeln!(text, "[!]{} degraded: {why}", engine.role()),
                 };
             }
         }

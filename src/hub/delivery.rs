@@ -133,6 +133,7 @@ impl Delivery {
                 parcel.deliver(&self.shared);
                 self.portion.spend().await;
             }
+            Order::Gap(topic) => self.gap(&topic).await,
         }
         worth
     }
@@ -234,6 +235,18 @@ impl Delivery {
         };
         for subscriber in all.values() {
             subscriber.tell(topic, changes);
+            self.portion.spend().await;
+        }
+    }
+
+    /// Tells all subscribers of a topic that they may have missed messages.
+    async fn gap(&mut self, topic: &Arc<str>) {
+        let Some(all) = self.topics.get(topic) else {
+            return;
+        };
+        Tally::count(&self.hub.tally.gaps, all.len() as u64);
+        for subscriber in all.values() {
+            subscriber.miss(topic);
             self.portion.spend().await;
         }
     }

@@ -44,6 +44,15 @@ impl History {
         }
     }
 
+    /// The copy of one that another engine keeps: empty, behind this place.
+    pub fn behind(place: Position, settings: Settings, now: Instant) -> Self {
+        Self {
+            epoch: place.epoch,
+            last: place.number,
+            ..Self::new(settings, now)
+        }
+    }
+
     /// It is used, and is so from now on.
     pub fn touch(&mut self, settings: Settings, now: Instant) {
         self.settings = settings;

@@ -23,13 +23,15 @@ pub enum Letter {
     Published(Arc<str>, Arc<Publication>),
     /// Who came to this topic, and who left it.
     Presence(Arc<str>, Arc<Changes>),
+    /// Messages of this topic may have been missed.
+    Gap(Arc<str>),
 }
 
 impl Letter {
     /// The topic that it is about.
     pub fn topic(&self) -> &Arc<str> {
         match self {
-            Self::Published(topic, _) | Self::Presence(topic, _) => topic,
+            Self::Published(topic, _) | Self::Presence(topic, _) | Self::Gap(topic) => topic,
         }
     }
 
@@ -38,6 +40,7 @@ impl Letter {
             + match self {
                 Self::Published(_, publication) => publication.payload().len(),
                 Self::Presence(_, changes) => changes.bytes(),
+                Self::Gap(_) => 0,
             }
     }
 }
@@ -50,6 +53,8 @@ pub struct Letters {
     sees_messages: Cell<bool>,
     /// One has defined `on_presence`.
     sees_people: Cell<bool>,
+    /// One has defined `on_gap`.
+    sees_gaps: Cell<bool>,
     boxes: RefCell<BTreeMap<u64, Letterbox>>,
     newcomers: Rc<Newcomers>,
 }
@@ -86,10 +91,32 @@ impl Letters {
         self.sees_messages.set(true);
     }
 
-    /// Whether messages go through the hook.
+    /// The handler defines `on_gap`.
+    pub fn see_gaps(&self) {
+        self.sees_gaps.set(true);
+    }
+
+    /// Tells a connection of the handler of a gap, unless that is what it was told last; whether
+    /// its task is to be woken.
+    pub(super) fn post_gap(&self, connection: u64, topic: &Arc<str>) -> bool {
+        let boxes = self.boxes.borrow();
+        let last = boxes
+            .get(&connection)
+            .and_then(|one| one.letters.back().cloned());
+        drop(boxes);
+        let is_known = matches!(last, Some(Letter::Gap(of)) if of == *topic);
+        let is_news = self.sees_gaps.get() && !is_known;
+        if is_news {
+            self.post(connection, Letter::Gap(Arc::clone(topic)));
+        }
+        is_news
+    }
+
+    /// Whether messages for this connection go this way: because the hook looks at them, or to come
+    /// behind the gap that its handler is to be told of.
     #[inline]
-    pub(super) fn sees(&self) -> bool {
-        self.sees_messages.get()
+    pub(super) fn sees(&self, connection: u64) -> bool {
+        self.sees_messages.get() || self.sees_gaps.get() && self.has(connection)
     }
 
     /// The handler defines `on_presence`.

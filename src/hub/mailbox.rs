@@ -26,6 +26,8 @@ pub enum Order {
     Presence(Arc<str>, Arc<Changes>),
     /// Something for one connection.
     Direct(Parcel),
+    /// They may have missed some.
+    Gap(Arc<str>),
 }
 
 impl Order {
@@ -37,7 +39,7 @@ impl Order {
                 Self::Publish(_, publication) => publication.payload().len(),
                 Self::Presence(_, changes) => changes.bytes(),
                 Self::Direct(parcel) => parcel.worth(),
-                Self::Subscribe(..) | Self::Unsubscribe(..) => 0,
+                Self::Subscribe(..) | Self::Unsubscribe(..) | Self::Gap(_) => 0,
             }
     }
 }

@@ -14,6 +14,10 @@
 //! | `node` | this process among others: its name in what it sends them |
 //! | `letters` | what topics have for the hooks of their subscribers |
 //! | `subscriptions` | what one connection subscribes to, until it ends |
+//! | `broker`, `membership` | the contract of an engine that several nodes share, and how a topic is with it |
+//! | `wire` | a message as it goes from node to node |
+//! | `replica` | one topic's copy on this node: what is next, doubled or missing |
+//! | `redis` | Redis or Valkey as that engine |
 //! | `tally` | what is counted |
 //!
 //! A publish takes one short lock, which numbers the message and hands it to every mailbox, so that
@@ -21,15 +25,19 @@
 //! in force from its place in that order on.
 
 mod account;
+mod broker;
 mod delivery;
 mod direct;
 mod history;
 mod letters;
 mod mailbox;
+mod membership;
 mod node;
 mod position;
 mod presence;
 mod publication;
+mod redis;
+mod replica;
 mod settings;
 mod subscriber;
 mod subscriptions;
@@ -37,6 +45,7 @@ mod table;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use crate::config::limits::Topics as Limits;
 pub use delivery::Delivery;
@@ -45,6 +54,7 @@ pub use letters::{Letter, Letters, Newcomers};
 pub use position::Position;
 pub use presence::{Changes, Info, People};
 pub use publication::{Draft, Publication};
+pub use redis::start as start_redis;
 pub use settings::{Settings, Slow};
 pub use subscriptions::{Seat, Subscriptions, Wish};
 pub use table::{Hub, Past, Refused};

@@ -24,6 +24,22 @@ impl Position {
         fastrand::u64(1 << (EPOCH_BITS - 8)..1 << EPOCH_BITS)
     }
 
+    /// An epoch that no other history has, as text.
+    pub fn new_life() -> String {
+        Self {
+            epoch: Self::new_epoch(),
+            number: 0,
+        }
+        .life()
+    }
+
+    /// Its epoch as text.
+    pub fn life(self) -> String {
+        let text = self.to_string();
+        let (life, _) = text.split_once('.').unwrap_or_default();
+        life.to_owned()
+    }
+
     /// Reads a position as it was given out; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > LONGEST {

@@ -65,6 +65,20 @@ impl Draft {
         self
     }
 
+    /// Its kind, whether it is in an envelope, and what it says, without that.
+    pub(super) fn content(&self) -> (Data, bool, &[u8]) {
+        let content = match self.data {
+            Some(begin) => self.bytes.get(begin..self.bytes.len() - 1),
+            None => Some(self.bytes.as_slice()),
+        };
+        (self.kind, self.data.is_some(), content.unwrap_or_default())
+    }
+
+    /// The connection that is not to get it.
+    pub(super) fn excepted(&self) -> Option<u64> {
+        self.except
+    }
+
     /// The same behind this place of the order; without a history there is no position to tell.
     pub(super) fn at(mut self, number: u64, position: Option<Position>, slow: Slow) -> Publication {
         let mut start = 0;

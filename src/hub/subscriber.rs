@@ -112,7 +112,7 @@ impl Subscriber {
     /// Has the connection know what is held for it: it says when it may have room, and it counts to
     /// what all connections hold. What was missed is the history's.
     fn tell_held(&self, held: &Held) {
-        let letters = match self.letters.sees() {
+        let letters = match self.letters.sees(self.handle.id()) {
             false => 0,
             true => self.letters.bytes(self.handle.id()),
         };
@@ -124,7 +124,7 @@ impl Subscriber {
     /// Bytes that it has not taken yet.
     fn waiting(&self) -> usize {
         let handle = &self.handle;
-        match self.letters.sees() {
+        match self.letters.sees(self.handle.id()) {
             false => handle.buffered(),
             true => handle.buffered() + self.letters.bytes(handle.id()),
         }
@@ -138,7 +138,7 @@ impl Subscriber {
         form: Option<&Arc<[u8]>>,
     ) -> Result<(), SendError> {
         let handle = &self.handle;
-        if self.letters.sees() {
+        if self.letters.sees(self.handle.id()) {
             let letter = Letter::Published(Arc::clone(topic), Arc::clone(publication));
             self.letters.post(handle.id(), letter);
             handle.wake();
@@ -152,6 +152,14 @@ impl Subscriber {
         if self.letters.sees_people() && self.handle.state() == ReadyState::Open {
             let letter = Letter::Presence(Arc::clone(topic), Arc::clone(changes));
             self.letters.post(self.handle.id(), letter);
+            self.handle.wake();
+        }
+    }
+
+    /// It may have missed messages of a topic.
+    pub fn miss(&self, topic: &Arc<str>) {
+        let is_open = self.handle.state() == ReadyState::Open;
+        if is_open && self.letters.post_gap(self.handle.id(), topic) {
             self.handle.wake();
         }
     }

@@ -12,9 +12,11 @@ use tokio::sync::oneshot;
 
 use super::Limits;
 use super::account::Account;
+use super::broker::{Ask, Broker};
 use super::direct::{Address, Direct, Parcel};
 use super::history::History;
 use super::mailbox::{Mailbox, Order};
+use super::membership::Membership;
 use super::node::Node;
 use super::position::Position;
 use super::presence::{Arrival, Changes, Info, Presence, Present};
@@ -23,6 +25,8 @@ use super::settings::{Declared, Settings};
 use super::tally::Tally;
 use crate::observe::Flood;
 use crate::observe::event::Event;
+
+mod replicas;
 
 /// Parts of the table with a lock each: more than there are workers, as a rule.
 const SHARDS: usize = 64;
@@ -42,6 +46,8 @@ pub struct Hub {
     presence: Presence,
     /// This process.
     pub node: Node,
+    /// What topics go through, if not through this process alone.
+    broker: Option<Arc<dyn Broker>>,
     /// The shard that is looked through next.
     next: AtomicUsize,
     /// Of subscribers that were closed.
@@ -65,6 +71,8 @@ struct Topic {
     history: Option<Box<History>>,
     /// The last number, of one that does not.
     last: u64,
+    /// How it is with the broker, where there is one.
+    membership: Option<Box<Membership>>,
 }
 
 impl Topic {
@@ -125,6 +133,9 @@ pub enum Refused {
          and its history is over"
     )]
     Topics(usize),
+    /// It is to keep messages, and nothing can keep them.
+    #[error("{0}")]
+    History(&'static str),
     /// One subscription too many.
     #[error(
         "this connection subscribes to {0} topics already, which is the most (--max-subscriptions)"
@@ -154,10 +165,23 @@ impl Hub {
             mailboxes: (0..workers).map(mailbox).collect(),
             presence: Presence::default(),
             node: Node::new(),
+            broker: None,
             next: AtomicUsize::new(0),
             closed: Mutex::new(Flood::lines(1)),
             tally: Tally::default(),
         }
+    }
+
+    /// The same, whose topics go through a broker.
+    #[must_use]
+    pub fn through(mut self, broker: Arc<dyn Broker>) -> Self {
+        self.broker = Some(broker);
+        self
+    }
+
+    /// What topics go through, if not through this process alone.
+    pub fn broker(&self) -> Option<&Arc<dyn Broker>> {
+        self.broker.as_ref()
     }
 
     /// The bounds.
@@ -227,6 +251,7 @@ impl Hub {
         let recovered = matches!(missed, Some(Some(_)));
         let missed = missed.flatten().unwrap_or_default();
         known.subscribers[member.worker] += 1;
+        self.changed(&name);
         let subscribed = Subscribed {
             topic: Arc::clone(&name),
             position: known.history.as_ref().map(|history| history.position()),
@@ -247,8 +272,14 @@ impl Hub {
             return;
         };
         known.subscribers[member.worker] -= 1;
+        self.changed(topic);
         if known.count() == 0 {
+            if let Some(membership) = &mut known.membership {
+                membership.touch(now);
+            }
             match &mut known.history {
+                // The broker is told a while later: clients come back.
+                None if known.membership.is_some() => {}
                 Some(history) => history.touch(self.settings(topic), now),
                 None => drop(shard.remove(topic)),
             }
@@ -485,7 +516,18 @@ impl Hub {
             .tick(|refusal, more| Event::SlowSubscriberMore { refusal, more }.tell());
         for _ in 0..LOOKED_THROUGH {
             let next = self.next.fetch_add(1, Ordering::Relaxed) % SHARDS;
-            lock(&self.shards[next]).retain(|_, topic| {
+            lock(&self.shards[next]).retain(|name, topic| {
+                if let (Some(broker), Some(membership)) = (&self.broker, &topic.membership) {
+                    let is_idle = membership.is_idle(now, broker.patience());
+                    let is_over = is_idle && topic.count() == 0;
+                    if is_over {
+                        broker.ask(Ask::Leave(Arc::clone(name)));
+                    }
+                    if let Some(history) = &mut topic.history {
+                        history.expire(now);
+                    }
+                    return !is_over;
+                }
                 let is_over = topic.history.as_mut().is_none_or(|history| {
                     history.expire(now);
                     history.is_over(now)
@@ -538,6 +580,7 @@ impl Hub {
                     subscribers: vec![0; self.mailboxes.len()],
                     history: None,
                     last: 0,
+                    membership: self.broker.as_ref().map(|_| Box::new(Membership::new())),
                 })
             }
         };
@@ -545,6 +588,8 @@ impl Hub {
         match (&mut known.history, settings.history) {
             (history, 0) => *history = None,
             (Some(history), _) => history.touch(settings, now),
+            // The broker says where it begins.
+            (None, _) if known.membership.is_some() => {}
             (history @ None, _) => *history = Some(Box::new(History::new(settings, now))),
         }
         Ok((name, known))

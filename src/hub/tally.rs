@@ -19,6 +19,16 @@ pub struct Tally {
     pub recovered: AtomicU64,
     /// and those after which something was.
     pub lost: AtomicU64,
+    /// Subscribers that may have missed messages.
+    pub gaps: AtomicU64,
+    /// Messages that came from the broker,
+    pub arrived: AtomicU64,
+    /// and the milliseconds that they took.
+    pub lag: AtomicU64,
+    /// Portions of history that were read from it.
+    pub refills: AtomicU64,
+    /// Messages under our names that this software has not made.
+    pub foreign: AtomicU64,
 }
 
 impl Tally {
@@ -32,6 +42,11 @@ impl Tally {
             closed: read(&self.closed),
             recovered: read(&self.recovered),
             lost: read(&self.lost),
+            gaps: read(&self.gaps),
+            arrived: read(&self.arrived),
+            lag: read(&self.lag),
+            refills: read(&self.refills),
+            foreign: read(&self.foreign),
         }
     }
 

@@ -264,6 +264,26 @@ events! {
     /// The shutdown took too long.
     WARN Server "drain-over" DrainOver { connections: usize }
         "the time for draining is up; the rest are dropped";
+    /// An engine is there: for the first time, or again after so many seconds.
+    INFO Server "engine-up" EngineUp { engine: &'static str, server: &'e str, seconds: Option<f64> }
+        "connected to the engine";
+    /// An engine cannot be reached.
+    WARN Server "engine-away" EngineAway { engine: &'static str, server: &'e str }
+        "the engine is away, and tried again and again: {error}" with { error: Words<'e> };
+    /// An engine does not do what it is asked to.
+    WARN Server "engine-refuses" EngineRefuses { engine: &'static str, what: &'static str }
+        "the engine refuses: {error}" with { error: Words<'e> };
+    /// A message under our names that no server of this kind has made: it is passed over.
+    WARN Server "engine-foreign" EngineForeign { engine: &'static str, name: &'e str }
+        "passed over what no wsh-server of this version has made: somebody else writes under this \
+        prefix";
+    /// So many more in a second.
+    WARN Server "engine-foreign-more" EngineForeignMore { engine: &'static str, more: u64 }
+        "passed over {more} more";
+    /// More has come from an engine than could be delivered, so that some was dropped.
+    WARN Server "engine-overflow" EngineOverflow { engine: &'static str, topics: usize }
+        "more comes from the engine than is delivered: messages were dropped; those of topics with \
+        history are read again";
     /// The end; the last line of a log.
     INFO Server "stop" Stop {} "stopped";
 

@@ -118,6 +118,9 @@ impl Handler {
                 if program.has(Hook::OnPresence) {
                     self.letters.see_people();
                 }
+                if program.has(Hook::OnGap) {
+                    self.letters.see_gaps();
+                }
                 *self.program.borrow_mut() = Some(Rc::new(program));
             }
             // It compiled where it was checked, so this is about this run of its top level. What

@@ -21,6 +21,8 @@ pub enum Hook {
     OnPublish,
     /// Who came to a topic and who left it.
     OnPresence,
+    /// Messages of a topic may have been missed.
+    OnGap,
     /// A new version begins to serve the connection.
     OnReload,
     /// A frame, before the protocol sees it.
@@ -51,7 +53,7 @@ pub struct HookInfo {
 }
 
 /// Table of all hooks, in the order of the enum.
-pub const HOOKS: [HookInfo; 15] = [
+pub const HOOKS: [HookInfo; 16] = [
     HookInfo {
         hook: Hook::DoExtraHandshake,
         name: "do_extra_handshake",
@@ -124,6 +126,15 @@ pub const HOOKS: [HookInfo; 15] = [
         when: "when somebody came to a topic that this connection subscribes to, or left it, at \
             most once a second: arrays of `#{key, info}`; who came and left in between is not \
             told, and in a topic of more than 1,000 keys nobody is",
+        result: "ignored",
+    },
+    HookInfo {
+        hook: Hook::OnGap,
+        name: "on_gap",
+        params: &["ws", "topic"],
+        when: "when messages of a topic that this connection subscribes to may have been missed: \
+            the broker was away, or has lost what the topic kept. It has its place between the \
+            messages: the place to send the client the state anew, or to close",
         result: "ignored",
     },
     HookInfo {
@@ -208,6 +219,7 @@ impl Hook {
                 | Self::OnTimer
                 | Self::OnPublish
                 | Self::OnPresence
+                | Self::OnGap
                 | Self::OnFrame
         )
     }

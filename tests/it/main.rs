@@ -13,6 +13,7 @@ use conformance_cases as cases;
 
 mod access;
 mod breaches;
+mod broker;
 mod buffered;
 mod capabilities;
 mod catalogue;

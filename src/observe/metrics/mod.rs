@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::event::Event;
 use counter::{Counter, Counters, FILES, OTHER};
 use histogram::{BUCKETS, bucket};
-pub use snapshot::{Format, Gauges, Snapshot, Stores, Topics, negotiate};
+pub use snapshot::{Engine, Format, Gauges, Snapshot, Stores, Topics, negotiate};
 
 /// Which way a message went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub topics: Topics,
     /// What stores and queues keep, as well.
     pub stores: Stores,
+    /// The engines in other processes that it uses.
+    pub engines: Vec<Engine>,
 }
 
 /// Counts of publications and of their subscribers.
@@ -40,6 +42,29 @@ pub struct Topics {
     /// Subscriptions with a position after which nothing was missed.
     pub recovered: u64,
     /// Subscriptions with a position after which something was.
+    pub lost: u64,
+    /// Subscribers that may have missed messages.
+    pub gaps: u64,
+    /// Messages that came from the broker,
+    pub arrived: u64,
+    /// and the milliseconds from their publication.
+    pub lag: u64,
+    /// Portions of history that were read from it.
+    pub refills: u64,
+    /// Messages that this software has not made.
+    pub foreign: u64,
+}
+
+/// An engine in another process, as it is now.
+#[derive(Debug, Clone, Copy)]
+pub struct Engine {
+    /// What it is for.
+    pub role: &'static str,
+    /// Whether it is there.
+    pub is_up: bool,
+    /// How often it has been connected to, all its connections together.
+    pub connections: u64,
+    /// Commands that were lost, and that nobody waited for.
     pub lost: u64,
 }
 
@@ -293,6 +318,7 @@ impl Collector for Encoded {
         gauges(sheet, "wsh_build_info", "The version that runs", version)?;
         self.handlers(sheet)?;
         self.topics(sheet)?;
+        self.engines(sheet)?;
         self.counters(sheet)
     }
 }
@@ -366,7 +392,42 @@ impl Encoded {
         let help = "Subscriptions with a position, by whether nothing was missed";
         let resumes = [("true", topics.recovered), ("false", topics.lost)];
         let resumes = resumes.map(|(recovered, times)| ([("recovered", recovered)], times));
-        counters(sheet, "wsh_resumes", help, resumes)
+        counters(sheet, "wsh_resumes", help, resumes)?;
+        let help = "Subscribers that may have missed messages, each told by on_gap";
+        counters(sheet, "wsh_gaps", help, [(none, topics.gaps)])
+    }
+
+    /// No series without an engine, but the names of all.
+    fn engines(&self, sheet: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (engines, topics) = (&self.0.engines, self.0.topics);
+        let of = |which: fn(&Engine) -> u64| {
+            let values = engines.iter();
+            values.map(move |engine| ([("engine", engine.role)], which(engine)))
+        };
+        let help = "Whether an engine in another process is there";
+        gauges(
+            sheet,
+            "wsh_engine_up",
+            help,
+            of(|engine| u64::from(engine.is_up)),
+        )?;
+        let help = "Connections that were made to an engine";
+        let connections = of(|engine| engine.connections);
+        counters(sheet, "wsh_engine_connections", help, connections)?;
+        let help = "Commands to an engine that were lost, and that nobody waited for";
+        counters(sheet, "wsh_engine_lost", help, of(|engine| engine.lost))?;
+        let none: [(&str, &str); 0] = [];
+        let help = "Messages that came from the broker";
+        counters(sheet, "wsh_broker_messages", help, [(none, topics.arrived)])?;
+        let help = "Seconds from their publication to their arrival, all together";
+        let seconds = topics.lag as f64 / 1e3;
+        sheet
+            .encode_descriptor("wsh_broker_lag_seconds", help, None, MetricType::Counter)?
+            .encode_counter::<NoLabelSet, f64, u64>(&seconds, None)?;
+        let help = "Portions of history that were read from the broker";
+        counters(sheet, "wsh_broker_refills", help, [(none, topics.refills)])?;
+        let help = "Messages under the broker's prefix that no wsh-server of this version has made";
+        counters(sheet, "wsh_broker_foreign", help, [(none, topics.foreign)])
     }
 
     /// The counters, family by family.

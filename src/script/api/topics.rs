@@ -2,13 +2,15 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rhai::{Array, Dynamic, EvalAltResult, ImmutableString, Map};
+use tokio::time::timeout;
 
 use super::connection::WebSocket;
 use super::options::no_option;
 use crate::hub::{Draft, Info, Past, Position, Publication, Refused, Seat, Settings, Slow, Wish};
+use crate::link::Failed;
 use crate::machine::error::throw;
 use crate::machine::host::{Allowed, Function, Host, Package};
 use crate::machine::packages::json;
@@ -28,6 +30,10 @@ const NAMES: (&str, &str) = (
 const TOPICS: (&str, &str) = (
     "topics",
     "for one more topic than a handler may have (`--max-topics`)",
+);
+const ENGINE: (&str, &str) = (
+    "engine",
+    "with a broker that is away (`--engine-timeout`), or that refuses",
 );
 
 /// What topics can be told and asked.
@@ -82,6 +88,7 @@ pub const PACKAGE: Package = Package {
                     "for one more key than a handler's connections may have (`--max-presence`)",
                 ),
                 ("json", "for an `info` that JSON cannot say, see `to_json`"),
+                ENGINE,
             ],
             allowed: Allowed::Open,
             example: "fn on_open(ws) {\n    ws.subscribe(\"news\");\n}\n\nfn transfer_data(ws, \
@@ -143,6 +150,7 @@ pub const PACKAGE: Package = Package {
                     "for a message of another type, and for a blob in a topic with envelopes",
                 ),
                 ("json", "for what JSON cannot say, see `to_json`"),
+                ENGINE,
             ],
             allowed: Allowed::Everywhere,
             example: "ws.subscribe(\"prices\");\nlet reached = publish(\"prices\", #{gold: 42}); \
@@ -165,6 +173,7 @@ pub const PACKAGE: Package = Package {
                 TOPICS,
                 ("type", "as `publish`"),
                 ("json", "as `publish`"),
+                ENGINE,
             ],
             allowed: Allowed::Open,
             example: "ws.subscribe(\"others\");\nlet others = ws.publish(\"others\", \
@@ -230,7 +239,7 @@ pub const PACKAGE: Package = Package {
                     first and as it was sent. With a position only what came behind it, all or \
                     nothing as in `ws.subscribe`: if something is \
                     missing, `recovered` is `false` and there are no messages.",
-            throws: &[NAMES, TOPICS],
+            throws: &[NAMES, TOPICS, ENGINE],
             allowed: Allowed::Everywhere,
             example: "fn on_load() {\n    topic(\"diary\", #{history: 10});\n}\n\nfn \
                 transfer_data(ws, message) {\n    \
@@ -261,7 +270,7 @@ pub const PACKAGE: Package = Package {
             about: "The place behind a topic's last message, `()` in a topic without history. Read \
                 it first, then whatever the messages are \
                     about, and subscribe `since` it: so nothing is missed in between.",
-            throws: &[NAMES, TOPICS],
+            throws: &[NAMES, TOPICS, ENGINE],
             allowed: Allowed::Everywhere,
             example: "ws.send(`${position(\"plain\") == ()}`); // => true",
             register: |engine, host| {
@@ -270,6 +279,7 @@ pub const PACKAGE: Package = Package {
                     "position",
                     move |topic: ImmutableString| -> Result<Dynamic> {
                         let (seat, caller) = here(&seat)?;
+                        join(seat, &caller, &topic, None)?;
                         Ok(told(refused(seat.hub.position(&topic, caller.file()))?))
                     },
                 );
@@ -277,8 +287,9 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["subscribers(topic: string) -> int"],
-            about: "How many connections subscribe to a topic.",
-            throws: &[NAMES],
+            about: "How many connections subscribe to a topic; with a broker on all nodes, those of \
+                the others as they were some seconds ago.",
+            throws: &[NAMES, ENGINE],
             allowed: Allowed::Everywhere,
             example: "ws.subscribe(\"cats\");\nws.send(`${subscribers(\"cats\")}`); // => 1",
             register: |engine, host| {
@@ -287,7 +298,14 @@ pub const PACKAGE: Package = Package {
                     "subscribers",
                     move |topic: ImmutableString| -> Result<i64> {
                         let (seat, _) = here(&seat)?;
-                        Ok(seat.hub.subscribers(&topic) as i64)
+                        let elsewhere = match seat.hub.broker() {
+                            Some(broker) => {
+                                let count = Arc::clone(broker).subscribers(&topic);
+                                answered(meter::until(count)?)?
+                            }
+                            None => 0,
+                        };
+                        Ok((seat.hub.subscribers(&topic) as u64 + elsewhere) as i64)
                     },
                 );
             },
@@ -337,9 +355,37 @@ fn refused<T>(result: std::result::Result<T, Refused>) -> Result<T> {
             Refused::Key(_) => "key",
             Refused::Info(_) => "info",
             Refused::Presence(_) => "presence",
+            Refused::History(_) => "engine",
         };
         throw(kind, refused.to_string())
     })
+}
+
+/// What an engine has answered.
+fn answered<T>(result: std::result::Result<T, Failed>) -> Result<T> {
+    result.or_else(|failed| throw("engine", failed.to_string()))
+}
+
+/// Waits until a topic can be used here: one that goes through a broker has to be joined first.
+fn join(seat: &Seat, caller: &Caller, topic: &str, since: Option<&str>) -> Result<()> {
+    let Some(broker) = seat.hub.broker() else {
+        return Ok(());
+    };
+    let until = Instant::now() + broker.patience();
+    let mut looks_again = false;
+    loop {
+        let joining = seat
+            .hub
+            .prepare(topic, caller.file(), since, &mut looks_again);
+        let Some(joining) = refused(joining)? else {
+            return Ok(());
+        };
+        let rest = until.saturating_duration_since(Instant::now());
+        let joined = meter::until(async move { timeout(rest, joining).await.is_ok() })?;
+        if !joined {
+            return answered(Err(Failed::Away(broker.health().role())));
+        }
+    }
 }
 
 /// A position as scripts see it.
@@ -359,6 +405,7 @@ fn subscribe(
     let Options { since, who, now } = options;
     let since =
         (!since.is_unit()).then(|| since.clone().into_immutable_string().unwrap_or_default());
+    join(seat, &caller, topic, since.as_deref())?;
     let subscribed = match peer.handle.state() {
         ReadyState::Open => Some(refused(peer.subscriptions(|all| {
             all.get_or_insert_with(|| seat.subscriptions(peer.handle.id(), &peer.place.letters))
@@ -443,10 +490,18 @@ fn publish(
     let draft = draft(topic, message, settings.envelope, limits)?;
     let connection = from.map(|ws| ws.0.handle.id());
     let draft = draft.except(connection);
-    while let Some(full) = hub.full(topic) {
-        meter::until(async move { full.has_room().await })?;
-    }
-    let count = refused(hub.publish(topic, caller.file(), settings, draft))?;
+    let count = match refused(hub.send(topic, settings, &draft))? {
+        Some(sending) => {
+            answered(meter::until(sending)?)?;
+            hub.subscribers(topic)
+        }
+        None => {
+            while let Some(full) = hub.full(topic) {
+                meter::until(async move { full.has_room().await })?;
+            }
+            refused(hub.publish(topic, caller.file(), settings, draft))?
+        }
+    };
     let is_one = from.is_some_and(|ws| {
         ws.0.subscriptions(|all| all.as_ref().is_some_and(|all| all.contains(topic)))
     });
@@ -580,6 +635,7 @@ fn wrong<T>(option: &str, wanted: &str, value: &Dynamic) -> Result<T> {
 
 fn history(seat: &Option<Arc<Seat>>, topic: &str, since: Option<&str>) -> Result<Map> {
     let (seat, caller) = here(seat)?;
+    join(seat, &caller, topic, since)?;
     let Past {
         position,
         recovered,

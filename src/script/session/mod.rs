@@ -400,6 +400,10 @@ impl<G> ScriptSession<G> {
                 let args = [(&*topic).into(), Dynamic::from(changes)];
                 return self.hook(Hook::OnPresence, args, Then::Nothing, context);
             }
+            Some(Letter::Gap(topic)) if self.has(Hook::OnGap) => {
+                return self.hook(Hook::OnGap, [(&*topic).into()], Then::Nothing, context);
+            }
+            Some(Letter::Gap(_)) => {}
             Some(Letter::Published(_, publication)) => {
                 let _ = publication.send(&peer.handle);
             }

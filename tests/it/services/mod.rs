@@ -104,6 +104,7 @@ fn config(root: &Path) -> Config {
         deflate: Deflate::default(),
         limits: Limits::default(),
         drain: Duration::from_secs(5),
+        broker: Default::default(),
         drain_delay: Duration::ZERO,
         metrics: None,
         probes: Vec::new(),

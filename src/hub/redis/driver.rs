@@ -1,0 +1,584 @@
+//! The broker's driver, on a thread of its own: it subscribes to channels, gives what comes to the
+//! replicas of topics, and does to the table what they say.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::redis::Value;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::spawn_local;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::broker::{Names, RedisBroker, Request, text};
+use super::scripts::Scripts;
+use crate::config::{EngineUrl, limits};
+use crate::hub::broker::{Ask, Broker};
+use crate::hub::position::Position;
+use crate::hub::publication::Draft;
+use crate::hub::replica::{Placed, Portion, Replica, Step};
+use crate::hub::table::Hub;
+use crate::hub::tally::Tally;
+use crate::hub::wire::{self, Arrived};
+use crate::link::{self, Failed, Health};
+use crate::observe::Flood;
+use crate::observe::event::Event;
+use crate::redis::{Channels, Commands, Feed, News, feed};
+
+/// What the engine is for, as logs and metrics have it.
+const ROLE: &str = "broker";
+/// Its connections: commands and messages.
+const CONNECTIONS: usize = 2;
+/// Channels in one command.
+const BATCH: usize = 512;
+/// Messages in a portion of history, at the most,
+const PORTION: usize = 256;
+/// and bytes, but for the last message.
+const PORTION_BYTES: usize = 1024 * 1024;
+/// Portions that are read at once.
+const READING: usize = 32;
+/// Time before something that has failed is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How often the others are told what has changed here.
+const TELL: Duration = Duration::from_secs(2);
+/// Seconds for which they take this node's word.
+const TRUSTED: u64 = 10;
+/// Counts in one command.
+const COUNTS: usize = 256;
+/// How often the life of a topic that is in use is made to last.
+const LAST: Duration = Duration::from_secs(3600);
+
+/// A message on its way to the table.
+type Message = (Draft, u64);
+
+/// A topic that this node is a replica of.
+#[derive(Debug)]
+struct Member {
+    /// Which of those that this topic has had.
+    id: u64,
+    replica: Replica<Message>,
+    /// Publishers that wait until it has come so far.
+    seen: Vec<(Position, oneshot::Sender<()>)>,
+    /// When its life was last made to last.
+    lasting: Instant,
+}
+
+/// Something for the connection's channels to do.
+#[derive(Debug)]
+enum Work {
+    Join(Vec<(Arc<str>, u64)>),
+    Leave(Vec<Arc<str>>),
+}
+
+/// What was done meanwhile, in a life of the connection.
+#[derive(Debug)]
+enum Done {
+    Work(u64, Work, Result<(), String>),
+    Again(u64, Work),
+    Read(u64, Arc<str>, u64, Result<Value, Failed>),
+    ReadAgain(u64, Arc<str>, u64),
+    /// The counts of this node are not there any more.
+    Forgotten,
+}
+
+struct Driver {
+    hub: Arc<Hub>,
+    broker: Arc<RedisBroker>,
+    members: BTreeMap<Arc<str>, Member>,
+    next: u64,
+    life: u64,
+    channels: Option<UnboundedSender<Work>>,
+    done: UnboundedSender<Done>,
+    reading: Rc<Semaphore>,
+    foreign: Flood<&'static str>,
+}
+
+/// Has the topics of a hub go through Redis, on a thread of its own.
+pub fn start(hub: Hub, url: &EngineUrl, limits: &limits::Engine) -> io::Result<Arc<Hub>> {
+    let health = Arc::new(Health::new(ROLE, url.to_string(), CONNECTIONS));
+    let scripts = Scripts::new();
+    let (commands, carrying) = Commands::new(url, limits, &health, scripts.all());
+    let names = Names::new(&url.prefix, url.database);
+    let broker = RedisBroker::new(names, hub.node, commands, scripts, limits.time);
+    let broker = Arc::new(broker);
+    let hub = Arc::new(hub.through(Arc::clone(&broker) as Arc<dyn Broker>));
+    let (driven, url, incoming) = (Arc::clone(&hub), url.clone(), limits.incoming);
+    link::start(ROLE, move || async move {
+        let news = Feed::new(incoming);
+        spawn_local(carrying);
+        spawn_local(feed(url, news.clone(), health));
+        let (done, results) = unbounded_channel();
+        let driver = Driver {
+            hub: driven,
+            broker,
+            members: BTreeMap::new(),
+            next: 0,
+            life: 0,
+            channels: None,
+            done,
+            reading: Rc::new(Semaphore::new(READING)),
+            foreign: Flood::lines(1),
+        };
+        driver.run(news, results).await;
+    })?;
+    Ok(hub)
+}
+
+impl Driver {
+    async fn run(mut self, news: Feed, mut results: UnboundedReceiver<Done>) {
+        let broker = Arc::clone(&self.broker);
+        let mut tick = interval(TELL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                news = news.next() => self.hear(news).await,
+                requests = broker.requests() => self.obey(requests).await,
+                Some(done) = results.recv() => self.done(done).await,
+                _ = tick.tick() => self.tick(),
+            }
+        }
+    }
+
+    /// Takes what has come from the connection for messages.
+    async fn hear(&mut self, news: News) {
+        match news {
+            News::Up(channels) => self.up(channels),
+            News::Down => {
+                self.broker.lives(0);
+                self.channels = None;
+                for member in self.members.values_mut() {
+                    member.replica.parted();
+                    // It has its number; nobody knows when it comes.
+                    member.seen.clear();
+                }
+            }
+            News::Missed(channels) => {
+                Event::EngineOverflow {
+                    engine: ROLE,
+                    topics: channels.len(),
+                }
+                .tell();
+                for channel in channels {
+                    let Some((topic, member)) = self.member(&channel) else {
+                        continue;
+                    };
+                    let steps = member.replica.missed();
+                    self.apply(&topic, steps).await;
+                }
+            }
+            News::Message(channel, bytes) => self.message(&channel, &bytes).await,
+        }
+    }
+
+    fn member(&mut self, channel: &[u8]) -> Option<(Arc<str>, &mut Member)> {
+        let topic = self.broker.names.topic(channel)?;
+        let (topic, _) = self.members.get_key_value(topic)?;
+        let topic = Arc::clone(topic);
+        let member = self.members.get_mut(&topic)?;
+        Some((topic, member))
+    }
+
+    async fn message(&mut self, channel: &[u8], bytes: &[u8]) {
+        let node = self.broker.node.0;
+        let Some((topic, member)) = self.member(channel) else {
+            // Of a topic that was left just now.
+            return;
+        };
+        let Some(arrived) = wire::read(&topic, node, bytes) else {
+            return self.foreign(&topic);
+        };
+        let Arrived {
+            place,
+            draft,
+            published,
+        } = arrived;
+        let message = (draft, published);
+        let steps = match place {
+            None => member.replica.plain(message),
+            Some(place) => member.replica.placed(Placed {
+                place,
+                message,
+                bytes: bytes.len(),
+            }),
+        };
+        self.apply(&topic, steps).await;
+    }
+
+    /// Somebody else writes under these names.
+    fn foreign(&mut self, topic: &str) {
+        self.hub.foreign();
+        if self.foreign.admits(&ROLE) {
+            Event::EngineForeign {
+                engine: ROLE,
+                name: topic,
+            }
+            .tell();
+        }
+    }
+
+    /// A new life of the connection, which subscribes to nothing yet.
+    fn up(&mut self, mut channels: Channels) {
+        self.life += 1;
+        self.broker.lives(self.life);
+        let (work, mut to_do) = unbounded_channel();
+        let (life, done, names) = (self.life, self.done.clone(), self.broker.names.clone());
+        spawn_local(async move {
+            while let Some(work) = to_do.recv().await {
+                let result = match &work {
+                    Work::Join(topics) => {
+                        let all = topics.iter().map(|(topic, _)| names.channel(topic));
+                        channels.subscribe(&all.collect::<Vec<_>>()).await
+                    }
+                    Work::Leave(topics) => {
+                        let all = topics.iter().map(|topic| names.channel(topic));
+                        channels.unsubscribe(&all.collect::<Vec<_>>()).await
+                    }
+                };
+                // The driver is there for as long as the process.
+                let _ = done.send(Done::Work(life, work, result));
+            }
+        });
+        self.channels = Some(work);
+        let members = self.members.iter();
+        let all: Vec<_> = members
+            .map(|(topic, member)| (Arc::clone(topic), member.id))
+            .collect();
+        for topics in all.chunks(BATCH) {
+            self.work(Work::Join(topics.to_vec()));
+        }
+        self.tell_all();
+    }
+
+    /// Has something done; while the connection is away there is nothing to do: it begins with all
+    /// topics that there are.
+    fn work(&self, work: Work) {
+        if let Some(channels) = &self.channels {
+            let _ = channels.send(work);
+        }
+    }
+
+    /// Does what the table and publishers ask.
+    async fn obey(&mut self, requests: Vec<Request>) {
+        let (mut joins, mut leaves) = (Vec::new(), Vec::new());
+        for request in requests {
+            match request {
+                Request::Of(Ask::Join(topic, keeps)) => {
+                    if !leaves.is_empty() {
+                        self.work(Work::Leave(std::mem::take(&mut leaves)));
+                    }
+                    if let Some(join) = self.join(topic, keeps).await {
+                        joins.push(join);
+                    }
+                    if joins.len() >= BATCH {
+                        self.work(Work::Join(std::mem::take(&mut joins)));
+                    }
+                }
+                Request::Of(Ask::Leave(topic)) => {
+                    if !joins.is_empty() {
+                        self.work(Work::Join(std::mem::take(&mut joins)));
+                    }
+                    if self.members.remove(&topic).is_some() {
+                        leaves.push(topic);
+                    }
+                    if leaves.len() >= BATCH {
+                        self.work(Work::Leave(std::mem::take(&mut leaves)));
+                    }
+                }
+                Request::Of(Ask::Refresh(topic)) => {
+                    if let Some(member) = self.members.get_mut(&topic) {
+                        let steps = member.replica.refresh();
+                        self.apply(&topic, steps).await;
+                    }
+                }
+                Request::Seen(topic, place, seen) => {
+                    // Without a replica there is nothing to wait for: `seen` is dropped.
+                    if let Some(member) = self.members.get_mut(topic.as_str())
+                        && member.replica.keeps()
+                        && !member.replica.has(place)
+                    {
+                        member.seen.push((place, seen));
+                    }
+                }
+            }
+        }
+        if !joins.is_empty() {
+            self.work(Work::Join(joins));
+        }
+        if !leaves.is_empty() {
+            self.work(Work::Leave(leaves));
+        }
+    }
+
+    /// Makes this node a replica of a topic; what is to be subscribed to for that.
+    async fn join(&mut self, topic: Arc<str>, keeps: bool) -> Option<(Arc<str>, u64)> {
+        if let Some(member) = self.members.get_mut(&topic) {
+            let steps = match keeps {
+                true => member.replica.keep(),
+                false if member.replica.is_joining() => Vec::new(),
+                false => vec![Step::InForce],
+            };
+            self.apply(&topic, steps).await;
+            return None;
+        }
+        self.next += 1;
+        let member = Member {
+            id: self.next,
+            replica: Replica::new(keeps),
+            seen: Vec::new(),
+            lasting: Instant::now(),
+        };
+        self.members.insert(Arc::clone(&topic), member);
+        Some((topic, self.next))
+    }
+
+    /// Goes on with what was done meanwhile.
+    async fn done(&mut self, done: Done) {
+        match done {
+            Done::Work(life, work, Err(error)) if life == self.life => {
+                let what = match work {
+                    Work::Join(_) => "a subscription",
+                    Work::Leave(_) => "the end of a subscription",
+                };
+                self.broker.health().refuses(what, &error);
+                self.later(Done::Again(life, work));
+            }
+            Done::Work(life, Work::Join(topics), Ok(())) if life == self.life => {
+                for (topic, id) in topics {
+                    let member = self.members.get_mut(&topic);
+                    let Some(member) = member.filter(|member| member.id == id) else {
+                        continue;
+                    };
+                    if member.replica.is_joining() {
+                        let steps = member.replica.joined();
+                        self.apply(&topic, steps).await;
+                    }
+                }
+            }
+            Done::Again(life, Work::Leave(mut topics)) if life == self.life => {
+                topics.retain(|topic| !self.members.contains_key(topic));
+                if !topics.is_empty() {
+                    self.work(Work::Leave(topics));
+                }
+            }
+            Done::Again(life, work) if life == self.life => self.work(work),
+            Done::Read(life, topic, id, result) if life == self.life => {
+                self.portion(topic, id, result).await;
+            }
+            Done::ReadAgain(life, topic, id) if life == self.life => self.read(&topic, id),
+            Done::Forgotten => self.tell_all(),
+            // Of a life that is over.
+            Done::Work(..) | Done::Again(..) | Done::Read(..) | Done::ReadAgain(..) => {}
+        }
+    }
+
+    fn later(&self, done: Done) {
+        let sender = self.done.clone();
+        spawn_local(async move {
+            sleep(AGAIN).await;
+            let _ = sender.send(done);
+        });
+    }
+
+    /// Reads the next portion of a topic's history.
+    fn read(&self, topic: &Arc<str>, id: u64) {
+        let Some(member) = self.members.get(topic).filter(|member| member.id == id) else {
+            return;
+        };
+        let (broker, names) = (Arc::clone(&self.broker), &self.broker.names);
+        let keys = [names.life(topic), names.messages(topic)];
+        let mut command = broker.scripts.read.call(&[&keys[0], &keys[1]]);
+        let known = member.replica.at().map(Position::life);
+        let age = self.hub.settings(topic).age;
+        command
+            .arg(member.replica.reads_from())
+            .arg(known.unwrap_or_default())
+            .arg(Position::new_life())
+            .arg(PORTION)
+            .arg(PORTION_BYTES)
+            .arg(RedisBroker::life_time(age));
+        Tally::count(&self.hub.tally.refills, 1);
+        let (topic, done, life) = (Arc::clone(topic), self.done.clone(), self.life);
+        let reading = Rc::clone(&self.reading);
+        spawn_local(async move {
+            let _place = reading.acquire().await;
+            let result = broker.commands.run(command, 0).await;
+            let _ = done.send(Done::Read(life, topic, id, result));
+        });
+    }
+
+    async fn portion(&mut self, topic: Arc<str>, id: u64, result: Result<Value, Failed>) {
+        let node = self.broker.node.0;
+        let portion = match result {
+            Ok(value) => portion_of(&topic, node, value),
+            Err(error) => {
+                if let Failed::Refused(_, error) = &error {
+                    self.broker.health().refuses("a topic's history", error);
+                }
+                return self.later(Done::ReadAgain(self.life, topic, id));
+            }
+        };
+        let Some((portion, foreign)) = portion else {
+            self.foreign(&topic);
+            return self.later(Done::ReadAgain(self.life, topic, id));
+        };
+        if foreign {
+            self.foreign(&topic);
+        }
+        let member = self.members.get_mut(&topic);
+        if let Some(member) = member.filter(|member| member.id == id) {
+            let steps = member.replica.portion(portion);
+            self.apply(&topic, steps).await;
+        }
+    }
+
+    /// Does what a replica says.
+    async fn apply(&mut self, topic: &Arc<str>, steps: Vec<Step<Message>>) {
+        for step in steps {
+            match step {
+                Step::Begin(place) => self.hub.begin(topic, place),
+                Step::Append(message) => {
+                    self.deliver(topic, Some(message.place), message.message)
+                        .await;
+                }
+                Step::Deliver(message) => self.deliver(topic, None, message).await,
+                Step::Gap => self.hub.gap(topic),
+                Step::Read(_) => {
+                    if let Some(member) = self.members.get(topic) {
+                        self.read(topic, member.id);
+                    }
+                }
+                Step::InForce => {
+                    let member = self.members.get(topic);
+                    let keeps = member.is_some_and(|member| member.replica.keeps());
+                    self.hub.in_force(topic, self.life, keeps);
+                }
+            }
+        }
+        if let Some(member) = self.members.get_mut(topic)
+            && !member.seen.is_empty()
+        {
+            let replica = &member.replica;
+            member.seen.retain(|(place, _)| !replica.has(*place));
+        }
+    }
+
+    /// Hands a message to the workers, whose mailboxes are waited for.
+    async fn deliver(&self, topic: &str, place: Option<Position>, (draft, published): Message) {
+        while let Some(full) = self.hub.full(topic) {
+            full.has_room().await;
+        }
+        let age = wire::now().saturating_sub(published);
+        self.hub
+            .arrived(topic, place, draft, Duration::from_millis(age));
+    }
+
+    /// All counts are told again.
+    fn tell_all(&self) {
+        for topic in self.members.keys() {
+            self.broker.changed(topic);
+        }
+    }
+
+    /// Tells the others how many subscribe here, and that this node lives.
+    fn tick(&mut self) {
+        let more = |_: &&'static str, more| Event::EngineForeignMore { engine: ROLE, more }.tell();
+        self.foreign.tick(more);
+        self.broker.health().tick();
+        if !self.broker.health().is_up() {
+            return;
+        }
+        let broker = Arc::clone(&self.broker);
+        let own = format!("{}{}", broker.names.counts(), broker.node);
+        let mut commands = Vec::new();
+        let changed: Vec<_> = broker.take_changed().into_iter().collect();
+        for topics in changed.chunks(COUNTS) {
+            let (mut set, mut gone) = (::redis::cmd("HSET"), ::redis::cmd("HDEL"));
+            set.arg(&own);
+            gone.arg(&own);
+            let (mut is_set, mut is_gone) = (false, false);
+            for topic in topics {
+                match self.hub.subscribers(topic) {
+                    0 => {
+                        gone.arg(&**topic);
+                        is_gone = true;
+                    }
+                    count => {
+                        set.arg(&**topic).arg(count);
+                        is_set = true;
+                    }
+                }
+            }
+            commands.extend(is_set.then_some(set));
+            commands.extend(is_gone.then_some(gone));
+        }
+        for (topic, member) in &mut self.members {
+            if member.replica.keeps() && member.lasting.elapsed() > LAST {
+                member.lasting = Instant::now();
+                let age = self.hub.settings(topic).age;
+                let mut last = ::redis::cmd("EXPIRE");
+                last.arg(broker.names.life(topic))
+                    .arg(RedisBroker::life_time(age));
+                commands.push(last);
+            }
+        }
+        let mut alive = broker.scripts.alive.call(&[&broker.names.nodes(), &own]);
+        alive.arg(broker.node.to_string()).arg(TRUSTED);
+        let done = self.done.clone();
+        let has_some = self
+            .members
+            .keys()
+            .any(|topic| self.hub.subscribers(topic) > 0);
+        spawn_local(async move {
+            for command in commands {
+                if broker.commands.send(command, 0).await.is_err() {
+                    let _ = done.send(Done::Forgotten);
+                    return;
+                }
+            }
+            if let Ok(Value::Int(0)) = broker.commands.run(alive, 0).await
+                && has_some
+            {
+                let _ = done.send(Done::Forgotten);
+            }
+        });
+    }
+}
+
+/// A portion as the script gives it, and whether something in it was not made by this software;
+/// `None` if nothing in it can be understood.
+fn portion_of(topic: &str, node: u64, value: Value) -> Option<(Portion<Message>, bool)> {
+    let Value::Array(parts) = value else {
+        return None;
+    };
+    let [epoch, last, Value::Int(is_end), Value::Array(entries)] = parts.as_slice() else {
+        return None;
+    };
+    let last = Position::parse(&format!("{}.{}", text(epoch)?, text(last)?))?;
+    let (mut messages, mut is_foreign) = (Vec::new(), false);
+    for entry in entries.chunks_exact(2) {
+        let [number, Value::BulkString(body)] = entry else {
+            return None;
+        };
+        let place = Position {
+            number: text(number)?.parse().ok()?,
+            ..last
+        };
+        match wire::read_body(topic, node, Some(place), body) {
+            Some(arrived) => messages.push(Placed {
+                place,
+                message: (arrived.draft, arrived.published),
+                bytes: body.len(),
+            }),
+            None => is_foreign = true,
+        }
+    }
+    let portion = Portion {
+        last,
+        messages,
+        is_end: *is_end == 1,
+    };
+    Some((portion, is_foreign))
+}

@@ -1,0 +1,116 @@
+//! What runs in Redis, each atomic: to publish to a topic that keeps messages, to read what it has
+//! kept, and to know how many subscribe on other nodes.
+
+use crate::redis::Script;
+
+/// Numbers and keeps a message, and sends it to all nodes. The topic's life and last number (`e`,
+/// `n`) can be evicted without the messages, or these without those: numbers that begin anew have
+/// another life, and nothing is left of the former one.
+const PUBLISH: &str = "
+local epoch = redis.call('HGET', KEYS[1], 'e')
+if not epoch then
+    redis.call('DEL', KEYS[1], KEYS[2])
+    epoch = ARGV[2]
+    redis.call('HSET', KEYS[1], 'e', epoch)
+end
+local number = redis.call('HINCRBY', KEYS[1], 'n', 1)
+local id = string.format('%.0f', number)
+local added = redis.pcall('XADD', KEYS[2], 'MAXLEN', ARGV[3], id, 'b', ARGV[7])
+if type(added) == 'table' and added.err then
+    redis.call('DEL', KEYS[2])
+    epoch = ARGV[2]
+    id = '1'
+    redis.call('HSET', KEYS[1], 'e', epoch, 'n', id)
+    redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], id, 'b', ARGV[7])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+local place = epoch .. '.' .. id
+redis.call('PUBLISH', ARGV[1], ARGV[6] .. place .. ' ' .. ARGV[7])
+return place
+";
+
+/// A portion of what a topic keeps, behind a number. One beyond the last, in the same life, is of
+/// messages that Redis has lost: another life begins.
+const READ: &str = "
+local epoch = redis.call('HGET', KEYS[1], 'e')
+local last = tonumber(redis.call('HGET', KEYS[1], 'n') or '0')
+if not epoch or (epoch == ARGV[2] and last < tonumber(ARGV[1])) then
+    redis.call('DEL', KEYS[1], KEYS[2])
+    epoch, last = ARGV[3], 0
+    redis.call('HSET', KEYS[1], 'e', epoch, 'n', 0)
+end
+redis.call('EXPIRE', KEYS[1], ARGV[6])
+local most, room, from, count = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[1], 1
+local messages, bytes, is_end = {}, 0, 1
+while is_end == 1 do
+    local some = redis.call('XRANGE', KEYS[2], '(' .. from, '+', 'COUNT', count)
+    if #some == 0 then break end
+    for _, entry in ipairs(some) do
+        from = entry[1]
+        local body = entry[2][2] or ''
+        messages[#messages + 1] = string.match(from, '^%d+')
+        messages[#messages + 1] = body
+        bytes = bytes + #body
+    end
+    if #messages >= 2 * most or bytes >= room then is_end = 0 end
+    count = bytes * 2 < 4096 * #messages and 16 or 1
+end
+return {epoch, string.format('%.0f', last), is_end, messages}
+";
+
+/// This node lives: for so many seconds from now on its counts count. Gives whether they are there.
+const ALIVE: &str = "
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
+return redis.call('EXPIRE', KEYS[2], ARGV[2])
+";
+
+/// How many subscribe to a topic on all other nodes that live.
+const COUNT: &str = "
+local now = redis.call('TIME')[1]
+local sum = 0
+for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')) do
+    if node ~= ARGV[1] then
+        sum = sum + (tonumber(redis.call('HGET', ARGV[2] .. node, ARGV[3]) or '0') or 0)
+    end
+end
+return sum
+";
+
+/// All of them.
+#[derive(Debug, Clone)]
+pub struct Scripts {
+    /// Publish to a topic that keeps messages.
+    pub publish: Script,
+    /// Read what it keeps.
+    pub read: Script,
+    /// This node lives.
+    pub alive: Script,
+    /// Count subscribers elsewhere.
+    pub count: Script,
+}
+
+impl Scripts {
+    /// As they are made known to the server.
+    pub fn new() -> Self {
+        Self {
+            publish: Script::new(PUBLISH),
+            read: Script::new(READ),
+            alive: Script::new(ALIVE),
+            count: Script::new(COUNT),
+        }
+    }
+
+    /// A list of them.
+    pub fn all(&self) -> Vec<Script> {
+        let Self {
+            publish,
+            read,
+            alive,
+            count,
+        } = self.clone();
+        vec![publish, read, alive, count]
+    }
+}

@@ -1,0 +1,186 @@
+//! The table as replicas of topics that a broker keeps: what has to be there before one can be
+//! used, and what the broker puts into it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::futures::OwnedNotified;
+
+use super::{Hub, Refused};
+use crate::hub::broker::{Answer, Ask, Broker, Kept};
+use crate::hub::history::History;
+use crate::hub::mailbox::Order;
+use crate::hub::position::Position;
+use crate::hub::publication::Draft;
+use crate::hub::settings::Settings;
+use crate::hub::tally::Tally;
+use crate::observe::metrics::Engine;
+
+impl Hub {
+    /// What has to come before a topic can be used here, if it cannot be yet: it is asked for. A
+    /// client that comes back from another node may have seen more than this one: `looks_again` is
+    /// set once that was asked for.
+    pub fn prepare(
+        &self,
+        topic: &str,
+        file: &str,
+        since: Option<&str>,
+        looks_again: &mut bool,
+    ) -> Result<Option<OwnedNotified>, Refused> {
+        let Some(broker) = &self.broker else {
+            return Ok(None);
+        };
+        let settings = self.settings(topic);
+        let keeps = settings.history > 0;
+        if let Some(why) = broker.keeps_nothing().filter(|_| keeps) {
+            return Err(Refused::History(why));
+        }
+        let mut shard = self.shard(topic);
+        let (name, known) = self.open(&mut shard, topic, file, settings)?;
+        let history = known.history.as_ref().map(|history| history.position());
+        let Some(membership) = &mut known.membership else {
+            return Ok(None);
+        };
+        membership.touch(Instant::now());
+        let is_in_force = membership.life == broker.life() && membership.life > 0;
+        let waiting = || Some(Arc::clone(&membership.joined).notified_owned());
+        if is_in_force && (!keeps || history.is_some()) {
+            let since = since.and_then(Position::parse);
+            let is_ahead = history
+                .zip(since)
+                .is_some_and(|(at, since)| at.epoch == since.epoch && since.number > at.number);
+            if !is_ahead || *looks_again {
+                return Ok(None);
+            }
+            *looks_again = true;
+            let waiting = waiting();
+            broker.ask(Ask::Refresh(name));
+            return Ok(waiting);
+        }
+        let waiting = waiting();
+        if !membership.is_asked || keeps && !membership.keeps {
+            membership.is_asked = true;
+            membership.keeps = keeps;
+            broker.ask(Ask::Join(name, keeps));
+        }
+        Ok(waiting)
+    }
+
+    /// Publishes a message through the broker: what is to be awaited, if there is a broker.
+    pub fn send(
+        &self,
+        topic: &str,
+        settings: Settings,
+        draft: &Draft,
+    ) -> Result<Option<Answer<()>>, Refused> {
+        let Some(broker) = &self.broker else {
+            return Ok(None);
+        };
+        self.check(topic)?;
+        let keeps = settings.history > 0;
+        if let Some(why) = broker.keeps_nothing().filter(|_| keeps) {
+            return Err(Refused::History(why));
+        }
+        Tally::count(&self.tally.published, 1);
+        let kept = keeps.then_some(Kept {
+            messages: settings.history,
+            age: settings.age,
+        });
+        Ok(Some(Arc::clone(broker).publish(topic, kept, draft)))
+    }
+
+    /// The copy of a topic is empty, and behind this place.
+    pub(in crate::hub) fn begin(&self, topic: &str, place: Position) {
+        let settings = self.settings(topic);
+        if let Some(known) = self.shard(topic).get_mut(topic) {
+            let history = History::behind(place, settings, Instant::now());
+            known.history = Some(Box::new(history));
+        }
+    }
+
+    /// A message has come, and is delivered; one with a place is kept.
+    pub(in crate::hub) fn arrived(
+        &self,
+        topic: &str,
+        place: Option<Position>,
+        draft: Draft,
+        age: Duration,
+    ) {
+        Tally::count(&self.tally.arrived, 1);
+        Tally::count(&self.tally.lag, age.as_millis() as u64);
+        let settings = self.settings(topic);
+        let mut shard = self.shard(topic);
+        let Some((name, _)) = shard.get_key_value(topic) else {
+            return;
+        };
+        let name = Arc::clone(name);
+        let Some(known) = shard.get_mut(topic) else {
+            return;
+        };
+        let number = place.map_or(known.last + 1, |place| place.number);
+        known.last = number;
+        let publication = Arc::new(draft.at(number, place, settings.slow));
+        if let (Some(history), Some(place)) = (&mut known.history, place)
+            && history.at(history.next()) == place
+        {
+            let now = Instant::now();
+            let published = now.checked_sub(age).unwrap_or(now);
+            history.push(&publication, &known.account, self.limits.bytes, published);
+            history.expire(now);
+        }
+        for (count, mailbox) in known.subscribers.iter().zip(&self.mailboxes) {
+            if *count > 0 {
+                mailbox.push(Order::Publish(Arc::clone(&name), Arc::clone(&publication)));
+            }
+        }
+    }
+
+    /// Subscribers of a topic may have missed messages.
+    pub(in crate::hub) fn gap(&self, topic: &Arc<str>) {
+        let shard = self.shard(topic);
+        let Some(known) = shard.get(topic) else {
+            return;
+        };
+        for (count, mailbox) in known.subscribers.iter().zip(&self.mailboxes) {
+            if *count > 0 {
+                mailbox.push(Order::Gap(Arc::clone(topic)));
+            }
+        }
+    }
+
+    /// A topic can be used from now on, in this life of the broker's connection.
+    pub(in crate::hub) fn in_force(&self, topic: &str, life: u64, keeps: bool) {
+        if let Some(known) = self.shard(topic).get_mut(topic)
+            && let Some(membership) = &mut known.membership
+        {
+            membership.life = life;
+            membership.keeps = keeps;
+            membership.is_asked = false;
+            membership.joined.notify_waiters();
+        }
+    }
+
+    /// The number of subscribers on this node, for the others.
+    pub(super) fn changed(&self, topic: &Arc<str>) {
+        if let Some(broker) = &self.broker {
+            broker.changed(topic);
+        }
+    }
+
+    /// The engine that topics go through, for the metrics.
+    pub fn engines(&self) -> Vec<Engine> {
+        let engine = |broker: &Arc<dyn Broker>| Engine {
+            role: broker.health().role(),
+            is_up: broker.health().is_up(),
+            connections: broker.health().connections(),
+            lost: broker.lost(),
+        };
+        self.broker.iter().map(engine).collect()
+    }
+
+    /// Somebody else writes under the broker's prefix.
+    pub(in crate::hub) fn foreign(&self) {
+        self.tally.foreign.fetch_add(1, Ordering::Relaxed);
+    }
+}
