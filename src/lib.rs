@@ -13,8 +13,8 @@
 //! | module | turns | into | imports (besides `config` and `observe`) |
 //! |---|---|---|---|
 //! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `server`, `store`, `websocket` |
-//! | [`cli`] | flags | a `Config` and a subcommand | `commands`: what they can be told; `text` |
-//! | [`commands`] | a subcommand | what it prints, and the exit code | `app`, `handlers`, `script` |
+//! | [`cli`] | flags | a `Config` and a subcommand | `client`, `commands`: what they can be told; `text` |
+//! | [`commands`] | a subcommand | what it prints, and the exit code | `app`, `client`, `file`, `handlers`, `recording`, `script`, `websocket` |
 //! | [`server`] | listening sockets | accepted streams on a worker | `file`, `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `store`, `text`, `websocket` |
 //! | [`http`] | a request head | an upgrade, a file, a refusal | `handlers`, `link`, `machine`, `script`, `websocket` |
 //! | [`handlers`] | a folder | the current generation: path → script | `file`, `keeper`, `machine`, `script` |
@@ -23,6 +23,8 @@
 //! | [`store`] | keys, queues | values, for all connections and beyond them | nothing |
 //! | [`redis`] | commands | answers of a Redis server, and messages of its channels | `link` |
 //! | [`link`] | an engine in another process | whether it is there, and when to try again | nothing |
+//! | [`client`] | an address | a connection that we open, and its messages | `websocket` |
+//! | [`recording`] | a conversation | a HAR file, and back | `file`, `websocket` |
 //! | [`websocket`] | bytes | messages, and back | `local` |
 //! | [`machine`] | a script's text | bounded runs on fibers, which may wait | nothing |
 //! | [`keeper`] | somebody who asks | a look at what a thread keeps up to date | nothing |
@@ -67,6 +69,7 @@
 //! * *store*, *key*, *queue*, *entry*: values by name for all connections, and values in order
 //!   for one taker each; *engine*: what keeps them
 //! * *topic*, *publication*, *subscriber*: what is published reaches every subscriber of its topic
+//! * *recording*: a file with what a connection's two sides said, in order
 //! * *drain*: the time between the signal to end and the last connection's end
 
 // Of the library alone: tests, benches and examples may.
@@ -99,6 +102,7 @@
 
 pub mod app;
 pub mod cli;
+mod client;
 pub mod commands;
 pub mod config;
 mod file;
@@ -110,6 +114,7 @@ mod link;
 mod local;
 pub mod machine;
 pub mod observe;
+mod recording;
 mod redis;
 pub mod script;
 pub mod server;

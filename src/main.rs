@@ -43,6 +43,7 @@ fn task(cli: Cli, given: Given, log: &Log) -> Result<ExitCode> {
         Task::Routes(handlers, script) => commands::routes(handlers, *script),
         Task::New(root, name, template) => commands::new(&root, &name, template),
         Task::Templates => commands::templates(),
+        Task::Connect(options) => commands::connect(*options),
         Task::Config(effective) => commands::config(&effective),
         Task::Api => commands::api(),
         Task::Entry(name) => commands::entry(&name),

@@ -7,7 +7,7 @@ use clap::{Arg, ArgMatches, Command, Error};
 use crate::config::nearest;
 
 /// The end of the short help.
-pub const MORE: &str = "--help has all flags; `wsh-server man` is the manual page";
+pub const MORE: &str = "--help has all flags and commands; `wsh-server man` is the manual page";
 
 /// The end of the long help.
 pub const LEARN: &str = "`wsh-server api` prints the reference of scripts, `wsh-server man` this \
@@ -31,6 +31,9 @@ const BRIEF: [&str; 12] = [
     "config",
     "log_level",
 ];
+
+/// Commands that the short help leaves out: nobody needs them every day.
+const RARE: [&str; 3] = ["config", "completions", "man"];
 
 /// Reads the command line; prints help or an error, and ends the process, when there is nothing
 /// else to do.
@@ -67,7 +70,11 @@ fn with_negative_values(command: Command) -> Command {
 fn brief(command: Command) -> Command {
     let command = command
         .override_usage("wsh-server [OPTIONS] [COMMAND]")
-        .disable_help_subcommand(true);
+        .disable_help_subcommand(true)
+        .mut_subcommands(|command| match RARE.contains(&command.get_name()) {
+            true => command.hide(true),
+            false => command,
+        });
     command.mut_args(
         |arg| match BRIEF.iter().position(|id| arg.get_id() == *id) {
             Some(place) => arg

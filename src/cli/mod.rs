@@ -2,6 +2,7 @@
 //! configuration file, and what it asks for.
 
 mod bounds;
+mod connect;
 mod effective;
 mod environment;
 pub mod file;
@@ -21,9 +22,10 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::commands::{Format, TEMPLATES, Template};
+use crate::commands::{Connect, Format, TEMPLATES, Template};
 use crate::config::{Config, Handlers, Script};
 use crate::observe::{self, Filter, Format as LogFormat};
+use connect::Dial;
 pub use effective::Effective;
 pub use given::Given;
 use handlers::{Folder, Power, Root};
@@ -140,6 +142,12 @@ enum Command {
     Routes(Look),
     /// Write a new handler, to begin with
     New(New),
+    /// Talk to a WebSocket server from the terminal, or from a pipe
+    ///
+    /// In a terminal with line editing, history and commands: /help lists them. In a pipe each line
+    /// is a message, and each message a line. The exit status tells how it ended: 0 as it should, 1
+    /// refused, 2 not reached, 3 lost without a Close, others by the code of the server's Close.
+    Connect(Box<Dial>),
     /// Print the settings in force, and where each comes from
     ///
     /// They are those that a server with these flags, this environment and this configuration file
@@ -208,6 +216,8 @@ pub enum Task {
     New(PathBuf, String, &'static Template),
     /// Print the names of the templates.
     Templates,
+    /// Talk to a server.
+    Connect(Box<Connect>),
     /// Print a configuration.
     Config(Effective),
     /// Print the reference.
@@ -265,6 +275,7 @@ impl Cli {
             Some(Command::Api { definitions, .. }) => {
                 definitions.map_or(Task::Api, Task::Definitions)
             }
+            Some(Command::Connect(dial)) => Task::Connect(Box::new(dial.options()?)),
             Some(Command::Completions { shell }) => Task::Completions(shell),
             Some(Command::Man { command }) => Task::Man(command),
             Some(Command::Config(serve)) => {

@@ -318,6 +318,30 @@ pub const ENGINE: Engine = Engine {
     incoming: 64 * 1024 * 1024,
 };
 
+/// The bounds of recorded conversations.
+#[derive(Debug, Clone, Copy)]
+pub struct Recordings {
+    /// Messages of one file; more are counted only.
+    pub messages: u64,
+    /// Bytes of a file's messages, as JSON has them; beyond it they are counted only.
+    pub bytes: usize,
+    /// Connections that are recorded at once; others are counted only.
+    pub connections: usize,
+    /// Bytes of messages that wait for the disk; beyond it they are counted only.
+    pub waiting: usize,
+}
+
+/// The bounds of recorded conversations.
+pub const RECORDINGS: Recordings = Recordings {
+    // 100,000 and 64 MiB: what a browser's panel still shows.
+    messages: 100_000,
+    bytes: 64 * 1024 * 1024,
+    // Each is an open file.
+    connections: 200,
+    // 32 MiB: some of the longest messages, or a second of a disk that is slow.
+    waiting: 32 * 1024 * 1024,
+};
+
 /// A request head's bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {

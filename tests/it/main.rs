@@ -23,6 +23,7 @@ mod close;
 mod commands;
 mod config;
 mod conformance;
+mod connect;
 mod deflate;
 mod deliveries;
 mod dev;

@@ -19,6 +19,7 @@ pub mod request;
 mod server;
 mod spawned;
 mod tls;
+mod typed;
 
 use std::future::Future;
 use std::process::Command;
@@ -35,6 +36,7 @@ pub use request::Request;
 pub use server::{Builder, Finished, Server};
 pub use spawned::Spawned;
 pub use tls::{Authority, Issued, TlsClient};
+pub use typed::Typed;
 
 /// The three-line handler that most tests serve.
 pub const ECHO: &str = "fn transfer_data(ws, message) {\n    ws.send(message);\n}\n";

@@ -1,0 +1,19 @@
+//! An address to a connection that we open: the other end of what `server` accepts.
+//!
+//! `address` reads a URL, `dial` makes a stream of it (TCP, and `tls` where it says so) and asks
+//! for the upgrade by `handshake`; [`Connection`] then turns the server's bytes into messages and
+//! back by `frames`. The last two are pure; whoever has a stream from elsewhere can use them, too.
+
+mod address;
+mod connection;
+mod dial;
+mod frames;
+mod handshake;
+mod tls;
+
+pub(crate) use address::Address;
+pub(crate) use connection::{Connection, Ended};
+pub(crate) use dial::{Dialed, NotOpened, dial};
+pub(crate) use frames::Incoming;
+pub(crate) use handshake::Ask;
+pub(crate) use tls::Trust;

@@ -1,0 +1,110 @@
+//! Recorded conversations: files in the HTTP Archive format, HAR 1.2, whose entries have the
+//! messages as Chrome writes them, in `_webSocketMessages`.
+//!
+//! `read` takes what browsers and proxies export, `write` makes a file while the conversation
+//! happens. What HAR has no place for (the Close, and who served) stands in one member `_wsh` of
+//! the entry: readers of HAR pass over members that begin with an underscore.
+
+mod read;
+mod write;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+
+#[cfg(test)]
+pub(crate) use read::read;
+pub(crate) use write::{Head, Writer};
+
+use crate::observe::event::By;
+use crate::websocket::Message;
+
+/// A side of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// `send`: HAR takes the client's view.
+    Client,
+    /// `receive`.
+    Server,
+}
+
+/// A message that was said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    /// By whom.
+    pub by: Side,
+    /// When, in seconds since 1970; 0 where it is not known.
+    pub time: f64,
+    /// What.
+    pub message: Message<'static>,
+}
+
+/// How a conversation has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// The code, 1005 for a Close without one, 1006 without a Close.
+    pub code: u16,
+    /// The reason.
+    pub reason: String,
+    /// Whose Close was the first.
+    pub by: By,
+}
+
+/// One recorded connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    /// The address, as it was recorded.
+    pub url: String,
+    /// When it was opened, in seconds since 1970; 0 where it is not known.
+    pub started: f64,
+    /// The request's header fields.
+    pub headers: Vec<(String, String)>,
+    /// The subprotocol that was agreed on.
+    pub protocol: Option<String>,
+    /// What was said, in order.
+    pub said: Vec<Said>,
+    /// How it ended, where that is known.
+    pub ending: Option<Ending>,
+    /// Messages that the file does not have, because of its bound.
+    pub left_out: u64,
+}
+
+/// Seconds since 1970.
+pub fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// A time as HAR has it: RFC 3339 with milliseconds.
+fn date(time: SystemTime) -> String {
+    let millis = time
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis());
+    let millis = i64::try_from(millis).unwrap_or(i64::MAX);
+    match Timestamp::from_millisecond(millis) {
+        Ok(time) => format!("{time:.3}"),
+        Err(_) => "1970-01-01T00:00:00.000Z".to_owned(),
+    }
+}
+
+/// The same backwards, in seconds; 0 for what is no date.
+fn seconds_of(date: &str) -> f64 {
+    let time: Result<Timestamp, _> = date.parse();
+    let millis = time.map_or(0, |time| time.as_millisecond().max(0));
+    Duration::from_millis(millis.unsigned_abs()).as_secs_f64()
+}
+
+/// Whether a header is a secret, which recordings do not have unless they are asked for it; Chrome
+/// leaves out the same.
+pub fn is_secret(name: &str) -> bool {
+    const SECRET: [&str; 4] = [
+        "cookie",
+        "set-cookie",
+        "authorization",
+        "proxy-authorization",
+    ];
+    SECRET.contains(&name.to_ascii_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests;
