@@ -13,12 +13,13 @@ use anyhow::{Context, Result, bail};
 use tokio::task::JoinSet;
 
 use crate::config::{Broker, Config, Engine, Interface, Limits, Listen, Metrics, Store, limits};
+use crate::console::Console;
 use crate::handlers::{Generation, Reconciler, Report};
 use crate::http::{self, Health};
 use crate::hub::{self, Hub};
 use crate::keeper::{Ask, asking};
 use crate::observe::event::{Event, text};
-use crate::observe::{metrics, terminal};
+use crate::observe::{live, metrics, terminal};
 use crate::script::{self, Host, loops};
 use crate::server::{
     self, Admission, Certificates, Gate, Listener, Order, Socket, State, Worker, notify,
@@ -149,8 +150,13 @@ impl App {
             host,
             shelf,
         } = self;
-        let site = site(&config)?;
+        let mut site = site(&config)?;
         let hub = hub(&config)?;
+        if config.dev {
+            live::turn_on();
+            let console = Console::new(Arc::clone(&hub), Arc::clone(&shelf));
+            site.console = Some(Arc::new(console));
+        }
         let engines = hub.broker().map(|broker| Arc::clone(broker.health()));
         site.health.uses(engines.into_iter().collect());
         let host = host.providing(Arc::clone(&shelf));
@@ -255,6 +261,7 @@ fn site(config: &Config) -> Result<http::Settings> {
         proxy: config.proxy.clone(),
         deflate: config.deflate,
         ledger: Ledger::new(buffered(&config.limits)),
+        console: None,
     })
 }
 
@@ -540,6 +547,7 @@ fn announce(generation: Option<&Generation>, report: &Report, first: bool) {
             file: &files.join(", "),
             report: text(&report),
             files,
+            plain: fault,
         }
         .tell();
     }
@@ -548,7 +556,12 @@ fn announce(generation: Option<&Generation>, report: &Report, first: bool) {
         if problem.location.is_some() {
             let report = problem.in_log(&[]);
             let report = text(&report);
-            Event::HandlerDoubt { file, report }.tell();
+            Event::HandlerDoubt {
+                file,
+                report,
+                plain: problem,
+            }
+            .tell();
         } else {
             let problem = problem.message.as_str();
             Event::HandlerProblem { file, problem }.tell();

@@ -12,11 +12,12 @@
 //!
 //! | module | turns | into | imports (besides `config` and `observe`) |
 //! |---|---|---|---|
-//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `server`, `store`, `websocket` |
+//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `console`, `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `server`, `store`, `websocket` |
 //! | [`cli`] | flags | a `Config` and a subcommand | `client`, `commands`: what they can be told; `text` |
 //! | [`commands`] | a subcommand | what it prints, and the exit code | `app`, `client`, `file`, `handlers`, `recording`, `script`, `websocket` |
 //! | [`server`] | listening sockets | accepted streams on a worker | `file`, `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `store`, `text`, `websocket` |
-//! | [`http`] | a request head | an upgrade, a file, a refusal | `handlers`, `link`, `machine`, `script`, `websocket` |
+//! | [`http`] | a request head | an upgrade, a file, a refusal | `console`, `handlers`, `link`, `machine`, `script`, `websocket` |
+//! | [`console`] | a developer's questions | what happens in the server, shown and done | `handlers`, `hub`, `script`, `store`, `websocket` |
 //! | [`handlers`] | a folder | the current generation: path → script | `file`, `keeper`, `machine`, `script` |
 //! | [`script`] | a message | hook calls and their effects | `hub`, `link`, `local`, `machine`, `store`, `text`, `websocket` |
 //! | [`hub`] | a publication | messages in its subscribers' outboxes, on all workers and nodes | `link`, `redis`, `websocket` |
@@ -70,6 +71,7 @@
 //!   for one taker each; *engine*: what keeps them
 //! * *topic*, *publication*, *subscriber*: what is published reaches every subscriber of its topic
 //! * *recording*: a file with what a connection's two sides said, in order
+//! * *console*: the page on which a developer looks on; *row*: something that it tells
 //! * *drain*: the time between the signal to end and the last connection's end
 
 // Of the library alone: tests, benches and examples may.
@@ -105,6 +107,7 @@ pub mod cli;
 mod client;
 pub mod commands;
 pub mod config;
+mod console;
 mod file;
 pub mod handlers;
 pub mod http;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::client::Client;
 use super::files::Files;
 use super::head::{self, Head};
@@ -10,10 +12,13 @@ use super::respond::Refusal;
 use super::response::Response;
 use super::site::Site;
 use super::upgrade::Target;
+use crate::console::{self, Console};
 use crate::handlers::{Entry, Found, decode_path};
 
 /// The way to answer a request: an upgrade, a response or a file.
 pub enum Decision {
+    /// A console, which has a place.
+    Console(Arc<Console>, OwnedSemaphorePermit),
     /// A connection to a handler, at this path.
     Upgrade(Target, String),
     /// This.
@@ -40,6 +45,20 @@ pub fn decide(site: &Site, head: &Head, client: &Client) -> Result<Decision, Ref
         if site.shared.is_draining() {
             return Err(Refusal::draining());
         }
+        if let Some(console) = &site.settings.console
+            && path == console::LIVE
+        {
+            if !pages::console_is_for(site, head, client) {
+                return Err(Refusal::new(
+                    403,
+                    "the console is for pages of this server, on this machine or behind a password",
+                ));
+            }
+            let place = console.place().ok_or_else(|| {
+                Refusal::new(503, "there are too many consoles: close one").with_retry_after()
+            })?;
+            return Ok(Decision::Console(Arc::clone(console), place));
+        }
         let Some(found) = found else {
             return Err(Refusal::new(404, "no handler has this path"));
         };
@@ -59,6 +78,10 @@ pub fn decide(site: &Site, head: &Head, client: &Client) -> Result<Decision, Ref
         };
     }
     let has_pages = pages::are_for(site, head, client);
+    let has_console = site.settings.console.is_some() && pages::console_is_for(site, head, client);
+    if has_console && let Some(response) = pages::of_console(head, &path) {
+        return Ok(Decision::Respond(response));
+    }
     if has_pages && let Some(found) = pages::asset(head, &path, &generation) {
         return found
             .map(Decision::Respond)

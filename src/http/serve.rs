@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -17,16 +16,14 @@ use super::refusals::{self, Kind};
 use super::respond::Refusal;
 use super::response::{Persistence, Response, SendPolicy};
 use super::site::Site;
-use super::upgrade::{FAULT, REJECTED, Target, Unopened, Upgrade};
+use super::upgrade::{FAULT, REJECTED, Server, Target, Unopened, Upgrade};
 use super::{entrance, pages, trace};
 use crate::config::limits;
+use crate::console::{Console, Desk, Session};
 use crate::handlers::Generation;
 use crate::observe::event::{Event, Lazily, text};
 use crate::observe::{access, one_line};
-use crate::websocket::Transport;
-
-/// Numbers connections, the same way on all workers.
-static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+use crate::websocket::{Handle, Transport};
 
 /// Answers one connection from its first byte on. `permit` is dropped when it ends.
 pub async fn serve<S, P>(site: Rc<Site>, mut stream: S, client: Client, mut permit: P)
@@ -34,7 +31,7 @@ where
     S: Transport + 'static,
     P: Unpin + 'static,
 {
-    let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+    let id = Handle::next_id();
     let (mut behind, mut number) = (Vec::new(), 0);
     loop {
         number += 1;
@@ -102,6 +99,18 @@ where
                 id,
             };
             open(upgrade, target, stream, permit).await;
+            return None;
+        }
+        Ok(Decision::Console(console, place)) => {
+            let path = head.path().to_owned();
+            let upgrade = Upgrade {
+                site,
+                head,
+                path,
+                client,
+                id,
+            };
+            open_console(upgrade, console, stream, (permit, place));
             return None;
         }
         Ok(Decision::Respond(response)) => (head, Ok(response)),
@@ -211,6 +220,28 @@ where
         }
         Err(Unopened::Dropped) => {}
     }
+}
+
+/// Opens a console.
+fn open_console<S, G>(upgrade: Upgrade<'_>, console: Arc<Console>, stream: S, guard: G)
+where
+    S: Transport + 'static,
+    G: Unpin + 'static,
+{
+    let site = Rc::clone(upgrade.site);
+    let reply = upgrade.plain_reply();
+    let agreed = upgrade.agree(&reply.answer).ok().flatten();
+    let server = Server {
+        name: "console".into(),
+        version: 1,
+        is_seen: false,
+    };
+    let desk = Desk {
+        console,
+        runtime: Rc::clone(&site.runtime),
+        generation: Box::new(move || site.generation.borrow().clone()),
+    };
+    upgrade.open(stream, reply, agreed, server, |_| Session::new(desk, guard));
 }
 
 /// Reads a file on a thread that may wait for the disk, when it is this connection's turn; `None`

@@ -10,6 +10,7 @@ use super::descriptors::Descriptors;
 use super::files::Files;
 use super::health::Health;
 use crate::config::{Admission, Deflate, Limits, Proxy, Trusted};
+use crate::console::Console;
 use crate::handlers::Generation;
 use crate::script::Runtime;
 use crate::websocket::{Ledger, Shared};
@@ -53,4 +54,6 @@ pub struct Settings {
     pub deflate: Deflate,
     /// The account of message bytes that all connections hold together, and its bound.
     pub ledger: Arc<Ledger>,
+    /// The console of a developer's seat.
+    pub console: Option<Arc<Console>>,
 }

@@ -162,6 +162,15 @@ impl Subscriptions {
         }
     }
 
+    /// The topics, each with the key by which the connection is present in it.
+    pub fn list(&self) -> Vec<(Arc<str>, Option<Arc<str>>)> {
+        let key = |topic: &Arc<str>| self.present.get(topic).cloned();
+        let topics = self.topics.iter();
+        topics
+            .map(|topic| (Arc::clone(topic), key(topic)))
+            .collect()
+    }
+
     /// Whether there is one.
     pub fn contains(&self, topic: &str) -> bool {
         self.topics.contains(topic)

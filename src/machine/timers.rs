@@ -52,6 +52,16 @@ impl Timers {
         self.list.iter().filter(|timer| timer.name != name).count()
     }
 
+    /// Their names, the time that is left of each, and the time between two of one that repeats.
+    pub fn list(&self) -> Vec<(ImmutableString, Duration, Option<Duration>)> {
+        let now = Instant::now();
+        let left = |timer: &Timer| timer.at.saturating_duration_since(now);
+        let timers = self.list.iter();
+        timers
+            .map(|timer| (timer.name.clone(), left(timer), timer.every))
+            .collect()
+    }
+
     /// Ready when a timer is due.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(next) = self.list.iter().map(|timer| timer.at).min() else {

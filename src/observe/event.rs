@@ -375,10 +375,10 @@ events! {
         "handler removed; its open connections go on";
     /// A new version does not compile; the one before goes on serving.
     ERROR Handlers "handler-broken" HandlerBroken { file: &'e str, report: Text<'e> }
-        "handler broken" with { files: &'e [String] };
+        "handler broken" with { files: &'e [String], plain: Words<'e> };
     /// Something in a file is probably not meant.
     WARN Handlers "handler-doubt" HandlerDoubt { file: &'e str, report: Text<'e> }
-        "probably a mistake";
+        "probably a mistake" with { plain: Words<'e> };
     /// Something about a file, an alias or a folder is wrong.
     WARN Handlers "handler-problem" HandlerProblem { file: &'e str } "{problem}"
         with { problem: &'e str };
@@ -406,7 +406,8 @@ events! {
         { hook: &'static str, handler: &'e str, line: usize, column: usize }
         "script fault, repeated {times} times" with { times: u64 };
     /// What stands outside of functions failed when a version was to serve.
-    ERROR Script "load-fault" LoadFault { file: &'e str, report: Text<'e> } "script fault";
+    ERROR Script "load-fault" LoadFault { file: &'e str, report: Text<'e> } "script fault"
+        with { plain: Words<'e> };
     /// A function of the server's own panicked in a hook.
     ERROR Script "host-panic" HostPanic { hook: &'static str, connection: Option<u64> }
         "a host function panicked; please report this";

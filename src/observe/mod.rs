@@ -7,6 +7,7 @@ mod filter;
 mod flood;
 mod format;
 pub(crate) mod json;
+pub mod live;
 pub mod metrics;
 mod queue;
 mod tell;

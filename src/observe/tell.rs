@@ -4,12 +4,13 @@ use std::borrow::Borrow;
 
 use super::event::Event;
 use super::flood::Flood;
-use super::metrics;
+use super::{live, metrics};
 
 impl Event<'_> {
     /// Tells all readers of it.
     pub(crate) fn tell(self) {
         metrics::count(&self);
+        live::hear(&self);
         self.log();
     }
 

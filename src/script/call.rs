@@ -4,7 +4,7 @@
 //! Everything a script made is dropped here too, since freeing deeply nested data recurses.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -17,13 +17,16 @@ use super::fault::report::{self, Excerpt, Incident};
 use super::fault::{Fault, describe};
 use super::handler::Handler;
 use super::hooks::Hook;
+use super::look;
 use super::loops::Loop;
+use super::owner::Owner;
 use super::program::Program;
 use super::state::State;
 use crate::machine::budget::Stop;
 use crate::machine::error::HostError;
 use crate::machine::meter;
 use crate::observe::event::Event;
+use crate::observe::live::{self, FAULTS};
 use crate::observe::one_line;
 use crate::websocket::Close;
 use crate::websocket::close::MAX_REASON;
@@ -186,11 +189,19 @@ fn run_hook(call: HookCall) -> Return {
 fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Ending {
     let (hook, owner, mut args) = (caller.hook, &caller.owner, caller.args.take());
     let (connection, state, limits) = (owner.connection(), owner.state(), &handler.limits);
-    meter::start(handler.budget(hook));
     let mut this = state.lend(|| handler.spare_state());
     let message = Excerpt::of(&args[1]);
+    // Before it is the hook's own memory that is counted.
+    let cause = handler.dev.then(|| look::before(&args[1], &this));
+    let cause = Cell::new(cause);
+    meter::start(handler.budget(hook));
     let arguments = &mut args[..hook.info().params.len()];
     let _ = caller.served.set(Rc::clone(&program.served));
+    if handler.dev
+        && let Some(peer) = owner.peer()
+    {
+        peer.handle.served_by(program.source.version);
+    }
     let begun = handler.meter.begin();
     let result = caller::with(caller, || match (hook, owner.peer()) {
         (Hook::OnPublish, Some(peer)) => delivery::run(peer, limits, arguments, |arguments| {
@@ -220,9 +231,25 @@ fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Endi
             version: program.source.version,
             about: message.note(hook),
         };
-        report::log(&program.source, incident, |fault| {
+        let place = handler.dev.then(|| live_fault(&incident, owner, program));
+        let report = report::log(&program.source, incident, |fault| {
             program.hint(fault, error?)
         });
+        if let Some(place) = place {
+            let cause = cause.take().unwrap_or_default();
+            let text = match &message {
+                Excerpt::Text(text) => Some(text.as_str()),
+                _ => None,
+            };
+            meter::exempt(|| match report {
+                Some(report) => FAULTS.meet(live::Fault {
+                    report,
+                    cause: look::after(cause, text, &this),
+                    ..place
+                }),
+                None => FAULTS.meet_again(&place),
+            });
+        }
         failure
     };
     let ending = match result {
@@ -231,7 +258,13 @@ fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Endi
             Err(text) => Ending::Failed(failed(program.fault_in(hook, text), None)),
         },
         Ok(value) if hook == Hook::OnFrame && value.as_bool() == Ok(false) => Ending::Hidden,
-        Ok(_) => Ending::Done,
+        Ok(_) => {
+            if handler.dev && FAULTS.are_there() {
+                let source = &program.source;
+                FAULTS.ran_well(&source.file, hook.name(), source.version);
+            }
+            Ending::Done
+        }
         Err(error) if hook == Hook::DoExtraHandshake && is_thrown(&error) => {
             let handler = &program.source.file;
             let thrown = describe::run(error.unwrap_inner(), None);
@@ -264,6 +297,30 @@ fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Endi
         may_go_on: false,
         ..failure
     })
+}
+
+/// A fault as somebody who looks on sees it, without its report and its cause.
+fn live_fault(incident: &Incident, owner: &Owner, program: &Program) -> live::Fault {
+    let Incident {
+        fault,
+        hook,
+        connection,
+        version,
+        about: _,
+    } = incident;
+    let location = fault.location.as_ref();
+    live::Fault {
+        handler: program.source.file.clone(),
+        version: *version,
+        hook: hook.name(),
+        file: fault.file.clone(),
+        line: location.map_or(0, |location| location.line),
+        column: location.map_or(0, |location| location.column),
+        message: fault.message.clone(),
+        connection: *connection,
+        path: owner.peer().map_or("", |peer| &peer.place.path).to_owned(),
+        ..live::Fault::default()
+    }
 }
 
 /// `throw` of the script itself; a host function's error is a fault.

@@ -132,6 +132,7 @@ impl Handler {
                 Event::LoadFault {
                     file: &source.file,
                     report,
+                    plain: &fault,
                 }
                 .tell();
                 if let Some(program) = &*self.program.borrow() {

@@ -15,6 +15,7 @@
 //! | `owner` | whose hook it is: a connection's, a handshake's, or the handler's own |
 //! | `peer`, `request`, `state` | a connection as its handler has it: its request, its `this`, its timers |
 //! | `session`, `loops` | a connection's hooks in order, the version that its loop keeps; and the handler's own in `service` |
+//! | `peers`, `look` | what a developer who looks on sees of connections and of values |
 //! | `fault` | what went wrong, in words, with its line and a hint |
 //! | `reference` | what is documented of all this, for people and editors |
 
@@ -29,10 +30,12 @@ mod fault;
 mod handler;
 mod hooks;
 mod library;
+mod look;
 pub(crate) mod loops;
 mod lost;
 mod owner;
 mod peer;
+mod peers;
 mod program;
 pub mod reference;
 mod request;
@@ -59,5 +62,5 @@ pub use request::{Answer, Rejection, Request, Wire};
 pub use runtime::Runtime;
 pub use service::Services;
 pub(crate) use session::reload;
-pub use session::{Handshake, HandshakeFailure, ScriptSession, ensure_loaded};
+pub use session::{Again, Handshake, HandshakeFailure, ScriptSession, ensure_loaded, run_again};
 pub use state::State;

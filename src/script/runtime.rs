@@ -12,6 +12,7 @@ use super::compiler::Compiler;
 use super::fault::report;
 use super::handler::Handler;
 use super::hooks;
+use super::peers::Peers;
 use crate::hub::{Letters, Newcomers, Seat};
 use crate::local::Turns;
 use crate::machine::fiber::Fibers;
@@ -41,6 +42,8 @@ pub struct Runtime {
     pub newcomers: Rc<Newcomers>,
     /// Hooks that may not wait, by what they were to do.
     too_many: RefCell<Flood<&'static str>>,
+    /// Those of a developer's seat.
+    pub peers: Option<Peers>,
     /// By file. One that is gone is found again by the connections that are left when it comes
     /// back.
     handlers: RefCell<HashMap<String, Known>>,
@@ -71,8 +74,14 @@ impl Runtime {
             seat: host.service(),
             newcomers: Rc::default(),
             too_many: RefCell::new(Flood::lines(1)),
+            peers: host.settings.dev.then(Peers::default),
             handlers: RefCell::default(),
         }
+    }
+
+    /// The number of its worker.
+    pub fn worker(&self) -> usize {
+        self.seat.as_ref().map_or(0, |seat| seat.worker)
     }
 
     /// What other versions of a file have said about topics holds no more; without a version, what

@@ -36,6 +36,23 @@ pub struct State {
 }
 
 impl State {
+    /// One that begins as this map.
+    pub fn of(value: Dynamic) -> Self {
+        let value = match value.is_map() {
+            true => value,
+            false => Dynamic::from_map(Map::new()),
+        };
+        Self {
+            value: Slot::new(value.into_shared()),
+            ..Self::default()
+        }
+    }
+
+    /// Looks at the value; `()` for one without properties.
+    pub fn look<R>(&self, look: impl FnOnce(&Dynamic) -> R) -> R {
+        self.value.look(|value| look(value))
+    }
+
     /// For a hook's call: the value, which stays here as well. An empty one is taken from `spare`.
     pub fn lend(&self, spare: impl FnOnce() -> Dynamic) -> Dynamic {
         self.value.look(|value| {

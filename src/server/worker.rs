@@ -189,6 +189,10 @@ async fn run(
         Rc::clone(&site.runtime.newcomers),
     );
     tokio::task::spawn_local(delivery.run());
+    if let Some(console) = &site.settings.console {
+        let attending = Arc::clone(console).attend(Rc::clone(&site.runtime));
+        tokio::task::spawn_local(attending);
+    }
     let mut tick = tokio::time::interval(SECOND);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = Instant::now();

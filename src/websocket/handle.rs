@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};
 
 use super::close::Close;
@@ -65,6 +66,12 @@ impl Handle {
             parting: Cell::new(Abort::None),
             alarm: Cell::new(None),
         })
+    }
+
+    /// A number for a connection, the same way on all workers.
+    pub fn next_id() -> u64 {
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+        CONNECTIONS.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The connection's number, unique in the process.
@@ -147,6 +154,13 @@ impl Handle {
         self.queue(|outbox| outbox.ready_made(kind, payload, compressed))
     }
 
+    /// This version of its handler serves it: for who looks on.
+    pub fn served_by(&self, version: u64) {
+        if let Some(watch) = self.outbox.watch() {
+            watch.served_by(version);
+        }
+    }
+
     /// Queues the Close; from then on nothing else is taken. `None` has no code.
     pub fn close(&self, close: Option<&Close>) -> Result<(), SendError> {
         self.queue(|outbox| outbox.close(close))
@@ -184,8 +198,7 @@ impl Handle {
         &self.outbox
     }
 
-    /// What the stream would take.
-    #[cfg(test)]
+    /// Takes what the stream would, of one that has none.
     pub(crate) fn take_unsent(&self, most: usize) -> Vec<u8> {
         self.outbox.take_unsent(most)
     }
@@ -230,7 +243,7 @@ impl fmt::Debug for Handle {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
     use super::*;

@@ -197,11 +197,11 @@ impl Outbox {
             && self.takes_messages().is_ok()
             && let Some(compressed) = deflation.compress(payload, compress == Some(true), pause)?
         {
-            let sent = self.whole(kind, true, &compressed.payload);
+            let sent = self.whole(kind, payload, Some(&compressed.payload));
             deflation.give_back(compressed, sent.is_ok());
             return Ok(sent);
         }
-        Ok(self.whole(kind, false, payload))
+        Ok(self.whole(kind, payload, None))
     }
 
     /// The same without a pause: for short ones, and for sessions that keep nobody waiting.
@@ -221,16 +221,20 @@ impl Outbox {
         let deflation = self.deflation();
         let compressed =
             compressed.filter(|_| deflation.is_some_and(|deflation| deflation.forget()));
-        let payload = compressed.map_or(payload, Payload::whole);
+        let (plain, payload) = (payload.get(), compressed.map_or(payload, Payload::whole));
         if payload.get().len() < lent::LONG {
-            return self.whole(kind, compressed.is_some(), payload.get());
+            return self.whole(kind, plain, compressed.map(|_| payload.get()));
         }
         let frame = Outgoing {
             compressed: compressed.is_some(),
             ..Outgoing::whole(OpCode::Data(kind))
         };
         self.lend(frame, payload);
-        self.count(1, 0);
+        if let Some(watch) = self.watch() {
+            watch.sent(1, 0);
+            watch.message_out(kind, plain);
+            watch.queued(self.buffered());
+        }
         Ok(())
     }
 
@@ -259,16 +263,24 @@ impl Outbox {
         }
     }
 
-    /// Queues a message of one frame.
+    /// Queues a message of one frame, in its compressed form if there is one.
     #[inline]
-    fn whole(&self, kind: Data, is_compressed: bool, payload: &[u8]) -> Result<(), SendError> {
+    fn whole(
+        &self,
+        kind: Data,
+        payload: &[u8],
+        compressed: Option<&[u8]>,
+    ) -> Result<(), SendError> {
         self.takes_messages()?;
         let frame = Outgoing {
-            compressed: is_compressed,
+            compressed: compressed.is_some(),
             ..Outgoing::whole(OpCode::Data(kind))
         };
-        self.put(frame, payload)?;
-        self.count(1, 0);
+        self.put(frame, compressed.unwrap_or(payload))?;
+        if let Some(watch) = self.watch() {
+            watch.sent(1, 0);
+            watch.message_out(kind, payload);
+        }
         Ok(())
     }
 
@@ -286,7 +298,10 @@ impl Outbox {
         };
         self.put(frame, payload)?;
         self.fragments.set((!last).then_some(kind));
-        self.count(last.into(), 0);
+        if let Some(watch) = self.watch() {
+            watch.sent(last.into(), 0);
+            watch.part_out(kind, payload, last);
+        }
         Ok(())
     }
 
@@ -351,14 +366,10 @@ impl Outbox {
             }
             frame::encode(bytes, frame, payload);
         });
-        Ok(())
-    }
-
-    #[inline]
-    fn count(&self, messages: u64, bytes: usize) {
         if let Some(watch) = self.watch() {
-            watch.sent(messages, bytes);
+            watch.queued(self.buffered());
         }
+        Ok(())
     }
 
     /// The connection's task begins to run: frames gather in the worker's buffer.
@@ -424,7 +435,6 @@ impl Outbox {
     }
 
     /// Takes what the stream would.
-    #[cfg(test)]
     pub(crate) fn take_unsent(&self, most: usize) -> Vec<u8> {
         let mut all = Vec::new();
         loop {
@@ -455,7 +465,6 @@ impl Outbox {
 
     /// The stream took this many bytes.
     fn sent(&self, count: usize) {
-        self.count(0, count);
         let mut own = count;
         if let Some(lent) = self.lent() {
             own = count.min(lent.first(|at, _| at - self.sent.get()));
@@ -474,6 +483,10 @@ impl Outbox {
         });
         self.sent.set(sent - gone);
         self.shift(gone);
+        if let Some(watch) = self.watch() {
+            watch.sent(0, count);
+            watch.queued(self.buffered());
+        }
     }
 
     /// So many bytes at the front of the buffer are gone.

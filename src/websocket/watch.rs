@@ -1,10 +1,12 @@
-//! What is seen of a connection from outside: its frames in the log, and its numbers in the access
-//! log.
+//! What is seen of a connection from outside: its frames in the log, its numbers in the access log,
+//! and what a developer's console shows of it.
 
 use super::Tally;
-use super::frame::{self, Header, Outgoing};
-use super::trace;
+use super::frame::{self, Control, Data, Header, OpCode, Outgoing};
+use super::message::{Incoming, Message};
+use super::{code, trace};
 use crate::observe::access::By;
+use crate::observe::live::{Entered, Payload, Way};
 
 /// The onlooker of one connection. Most have none, and are spared every question about it.
 #[derive(Debug)]
@@ -13,17 +15,94 @@ pub struct Watch {
     /// Whether each frame has a line in the log.
     traces: bool,
     tally: Option<Tally>,
+    seen: Option<Entered>,
 }
 
 impl Watch {
     /// One for a connection that begins; `None` if there is nobody to tell.
-    pub fn new(connection: u64, tally: Option<Tally>) -> Option<Self> {
+    pub fn new(connection: u64, tally: Option<Tally>, seen: Option<Entered>) -> Option<Self> {
         let traces = trace::is_on();
-        (traces || tally.is_some()).then_some(Self {
+        (traces || tally.is_some() || seen.is_some()).then_some(Self {
             connection,
             traces,
             tally,
+            seen,
         })
+    }
+
+    /// Something has come as a whole.
+    pub(super) fn incoming(&self, incoming: &Incoming<'_>) {
+        let Some(Entered(seen)) = &self.seen else {
+            return;
+        };
+        match incoming {
+            Incoming::Message(Message::Text(text)) => {
+                seen.passes(Way::In, Payload::Text(text.as_bytes()));
+            }
+            Incoming::Message(Message::Binary(bytes)) => {
+                seen.passes(Way::In, Payload::Binary(bytes));
+            }
+            Incoming::Ping(payload) => seen.passes(Way::In, Payload::Ping(payload)),
+            Incoming::Pong(payload) => seen.passes(Way::In, Payload::Pong(payload)),
+            Incoming::Close(None) => seen.passes(Way::In, Payload::Close(code::NO_STATUS, "")),
+            Incoming::Close(Some(close)) => {
+                seen.passes(Way::In, Payload::Close(close.code, &close.reason));
+            }
+        }
+    }
+
+    /// A message is queued, before it is compressed.
+    pub(super) fn message_out(&self, kind: Data, payload: &[u8]) {
+        if let Some(Entered(seen)) = &self.seen {
+            seen.passes(
+                Way::Out,
+                match kind {
+                    Data::Text => Payload::Text(payload),
+                    _ => Payload::Binary(payload),
+                },
+            );
+        }
+    }
+
+    /// A part of a message is queued.
+    pub(super) fn part_out(&self, kind: Data, payload: &[u8], last: bool) {
+        if let Some(Entered(seen)) = &self.seen {
+            let is_text = kind == Data::Text;
+            seen.passes(Way::Out, Payload::Part(payload, last, is_text));
+        }
+    }
+
+    /// So many bytes wait to be sent now.
+    pub(super) fn queued(&self, bytes: usize) {
+        if let Some(Entered(seen)) = &self.seen {
+            seen.queued(bytes);
+        }
+    }
+
+    /// This version of the handler serves it.
+    pub(super) fn served_by(&self, version: u64) {
+        if let Some(Entered(seen)) = &self.seen {
+            seen.served_by(version);
+        }
+    }
+
+    fn control_out(&self, opcode: OpCode, payload: &[u8]) {
+        let (Some(Entered(seen)), OpCode::Control(control)) = (&self.seen, opcode) else {
+            return;
+        };
+        match control {
+            Control::Ping => seen.passes(Way::Out, Payload::Ping(payload)),
+            Control::Pong => seen.passes(Way::Out, Payload::Pong(payload)),
+            Control::Close => {
+                let (code, reason) = match payload {
+                    [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
+                    _ => (code::NO_STATUS, &[][..]),
+                };
+                let reason = String::from_utf8_lossy(reason);
+                seen.passes(Way::Out, Payload::Close(code, &reason));
+            }
+            Control::Reserved(_) => {}
+        }
     }
 
     /// A frame's header has come, with as much of the payload as came with it.
@@ -56,12 +135,16 @@ impl Watch {
             };
             frame.log(self.connection, "out");
         }
+        self.control_out(frame.opcode, payload);
     }
 
     /// Bytes are queued as they are.
     pub(super) fn raw_out(&self, bytes: &[u8]) {
         if self.traces {
             trace::raw(self.connection, bytes);
+        }
+        if let Some(Entered(seen)) = &self.seen {
+            seen.passes(Way::Out, Payload::Raw(bytes));
         }
     }
 
@@ -83,6 +166,9 @@ impl Watch {
     pub(super) fn ended(&self, path: &str, code: u16, reason: &str, by: By) {
         if let Some(tally) = &self.tally {
             tally.log(self.connection, path, code, reason, by);
+        }
+        if let Some(seen) = &self.seen {
+            seen.ended(code, reason, by.name());
         }
     }
 }

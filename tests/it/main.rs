@@ -24,6 +24,7 @@ mod commands;
 mod config;
 mod conformance;
 mod connect;
+mod console;
 mod deflate;
 mod deliveries;
 mod dev;

@@ -15,6 +15,7 @@ use super::head::Head;
 use super::response::{Body, Response};
 use super::site::Site;
 use crate::config::Authority;
+use crate::console;
 use crate::handlers::{Entry, Generation};
 use crate::observe::one_line;
 use crate::script;
@@ -42,15 +43,32 @@ pub fn are_for(site: &Site, head: &Head, client: &Client) -> bool {
         return false;
     }
     let settings = &site.settings;
-    if settings.dev {
-        return true;
-    }
+    settings.dev
+        || is_here(head, client)
+            && settings.admission.hosts.is_empty()
+            && !settings.proxy.is_declared()
+}
+
+/// Whether a client may have the console, which shows and does more: who has shown a password, or
+/// sits at this machine; never a page of somewhere else.
+pub fn console_is_for(site: &Site, head: &Head, client: &Client) -> bool {
+    let has_password = site.settings.admission.credentials.is_some();
+    let mut origins = head.values("origin");
+    let is_ours = |origin: &str| {
+        let host = origin.split_once("://").map(|(_, host)| host);
+        host.zip(head.host())
+            .is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host))
+    };
+    origins.all(is_ours) && (has_password || is_here(head, client))
+}
+
+/// Whether a client is of this machine, and as directly as can be told.
+fn is_here(head: &Head, client: &Client) -> bool {
     let is_here = client
         .address
         .is_some_and(|address| address.ip().to_canonical().is_loopback());
     let host = head.host().and_then(|host| host.parse::<Authority>().ok());
     let is_named_so = host.is_some_and(|host| host.host.is_loopback());
-    let is_said = settings.admission.hosts.is_empty() && !settings.proxy.is_declared();
     let passed_on = [
         "forwarded",
         "via",
@@ -62,7 +80,7 @@ pub fn are_for(site: &Site, head: &Head, client: &Client) -> bool {
     let is_direct = passed_on
         .iter()
         .all(|name| head.values(name).next().is_none());
-    is_here && is_named_so && is_said && is_direct && head.is_current()
+    is_here && is_named_so && is_direct && head.is_current()
 }
 
 /// Whether somebody looks at it in a browser; other clients are told what the path is by a status.
@@ -81,13 +99,25 @@ pub fn asset(head: &Head, path: &str, generation: &Generation) -> Option<Option<
         return Some(Some(of_all(head, 200, generation)));
     }
     let found = ASSETS.iter().find(|(known, ..)| *known == name);
-    Some(found.map(|(_, kind, bytes)| {
-        Response::new(200)
-            .header("Content-Type", *kind)
-            .header("Cache-Control", "no-cache")
-            .header("X-Content-Type-Options", "nosniff")
-            .with(Body::of(*bytes))
-    }))
+    Some(found.map(|(_, kind, bytes)| file(kind, bytes)))
+}
+
+/// The response for a path of the console: its page, or a file of it.
+pub fn of_console(head: &Head, path: &str) -> Option<Response> {
+    if path == console::HOME {
+        let page = console::index(Words::of(head).lang);
+        return Some(html(head, 200, page));
+    }
+    let (kind, bytes) = console::asset(path)?;
+    Some(file(kind, bytes))
+}
+
+fn file(kind: &'static str, bytes: &'static [u8]) -> Response {
+    Response::new(200)
+        .header("Content-Type", kind)
+        .header("Cache-Control", "no-cache")
+        .header("X-Content-Type-Options", "nosniff")
+        .with(Body::of(bytes))
 }
 
 /// The page of a handler's path.
@@ -239,6 +269,11 @@ fn page(
         None => body.push_str("</head>\n<body>\n"),
     }
     let _ = write!(body, "<main>\n{main}</main>\n</body>\n</html>\n");
+    html(head, status, body)
+}
+
+/// A page with its policy.
+fn html(head: &Head, status: u16, body: String) -> Response {
     // Older browsers do not take `self` for the same place over ws.
     let host = head.host().and_then(|host| host.parse::<Authority>().ok());
     let own = host.map_or(String::new(), |host| format!(" ws://{host} wss://{host}"));

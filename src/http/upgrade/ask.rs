@@ -207,6 +207,7 @@ impl Prepared {
         Server {
             name: self.handler.file(),
             version: self.handler.serving(),
+            is_seen: true,
         }
     }
 

@@ -12,8 +12,8 @@ use super::head::Head;
 use super::respond::Refusal;
 use super::site::Site;
 use super::trace;
-use crate::observe::access;
 use crate::observe::event::{Event, text};
+use crate::observe::{access, live};
 use crate::script::{Answer, Wire};
 use crate::websocket::extensions::{self, Agreed, Parameters};
 use crate::websocket::handshake::accept_key;
@@ -61,6 +61,8 @@ pub struct Server {
     pub name: String,
     /// The version that serves.
     pub version: u64,
+    /// Whether a developer's console shows it.
+    pub is_seen: bool,
 }
 
 impl Upgrade<'_> {
@@ -130,7 +132,19 @@ impl Upgrade<'_> {
             Tally::new(&client, prologue.len())
         });
         let mut outbox = Outbox::new(prologue);
-        if let Some(watch) = Watch::new(id, tally) {
+        let seen = (live::is_on() && server.is_seen).then(|| {
+            let person = live::Person {
+                connection: id,
+                worker: site.runtime.worker(),
+                handler: server.name.clone(),
+                path: self.path.clone(),
+                client: client.to_string(),
+                protocol: answer.protocol.clone().unwrap_or_default(),
+                compresses: agreed.is_some(),
+            };
+            live::Entered::new(person, server.version)
+        });
+        if let Some(watch) = Watch::new(id, tally, seen) {
             outbox = outbox.watched(watch);
         }
         if let Some(agreed) = agreed {
@@ -259,6 +273,7 @@ mod tests {
                 proxy: Proxy::default(),
                 deflate: Deflate::default(),
                 ledger: Ledger::new(usize::MAX),
+                console: None,
             },
         })
     }
@@ -290,6 +305,7 @@ mod tests {
             let server = Server {
                 name: "parrot".to_owned(),
                 version: 1,
+                is_seen: true,
             };
             upgrade.open(stream, reply, agreed, server, Parrot);
         };

@@ -17,6 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::event::Event;
+use super::live::is_looked_at;
 use counter::{Counter, Counters, FILES, OTHER};
 use histogram::{BUCKETS, bucket};
 pub use snapshot::{Engine, Format, Gauges, Snapshot, Stores, Topics, negotiate};
@@ -212,7 +213,7 @@ impl HandlerMeter {
     /// When a hook begins, if that is to be known.
     #[inline]
     pub fn begin(&self) -> Option<Instant> {
-        self.is_timed.then(Instant::now)
+        (self.is_timed || is_looked_at()).then(Instant::now)
     }
 
     /// A hook, by its place among the names, has ended.

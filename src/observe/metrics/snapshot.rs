@@ -9,6 +9,7 @@ use prometheus_client::encoding::{
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
 
 use super::counter::{Code, Counter, Counters, FILES, OTHER, RESULTS};
 use super::histogram::{BUCKETS, bound};
@@ -174,6 +175,39 @@ impl Snapshot {
         }
         self.gauges.fibers_waiting += other.gauges.fibers_waiting;
         self.gauges.sockets += other.gauges.sockets;
+    }
+
+    /// What a developer's console has of it: for each handler its connections, messages and bytes
+    /// in and out, and for each hook the counts of its histogram.
+    pub fn to_json(&self) -> Value {
+        let handlers = self.handlers.iter().map(|(file, totals)| {
+            let hooks = totals.hooks.iter().map(|(hook, times)| {
+                let Times {
+                    buckets,
+                    nanoseconds,
+                    faults,
+                } = times;
+                let seconds = *nanoseconds as f64 / 1e9;
+                let times = json!({ "buckets": buckets, "seconds": seconds, "faults": faults });
+                ((*hook).to_owned(), times)
+            });
+            let hooks: serde_json::Map<_, _> = hooks.collect();
+            let Totals {
+                connections,
+                messages,
+                bytes,
+                hooks: _,
+            } = totals;
+            let counts = json!({
+                "connections": connections, "messages": messages, "bytes": bytes, "hooks": hooks,
+            });
+            (file.clone(), counts)
+        });
+        let bounds: Vec<_> = (0..BUCKETS).map(bound).collect();
+        json!({
+            "handlers": handlers.collect::<serde_json::Map<_, _>>(), "bounds": bounds,
+            "waiting": self.gauges.fibers_waiting,
+        })
     }
 
     /// All of it as text.

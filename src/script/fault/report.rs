@@ -223,8 +223,13 @@ pub fn last_incident(handler: &Source) -> Option<String> {
     (*version == handler.version).then(|| report.clone())
 }
 
-/// Logs an incident of a handler; the hint is only worked out for a report that is printed.
-pub fn log(handler: &Source, mut incident: Incident, hint: impl FnOnce(&Fault) -> Option<String>) {
+/// Logs an incident of a handler; the hint is only worked out for a report that is printed, which
+/// is given back without colours.
+pub fn log(
+    handler: &Source,
+    mut incident: Incident,
+    hint: impl FnOnce(&Fault) -> Option<String>,
+) -> Option<String> {
     let location = incident.fault.location.as_ref();
     let site = FaultKey {
         file: handler.file.clone(),
@@ -233,15 +238,13 @@ pub fn log(handler: &Source, mut incident: Incident, hint: impl FnOnce(&Fault) -
         column: location.map_or(0, |location| location.column),
     };
     if !FLOOD.with_borrow_mut(|flood| flood.admits(&site)) {
-        return;
+        return None;
     }
     incident.fault.hint = hint(&incident.fault);
     // Before the line: whoever reads that may ask for the page at once.
+    let plain = incident.to_string();
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    last.insert(
-        handler.file.clone(),
-        (incident.version, incident.to_string()),
-    );
+    last.insert(handler.file.clone(), (incident.version, plain.clone()));
     drop(last);
     let (hook, connection, version) = (incident.hook.name(), incident.connection, incident.version);
     let report = incident.fault.in_log(&incident.notes());
@@ -253,6 +256,7 @@ pub fn log(handler: &Source, mut incident: Incident, hint: impl FnOnce(&Fault) -
         report: text(&report),
     }
     .tell();
+    Some(plain)
 }
 
 /// Once a second: says how often faults were met that had been reported just before.

@@ -16,6 +16,7 @@
 //!                         └────▶ Parked ─────┘
 //! ```
 
+mod again;
 mod events;
 mod handshake;
 mod load;
@@ -46,6 +47,7 @@ use crate::machine::wait::{LocalBoxFuture, Wait, Wake};
 use crate::observe::event;
 use crate::websocket::{Close, ReadyState, close};
 
+pub use again::{Again, run_again};
 pub use handshake::{Handshake, HandshakeFailure};
 pub use load::{ensure_loaded, reload};
 
@@ -66,6 +68,8 @@ pub struct ScriptSession<G> {
     parked: Option<Box<Parked>>,
     /// The loop has been given a message.
     has_heard: bool,
+    /// A hook has failed.
+    has_failed: bool,
     _guard: G,
 }
 
@@ -104,6 +108,9 @@ pub(super) enum Then {
 impl<G> ScriptSession<G> {
     /// A connection's session.
     pub fn new(runtime: Rc<Runtime>, handler: Rc<Handler>, peer: Rc<Peer>, guard: G) -> Self {
+        if let Some(peers) = &runtime.peers {
+            peers.enter(&peer);
+        }
         Self::of(runtime, handler, Owner::Connection(peer), guard)
     }
 
@@ -117,6 +124,7 @@ impl<G> ScriptSession<G> {
             activity: None,
             parked: None,
             has_heard: false,
+            has_failed: false,
             _guard: guard,
         }
     }
@@ -262,6 +270,7 @@ impl<G> ScriptSession<G> {
             // After a Close of the script's own there is nothing to add.
             self.close(close::code::NORMAL);
         }
+        self.has_failed |= matches!(ending, Ending::Failed(_));
         match ending {
             Ending::Failed(failure) if failure.may_go_on => self.passed_over(hook, failure),
             ending => ending,
@@ -493,6 +502,9 @@ impl<G> Drop for ScriptSession<G> {
     fn drop(&mut self) {
         self.stop();
         self.end_parked();
+        if let (Some(peers), Some(peer)) = (&self.runtime.peers, self.owner.peer()) {
+            peers.leave(peer.handle.id());
+        }
         let state = self.owner.state().take();
         // Freeing nested data needs the large stack.
         if state.nests()

@@ -127,6 +127,9 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
                     watch.frame_in(header, behind);
                 }
             });
+            if let (Some(watch), Ok(Some(incoming))) = (watch, &next) {
+                watch.incoming(incoming);
+            }
             match next {
                 Ok(Some(Incoming::Message(message))) => {
                     self.deadlines.finished();

@@ -138,6 +138,74 @@ impl Page {
             .await;
     }
 
+    /// Pictures of the page in both widths, light and dark, as [`picture`](Self::picture) makes one.
+    pub async fn pictures(&mut self, name: &str) {
+        let Some(folder) = std::env::var_os("PICTURES_OF_PAGES") else {
+            return;
+        };
+        for (width, height) in [(1280, 900), (390, 844)] {
+            let size = json!({
+                "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500,
+            });
+            self.call("Emulation.setDeviceMetricsOverride", size).await;
+            for scheme in ["light", "dark"] {
+                let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+                let media = json!({ "features": [feature] });
+                self.call("Emulation.setEmulatedMedia", media).await;
+                let answer = self.call("Page.captureScreenshot", json!({})).await;
+                let data = answer["data"].as_str().expect("a picture");
+                let bytes = data_encoding::BASE64
+                    .decode(data.as_bytes())
+                    .expect("base64");
+                let file = format!("{name}-{width}-{scheme}.png");
+                std::fs::write(Path::new(&folder).join(file), bytes).expect("written");
+            }
+        }
+        self.call("Emulation.clearDeviceMetricsOverride", json!({}))
+            .await;
+    }
+
+    /// Whether nothing is beside the window of this width.
+    pub async fn fits(&mut self, width: u32) -> bool {
+        let size =
+            json!({ "width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500 });
+        self.call("Emulation.setDeviceMetricsOverride", size).await;
+        let wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth";
+        let fits = self.value(wide).await == true;
+        self.call("Emulation.clearDeviceMetricsOverride", json!({}))
+            .await;
+        fits
+    }
+
+    /// Presses a key as the keyboard does.
+    pub async fn press(&mut self, key: &str) {
+        let text = match key {
+            "Enter" => "\r",
+            "Space" => " ",
+            _ => "",
+        };
+        for kind in ["keyDown", "keyUp"] {
+            let (key, code) = if key == "Space" {
+                (" ", "Space")
+            } else {
+                (key, key)
+            };
+            let virtual_key = match code {
+                "Enter" => 13,
+                "Tab" => 9,
+                "Space" => 32,
+                _ => 0,
+            };
+            let mut event = json!({
+                "type": kind, "key": key, "code": code, "windowsVirtualKeyCode": virtual_key,
+            });
+            if kind == "keyDown" && !text.is_empty() {
+                event["text"] = json!(text);
+            }
+            self.call("Input.dispatchKeyEvent", event).await;
+        }
+    }
+
     /// Waits until an element's text contains this one.
     pub async fn shows(&mut self, selector: &str, text: &str) {
         let element = element(selector);

@@ -1,0 +1,697 @@
+//! The console of a developer's seat: what it is told, what it may have done, who may have it, and
+//! its page in a browser.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::support::browser::Page;
+use super::support::{Builder, Client, ECHO, Raw, Request, Server, connect};
+
+/// One console, as a program has it.
+struct Console {
+    client: Client,
+    last: u64,
+    /// What came while something else was waited for.
+    pushed: Vec<Value>,
+}
+
+impl Console {
+    async fn open(server: &Server) -> Self {
+        let mut console = Self {
+            client: connect(server.url("/_wsh/live")).await,
+            last: 0,
+            pushed: Vec::new(),
+        };
+        console.until(|push| push["push"] == "numbers").await;
+        console
+    }
+
+    async fn next(&mut self) -> Value {
+        serde_json::from_str(&self.client.next_text().await).expect("JSON")
+    }
+
+    /// Has something done: what was answered.
+    async fn try_to(&mut self, name: &str, mut question: Value) -> Result<Value, String> {
+        self.last += 1;
+        question["id"] = json!(self.last);
+        question["do"] = json!(name);
+        self.client.send_text(question.to_string()).await;
+        loop {
+            let mut message = self.next().await;
+            if message["id"] == self.last {
+                return match message["error"].as_str() {
+                    Some(error) => Err(error.to_owned()),
+                    None => Ok(message["ok"].take()),
+                };
+            }
+            self.pushed.push(message);
+        }
+    }
+
+    async fn ask(&mut self, name: &str, question: Value) -> Value {
+        let answer = self.try_to(name, question).await;
+        answer.unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// The first thing told from now on, or not looked at yet, that is so.
+    async fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
+        if let Some(place) = self.pushed.iter().position(&is_it) {
+            return self.pushed.remove(place);
+        }
+        loop {
+            let message = self.next().await;
+            if is_it(&message) {
+                return message;
+            }
+            self.pushed.push(message);
+        }
+    }
+
+    /// The first row that is so.
+    async fn row(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            for message in &mut self.pushed {
+                let rows = message["rows"].as_array_mut();
+                let found = rows.and_then(|rows| {
+                    let place = rows.iter().position(&is_it)?;
+                    Some(rows.remove(place))
+                });
+                if let Some(row) = found {
+                    return row;
+                }
+            }
+            self.pushed.clear();
+            let message = self.next().await;
+            self.pushed.push(message);
+        }
+    }
+
+    /// The connections once there are so many.
+    async fn connections(&mut self, count: usize) -> Vec<Value> {
+        let numbers = self
+            .until(|push| push["push"] == "numbers" && push["total"] == count)
+            .await;
+        numbers["connections"].as_array().expect("a list").clone()
+    }
+}
+
+/// Counts words in `this`; asks for what is not there if it is told to.
+const COUNTS: &str = "fn transfer_data(ws, message) {
+    this.words = (this.words ?? []) + [message];
+    if message == \"fault\" { let list = [1]; ws.send(list[7]); }
+    ws.send(`${this.words.len()}: ${message}`);
+}";
+
+/// The same without the fault.
+const MENDED: &str = "fn transfer_data(ws, message) {
+    this.words = (this.words ?? []) + [message];
+    ws.send(`mended ${this.words.len()}: ${message}`);
+}";
+
+fn seat() -> Builder {
+    Server::builder()
+        .files(&[("echo_wsh.rhai", ECHO), ("counts_wsh.rhai", COUNTS)])
+        .arg("--dev")
+}
+
+#[tokio::test]
+async fn connections_and_the_messages_of_one_are_told() {
+    let server = seat().start().await;
+    let mut client = connect(server.url("/counts")).await;
+    client.send_text("before").await;
+    assert_eq!(client.next_text().await, "1: before");
+    let mut console = Console::open(&server).await;
+    let other = connect(server.url("/echo")).await;
+    let connections = console.connections(2).await;
+    let of = |path: &str| {
+        let found = connections
+            .iter()
+            .find(|connection| connection["path"] == path);
+        found.expect("it is open").clone()
+    };
+    let counts = of("/counts");
+    assert_eq!(counts["handler"], "counts_wsh.rhai");
+    assert_eq!(
+        (&counts["messages_in"], &counts["bytes_out"]),
+        (&json!(1), &json!(9))
+    );
+    assert!(
+        counts["client"]
+            .as_str()
+            .expect("text")
+            .starts_with("127.0.0.1:")
+    );
+    let id = counts["connection"].clone();
+
+    console.ask("watch", json!({ "connection": id })).await;
+    client.send_text("<b>hello</b>").await;
+    client.next_text().await;
+    client.send_binary([0, 255]).await;
+    let row = console.row(|row| row["way"] == "in").await;
+    assert_eq!(
+        (&row["text"], &row["size"]),
+        (&json!("<b>hello</b>"), &json!(12))
+    );
+    let row = console.row(|row| row["way"] == "out").await;
+    assert_eq!(row["text"], "2: <b>hello</b>");
+    let row = console.row(|row| row["opcode"] == 2).await;
+    assert_eq!(row["data"], "AP8=");
+
+    // `this`, from whichever worker the connection is on.
+    let kept = console.ask("inspect", json!({ "connection": id })).await;
+    assert_eq!(kept["this"]["words"][1], "<b>hello</b>");
+    assert_eq!(kept["this"]["words"][2]["$blob"], "AP8=");
+    assert_eq!((&kept["timers"], &kept["topics"]), (&json!([]), &json!([])));
+
+    // It is sent something, and closed.
+    client.next_text().await;
+    let question = json!({ "connection": id, "text": "from the console" });
+    console.ask("send", question).await;
+    assert_eq!(client.next_text().await, "from the console");
+    let question = json!({ "connection": id, "code": 4001, "reason": "enough" });
+    console.ask("close", question).await;
+    assert_eq!(client.next_close().await, (4001, "enough".to_owned()));
+    let row = console
+        .row(|row| row["opcode"] == 8 && row["way"] == "out")
+        .await;
+    assert_eq!(
+        (&row["code"], &row["text"]),
+        (&json!(4001), &json!("enough"))
+    );
+    client.expect_end().await;
+    let row = console.row(|row| row["kind"] == "closed").await;
+    assert_eq!((&row["connection"], &row["by"]), (&id, &json!("server")));
+    assert_eq!(console.connections(1).await[0]["path"], "/echo");
+    for name in ["inspect", "send", "close", "watch"] {
+        let question = json!({ "connection": id, "text": "" });
+        let refused = console.try_to(name, question).await.expect_err(name);
+        assert!(refused.contains("is not open"), "{refused}");
+    }
+    drop(other);
+}
+
+#[tokio::test]
+async fn pings_closes_and_everybodys_messages_are_told() {
+    let server = seat().start().await;
+    let mut console = Console::open(&server).await;
+    console.ask("watch", json!({ "connection": "all" })).await;
+    let mut raw = Raw::open(&server, "/echo").await;
+    raw.send(super::support::Wire::ping("pi").bytes()).await;
+    for (way, opcode) in [("in", 9), ("out", 10)] {
+        let row = console
+            .row(|row| row["way"] == way && row["opcode"] == opcode)
+            .await;
+        assert_eq!(row["data"], "cGk=");
+    }
+    raw.send(super::support::Wire::close(3000, "<i>bye</i>").bytes())
+        .await;
+    let row = console
+        .row(|row| row["opcode"] == 8 && row["way"] == "in")
+        .await;
+    assert_eq!(
+        (&row["code"], &row["text"]),
+        (&json!(3000), &json!("<i>bye</i>"))
+    );
+}
+
+#[tokio::test]
+async fn a_fault_has_its_message_and_is_run_again_until_it_is_mended() {
+    let server = seat().start().await;
+    let mut console = Console::open(&server).await;
+    let mut client = connect(server.url("/counts")).await;
+    client.send_text("one").await;
+    client.next_text().await;
+    client.send_text("fault").await;
+    let told = console
+        .until(|push| push["push"] == "faults" && push["faults"][0].is_object())
+        .await;
+    let fault = &told["faults"][0];
+    assert_eq!(fault["caused_by"]["text"], "fault");
+    assert_eq!(
+        (&fault["this"], &fault["this_before"]),
+        (&json!({ "words": ["one"] }), &json!(true))
+    );
+    assert_eq!(
+        (&fault["hook"], &fault["line"]),
+        (&json!("transfer_data"), &json!(3))
+    );
+    let report = fault["report"].as_str().expect("a report");
+    assert!(
+        report.contains("counts_wsh.rhai:3") && report.contains('^'),
+        "{report}"
+    );
+    let question = json!({ "fault": fault["fault"] });
+
+    // As it is, it fails again, in a connection of its own.
+    let came = console.ask("again", question.clone()).await;
+    assert_eq!(
+        (&came["outcome"], &came["version"]),
+        (&json!("failed"), &json!(1)),
+        "{came}"
+    );
+    assert!(came["report"].as_str().expect("a report").contains('^'));
+    let mut edited = question.clone();
+    edited["text"] = json!("two");
+    let came = console.ask("again", edited).await;
+    assert_eq!(came["outcome"], "passed", "{came}");
+    assert_eq!(came["sent"][0]["text"], "2: two");
+
+    server.replace("counts_wsh.rhai", MENDED);
+    server.log(["reloaded", "counts_wsh.rhai"]).await;
+    console
+        .until(|push| push["push"] == "handlers" && push["handlers"][0]["version"] == 2)
+        .await;
+    let came = console.ask("again", question.clone()).await;
+    assert_eq!(
+        (&came["outcome"], &came["version"]),
+        (&json!("passed"), &json!(2)),
+        "{came}"
+    );
+    assert_eq!(came["sent"][0]["text"], "mended 2: fault");
+    assert_eq!(came["this"]["words"], json!(["one", "fault"]));
+    // That has mended it, and it can be seen once more.
+    console
+        .until(|push| push["push"] == "faults" && push["faults"] == json!([]))
+        .await;
+    assert_eq!(console.ask("again", question).await["outcome"], "passed");
+
+    // The connection itself has noticed nothing of all that.
+    client.send_text("three").await;
+    assert_eq!(client.next_text().await, "mended 3: three");
+    let saves = console.ask("saves", json!({})).await;
+    assert_eq!(saves[0]["event"], "handler-reloaded");
+}
+
+/// Whoever opens the console after the fault finds it with its message as well.
+#[tokio::test]
+async fn faults_are_there_for_who_looks_later() {
+    let server = seat().start().await;
+    let mut client = connect(server.url("/counts")).await;
+    for text in ["fault", "fault", "next"] {
+        client.send_text(text).await;
+    }
+    assert_eq!(client.next_text().await, "3: next");
+    let mut console = Console::open(&server).await;
+    let faults = console.ask("faults", json!({})).await;
+    let fault = &faults[0];
+    assert_eq!(
+        (&fault["times"], &fault["this_before"]),
+        (&json!(2), &json!(false))
+    );
+    assert_eq!(fault["caused_by"]["text"], "fault");
+    // It is not a version that is newer, so that nothing is mended.
+    assert_eq!(faults.as_array().expect("a list").len(), 1);
+    assert_eq!(
+        console
+            .ask("forget", json!({ "fault": fault["fault"] }))
+            .await,
+        true
+    );
+    assert_eq!(console.ask("faults", json!({})).await, json!([]));
+}
+
+#[tokio::test]
+async fn a_loop_and_an_opening_are_run_again() {
+    let loops = "fn transfer_data(ws) {
+    loop {
+        let message = ws.receive();
+        if message == () { break; }
+        ws.send(1 / message.len());
+    }
+}";
+    let opens = "fn on_open(ws) { let list = []; ws.send(list[3]); }
+fn transfer_data(ws, message) {}";
+    let server = Server::builder()
+        .files(&[("loops_wsh.rhai", loops), ("opens_wsh.rhai", opens)])
+        .args(["--dev"])
+        .start()
+        .await;
+    let mut console = Console::open(&server).await;
+    let mut client = connect(server.url("/loops")).await;
+    client.send_text("").await;
+    let opener = connect(server.url("/opens")).await;
+    let told = console
+        .until(|push| push["push"] == "faults" && push["faults"][1].is_object())
+        .await;
+    let faults = told["faults"].as_array().expect("a list");
+    let of = |handler: &str| {
+        let found = faults.iter().find(|fault| fault["handler"] == handler);
+        found.expect("its fault")["fault"].clone()
+    };
+    let opening = json!({ "fault": of("opens_wsh.rhai") });
+    assert_eq!(
+        console.ask("again", opening.clone()).await["outcome"],
+        "failed"
+    );
+    server.replace(
+        "opens_wsh.rhai",
+        "fn on_open(ws) { ws.send(\"hi\"); }\nfn transfer_data(ws, message) {}",
+    );
+    server.log(["reloaded", "opens_wsh.rhai"]).await;
+    console
+        .until(|push| push["push"] == "handlers" && push["handlers"][1]["version"] == 2)
+        .await;
+    let came = console.ask("again", opening).await;
+    assert_eq!(
+        (&came["outcome"], &came["sent"][0]["text"]),
+        (&json!("passed"), &json!("hi"))
+    );
+    drop(opener);
+}
+
+/// What it costs others is bounded, however much there is to tell.
+#[tokio::test]
+async fn floods_and_giants_are_cut_and_counted() {
+    let server = seat().workers(1).start().await;
+    let mut console = Console::open(&server).await;
+    console.ask("watch", json!({ "connection": "all" })).await;
+    let mut client = connect(server.url("/echo")).await;
+    let giant = "数".repeat((10 << 20) / 3);
+    client.send_text(giant.as_str()).await;
+    assert_eq!(client.next_text().await.len(), giant.len());
+    let row = console
+        .row(|row| row["way"] == "in" && row["opcode"] == 1)
+        .await;
+    assert_eq!(
+        (&row["size"], &row["cut"]),
+        (&json!(giant.len()), &json!(true))
+    );
+    let text = row["text"].as_str().expect("text");
+    assert!(text.len() <= 16 << 10 && giant.starts_with(text));
+
+    let echoed = async {
+        for number in 0..10_000 {
+            client.send_text(number.to_string()).await;
+            assert_eq!(client.next_text().await, number.to_string());
+        }
+    };
+    let began = std::time::Instant::now();
+    let (mut rows, mut missed) = (0, 0);
+    let counted = async {
+        while rows + missed < 20_000 {
+            let push = console.until(|push| push["push"] == "rows").await;
+            missed += push["missed"].as_u64().expect("a number");
+            let told = push["rows"].as_array().expect("rows").iter();
+            rows += told.filter(|row| row["kind"] == "message").count() as u64;
+        }
+    };
+    tokio::join!(echoed, counted);
+    let seconds = began.elapsed().as_secs() + 2;
+    assert!(rows <= 200 * seconds, "{rows} rows in {seconds} s");
+}
+
+#[tokio::test]
+async fn topics_stores_and_queues_are_shown_and_changed() {
+    let code = "fn on_load() { topic(\"room\", #{ history: 10 }); }
+fn on_open(ws) { ws.subscribe(\"room\", #{ key: \"ada\", info: #{ at: 1 } }); }
+fn transfer_data(ws, message) {
+    publish(\"room\", message); store.set(message, #{ n: 1 }); queue(\"jobs\").put(message);
+    ws.after(1000, \"later\");
+}
+fn on_timer(ws, name) {}";
+    let server = Server::builder()
+        .file("room_wsh.rhai", code)
+        .arg("--dev")
+        .start()
+        .await;
+    let mut console = Console::open(&server).await;
+    let mut client = connect(server.url("/room")).await;
+    client.send_text("first").await;
+    assert_eq!(client.next_text().await, "first");
+    let topics = console.ask("topics", json!({})).await;
+    let wanted = json!([{ "topic": "room", "subscribers": 1, "present": 1, "history": 10 }]);
+    assert_eq!(topics, wanted);
+    let published = json!({ "topic": "room", "text": "from the console" });
+    assert_eq!(
+        console.ask("publish", published).await,
+        json!({ "subscribers": 1 })
+    );
+    assert_eq!(client.next_text().await, "from the console");
+    let topic = console.ask("topic", json!({ "topic": "room" })).await;
+    assert_eq!(topic["history"][1]["text"], "from the console");
+    assert_eq!(
+        (
+            &topic["presence"][0]["key"],
+            &topic["presence"][0]["info"]["at"]
+        ),
+        (&json!("ada"), &json!(1))
+    );
+
+    let store = "file:room_wsh.rhai";
+    assert_eq!(
+        console.ask("keys", json!({ "store": store })).await,
+        json!(["first"])
+    );
+    let key = json!({ "store": store, "key": "first" });
+    assert_eq!(console.ask("get", key.clone()).await["text"], "{\"n\":1}");
+    let mut set = key.clone();
+    set["json"] = json!("[1, 2]");
+    assert_eq!(console.ask("set", set.clone()).await, true);
+    assert_eq!(console.ask("get", key.clone()).await["text"], "[1,2]");
+    set["json"] = json!("[1, 2");
+    assert!(console.try_to("set", set).await.is_err());
+    assert_eq!(console.ask("set", key.clone()).await, true, "deleted");
+    assert_eq!(console.ask("get", key).await, Value::Null);
+    assert_eq!(
+        console.ask("queue", json!({ "queue": "jobs" })).await["length"],
+        1
+    );
+
+    let connections = console.connections(1).await;
+    let kept = console
+        .ask(
+            "inspect",
+            json!({ "connection": connections[0]["connection"] }),
+        )
+        .await;
+    assert_eq!(kept["topics"], json!([{ "topic": "room", "key": "ada" }]));
+    assert_eq!(kept["timers"][0]["name"], "later");
+    for question in [
+        json!({}),
+        json!({ "topic": "" }),
+        json!({ "topic": "room" }),
+    ] {
+        assert!(console.try_to("publish", question).await.is_err());
+    }
+    assert!(console.try_to("nothing", json!({})).await.is_err());
+}
+
+/// Without `--dev` there is none, and with it, none for strangers and their pages.
+#[tokio::test]
+async fn it_is_for_the_developer_alone() {
+    async fn status(server: &Server, request: Request) -> u16 {
+        let mut raw = Raw::connect(server).await;
+        raw.send(request.bytes()).await;
+        raw.head().await.status
+    }
+    let plain = Server::builder().file("echo_wsh.rhai", ECHO).start().await;
+    assert_eq!(status(&plain, Request::upgrade("/_wsh/live")).await, 404);
+    assert_eq!(
+        status(&plain, Request::get("/_wsh/console/console.js")).await,
+        404
+    );
+
+    let server = seat().start().await;
+    let host = format!("127.0.0.1:{}", server.port());
+    let live = || Request::upgrade("/_wsh/live").set("Host", &host);
+    assert_eq!(status(&server, live()).await, 101);
+    assert_eq!(
+        status(&server, live().with("Origin", format!("http://{host}"))).await,
+        101
+    );
+    for origin in ["null", "http://127.0.0.1:1", "http://localhost", "file://"] {
+        assert_eq!(
+            status(&server, live().with("Origin", origin)).await,
+            403,
+            "{origin}"
+        );
+    }
+    for name in ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"] {
+        assert_eq!(
+            status(&server, live().with(name, "192.0.2.1")).await,
+            403,
+            "{name}"
+        );
+        let asset = Request::get("/_wsh/console/console.js").with(name, "192.0.2.1");
+        assert_eq!(status(&server, asset).await, 404, "{name}");
+    }
+    let asset = Request::get("/_wsh/console/console.js").set("Host", &host);
+    assert_eq!(status(&server, asset).await, 200);
+}
+
+#[tokio::test]
+async fn a_sixteenth_window_is_the_last() {
+    let server = seat().start().await;
+    let mut consoles = Vec::new();
+    for _ in 0..16 {
+        consoles.push(Console::open(&server).await);
+    }
+    let mut raw = Raw::connect(&server).await;
+    assert_eq!(raw.handshake("/_wsh/live", &[]).await.status, 503);
+    drop(consoles.pop());
+    // Its place is free once its connection has ended.
+    loop {
+        let mut raw = Raw::connect(&server).await;
+        if raw.handshake("/_wsh/live", &[]).await.status == 101 {
+            break;
+        }
+    }
+    consoles[0].client.send_binary([1]).await;
+    let (code, _) = consoles[0].client.close(1000, "").await;
+    assert_eq!(code, 1011);
+}
+
+/// The page's own files: short, and no browser is surprised by them.
+#[test]
+fn the_modules_of_the_page_are_sound() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/console/page");
+    let mut modules = 0;
+    for entry in std::fs::read_dir(&folder).expect("the page's folder") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).expect("text");
+        assert!(text.lines().count() < 400, "{} is long", path.display());
+        for word in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacent",
+            "document.write",
+            "eval(",
+        ] {
+            assert!(!text.contains(word), "{word} in {}", path.display());
+        }
+        let listed = include_str!("../../src/console/page.rs");
+        let name = path.file_name().expect("a name").to_str().expect("UTF-8");
+        assert!(listed.contains(name), "{name} is not served");
+        if name.ends_with(".js") {
+            modules += 1;
+            let checked = Command::new("node")
+                .args(["--input-type=module", "--check"])
+                .stdin(std::fs::File::open(&path).expect("a file"))
+                .output()
+                .expect("node: apt-get install nodejs");
+            let complaint = String::from_utf8_lossy(&checked.stderr);
+            assert!(checked.status.success(), "{name}: {complaint}");
+        }
+    }
+    assert!(modules > 5);
+}
+
+/// A fault is seen, the handler edited, and the message run again until it passes, without the
+/// mouse's leaving the page; markup stays text.
+#[tokio::test]
+async fn a_fault_is_mended_in_front_of_the_page() {
+    let server = seat().start().await;
+    let mut page = Page::open(&format!("http://localhost:{}/_wsh/", server.port())).await;
+    page.until("document.querySelector('#status').className == 'open'")
+        .await;
+    let mut client = connect(server.url("/counts")).await;
+    client.send_text("<img src=x onerror=alert(1)>").await;
+    client.next_text().await;
+    page.until("document.querySelectorAll('#connections-table tbody tr').length == 1")
+        .await;
+    page.click("#connections-table .pick").await;
+    page.until("document.querySelector('#one-title').textContent.includes('/counts')")
+        .await;
+    client
+        .send_text("{\"type\": \"hello\", \"list\": [1, 2, {\"a\": null}]}")
+        .await;
+    client.next_text().await;
+    client.send_binary((0..=255).collect::<Vec<u8>>()).await;
+    client.next_text().await;
+    page.shows("#messages", "\"hello\"").await;
+    page.click("#state > summary").await;
+    page.shows("#inner", "words").await;
+    page.pictures("connections").await;
+
+    page.fill("#message", "from <b>the</b> page").await;
+    page.click("#send").await;
+    assert_eq!(client.next_text().await, "from <b>the</b> page");
+    page.shows("#messages", "from <b>the</b> page").await;
+    assert_eq!(
+        page.value("document.querySelectorAll('#main img, #main li b b').length")
+            .await,
+        0
+    );
+
+    client.send_text("fault").await;
+    page.until("document.querySelector('nav a[href=\"#/faults\"] .badge').textContent == '1'")
+        .await;
+    go_to(&mut page, "faults").await;
+    page.shows("#fault-list", "counts_wsh.rhai:3").await;
+    page.shows("#fault-list", "fault").await;
+    page.click(".again").await;
+    page.until("document.querySelector('.result .failed')")
+        .await;
+    page.pictures("fault").await;
+    server.replace("counts_wsh.rhai", MENDED);
+    server.log(["reloaded", "counts_wsh.rhai"]).await;
+    page.click(".again").await;
+    page.until("document.querySelector('.result .passed')")
+        .await;
+    page.until("document.querySelector('.card.mended')").await;
+    page.pictures("mended").await;
+    page.click(".forget").await;
+    page.until("!document.querySelector('.card')").await;
+
+    server.replace("counts_wsh.rhai", "fn transfer_data(");
+    page.until("document.querySelector('#broken .card')").await;
+    go_to(&mut page, "handlers").await;
+    page.shows("#handlers", "counts_wsh.rhai").await;
+    page.pictures("handlers").await;
+    go_to(&mut page, "log").await;
+    page.shows("#log-list", "counts_wsh.rhai").await;
+    page.pictures("log").await;
+    go_to(&mut page, "connections").await;
+    page.value("document.querySelector('#close-form').requestSubmit()")
+        .await;
+    assert_eq!(client.next_close().await.0, 1000);
+    client.expect_end().await;
+    page.shows("#one-said", "1000").await;
+    // Last, since a window of another size takes no clicks for a while.
+    for width in [390, 1280] {
+        for section in ["connections", "faults", "handlers", "log"] {
+            go_to(&mut page, section).await;
+            assert!(page.fits(width).await, "{section} at {width}");
+        }
+    }
+}
+
+/// Shows a section, once what was hidden has its place.
+async fn go_to(page: &mut Page, section: &str) {
+    page.value(&format!("location.hash = '#/{section}'")).await;
+    let shown = format!("!document.querySelector('section#{section}').hidden");
+    page.until(&format!("{shown} && scrollY == 0")).await;
+}
+
+/// Everything by the keyboard alone, and in Chinese.
+#[tokio::test]
+async fn the_keyboard_is_enough() {
+    let server = seat().start().await;
+    let address = format!("http://localhost:{}/_wsh/", server.port());
+    let mut page = Page::open_in("zh-CN", &address).await;
+    let mut client = connect(server.url("/counts")).await;
+    page.until("document.querySelectorAll('#connections-table tbody tr').length == 1")
+        .await;
+    assert_eq!(page.text("nav a[aria-current]").await, "连接1");
+    page.value("document.querySelector('#filter').focus()")
+        .await;
+    page.press("Tab").await;
+    assert_eq!(page.value("document.activeElement.className").await, "pick");
+    page.press("Enter").await;
+    page.until("!document.querySelector('#one').hidden").await;
+    page.value("document.querySelector('#message').focus()")
+        .await;
+    page.fill("#message", "键盘").await;
+    page.press("Tab").await;
+    page.press("Tab").await;
+    page.press("Enter").await;
+    assert_eq!(client.next_text().await, "键盘");
+    // Whatever can be reached has a name that is read out.
+    let nameless = "[...document.querySelectorAll('button, input, select, textarea, a, summary')]
+        .filter((one) => !(one.getAttribute('aria-label') || one.textContent.trim()
+            || one.labels?.[0]?.textContent.trim())).map((one) => one.outerHTML)";
+    assert_eq!(page.value(nameless).await, json!([]));
+    page.pictures("chinese").await;
+}
