@@ -658,6 +658,92 @@ async fn a_fault_is_mended_in_front_of_the_page() {
     }
 }
 
+/// Plots move, topics and stores are seen and changed, and what is on the screen is kept as a file.
+#[tokio::test]
+async fn numbers_topics_stores_and_a_file() {
+    let code = "fn on_load() { topic(\"room\", #{ history: 10 }); }
+fn on_open(ws) { ws.subscribe(\"room\", #{ key: \"ada\", info: #{ at: 1 } }); }
+fn transfer_data(ws, message) { publish(\"room\", message); store.set(message, #{ n: 1 }); }";
+    let server = Server::builder()
+        .file("room_wsh.rhai", code)
+        .arg("--dev")
+        .start()
+        .await;
+    let address = format!("http://localhost:{}/_wsh/", server.port());
+    let mut page = Page::open(&address).await;
+    page.until("document.querySelector('#status').className == 'open'")
+        .await;
+    let mut client = connect(server.url("/room")).await;
+    client.send_text("<b>first</b>").await;
+    client.next_text().await;
+    go_to(&mut page, "topics").await;
+    page.until("document.querySelectorAll('#topics .pick').length == 1")
+        .await;
+    page.click("#topics .pick").await;
+    page.shows("#topic-inner", "<b>first</b>").await;
+    page.shows("#topic-inner", "ada").await;
+    page.fill("#topic-text", "to everybody").await;
+    page.click("#publish").await;
+    assert_eq!(client.next_text().await, "to everybody");
+    page.shows("#topic-inner", "to everybody").await;
+    page.pictures("topics").await;
+
+    go_to(&mut page, "store").await;
+    page.value("document.querySelector('#list').click()").await;
+    page.shows("#store-keys", "<b>first</b>").await;
+    page.value("document.querySelector('#store-keys button').click()")
+        .await;
+    page.until("document.querySelector('#store-value').value.includes('\"n\": 1')")
+        .await;
+    page.fill("#store-value", "[1, 2, 3]").await;
+    page.value("document.querySelector('#set').click()").await;
+    page.shows("#store-said", "set").await;
+    page.pictures("store").await;
+
+    go_to(&mut page, "numbers").await;
+    let moved = "[...document.querySelectorAll('.plot:nth-child(-n+3) path')]
+        .every((path) => path.getAttribute('d').includes('L'))";
+    let mut number = 0;
+    while page.value(moved).await != true {
+        number += 1;
+        client.send_text(format!("{}", number % 10)).await;
+        client.next_text().await;
+    }
+    page.pictures("numbers").await;
+    go_to(&mut page, "handlers").await;
+    page.until("/\\d (µs|ms) \\//.test(document.querySelector('#handlers').innerText)")
+        .await;
+
+    go_to(&mut page, "connections").await;
+    page.value("document.querySelector('#connections-table .pick').click()")
+        .await;
+    client.send_text("kept").await;
+    client.next_text().await;
+    page.shows("#messages", "kept").await;
+    let file = "(() => { let kept; const make = URL.createObjectURL;
+        URL.createObjectURL = (blob) => { kept = blob; return make(blob); };
+        document.querySelector('#har').click();
+        return kept.text(); })()";
+    let file = page.value(file).await;
+    let file: Value = serde_json::from_str(file.as_str().expect("a text")).expect("JSON");
+    let entry = &file["log"]["entries"][0];
+    assert_eq!(file["log"]["version"], "1.2");
+    assert_eq!(entry["_resourceType"], "websocket");
+    let messages = entry["_webSocketMessages"].as_array().expect("a list");
+    let last = &messages[messages.len() - 2];
+    assert_eq!(
+        (&last["type"], &last["opcode"], &last["data"]),
+        (&json!("send"), &json!(1), &json!("kept"))
+    );
+    assert!(last["time"].is_f64() && entry["startedDateTime"].is_string());
+    for width in [390, 1280] {
+        for section in ["topics", "store", "numbers", "handlers"] {
+            go_to(&mut page, section).await;
+            assert!(page.fits(width).await, "{section} at {width}");
+        }
+    }
+}
+
 /// Shows a section, once what was hidden has its place.
 async fn go_to(page: &mut Page, section: &str) {
     page.value(&format!("location.hash = '#/{section}'")).await;

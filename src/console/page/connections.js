@@ -6,11 +6,15 @@ import { Messages } from "./messages.js";
 import { One } from "./one.js";
 import { words } from "./words.js";
 
+/** Connections that are remembered after their end, for a file of their messages. */
+const MOST = 1000;
+
 export class Connections {
   constructor(live) {
     this.live = live;
     this.chosen = null;
     this.known = [];
+    this.items = new Map();
     this.filter = el("input", {
       type: "search", id: "filter", placeholder: words.filterHint, autocomplete: "off", spellcheck: "false",
       oninput: () => this.narrow(),
@@ -22,7 +26,7 @@ export class Connections {
     this.table.element.id = "connections-table";
     this.empty = el("p", { class: "soft" }, words.noConnections);
     this.total = el("p", { class: "soft", id: "total" });
-    this.messages = new Messages(live);
+    this.messages = new Messages(this.items);
     this.one = new One(live, () => this.choose(null));
     const all = el("button", { type: "button", id: "all", class: "link", onclick: () => this.choose("all") }, words.all);
     this.hint = el("p", { id: "hint", class: "soft" }, words.choose, " ", all, ".");
@@ -56,6 +60,10 @@ export class Connections {
     this.live.ask("filter", { text: this.filter.value }).catch(() => {});
   }
 
+  hello({ version }) {
+    this.messages.version = version;
+  }
+
   opened() {
     this.narrow();
     if (this.chosen !== null) this.choose(this.chosen);
@@ -65,6 +73,8 @@ export class Connections {
     this.now = time;
     this.onBadge?.(String(total));
     this.known = connections;
+    for (const item of connections) this.items.set(item.connection, item);
+    while (this.items.size > MOST) this.items.delete(this.items.keys().next().value);
     this.table.show(connections);
     this.empty.hidden = total > 0;
     put(this.total, total > connections.length ? words.shown(connections.length, total) : "");

@@ -6,6 +6,9 @@ import { Faults } from "./faults.js";
 import { Handlers } from "./handlers.js";
 import { Live } from "./live.js";
 import { Log } from "./log.js";
+import { Numbers } from "./numbers.js";
+import { Store } from "./store.js";
+import { Topics } from "./topics.js";
 import { words } from "./words.js";
 
 const main = document.querySelector("#main");
@@ -22,7 +25,7 @@ const live = new Live(pushed, (state) => {
 });
 
 const sections = new Map();
-const views = { connections: Connections, faults: Faults, handlers: Handlers, log: Log };
+const views = { connections: Connections, faults: Faults, handlers: Handlers, numbers: Numbers, topics: Topics, store: Store, log: Log };
 for (const [name, View] of Object.entries(views)) {
   const view = new View(live);
   const badge = el("span", { class: "badge" });

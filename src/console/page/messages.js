@@ -1,13 +1,16 @@
 // The messages of a connection as they come, with search, direction and pause.
 
 import { el, field, put } from "./dom.js";
+import { har, save } from "./har.js";
 import { bytesOf, clock, closeWord, hexDump, jsonOf, size, span, tree } from "./form.js";
 import { words } from "./words.js";
 
 const MOST = 500, FRONT = 300;
 
 export class Messages {
-  constructor() {
+  /** `known` are the connections, by their numbers. */
+  constructor(known) {
+    this.known = known;
     this.search = el("input", {
       type: "search", id: "search", placeholder: words.searchHint, autocomplete: "off", spellcheck: "false",
       oninput: () => this.sift(),
@@ -19,7 +22,8 @@ export class Messages {
     this.list = el("ol", { id: "messages", role: "log", "aria-label": words.messages, tabindex: "0", "aria-live": "off" });
     this.element = el("div", { class: "messages" },
       el("div", { class: "row tools" }, field(words.search, this.search), field(words.direction, this.way), this.pauser,
-        el("button", { type: "button", id: "clear", onclick: () => this.clear() }, words.clear)),
+        el("button", { type: "button", id: "clear", onclick: () => this.clear() }, words.clear),
+        el("button", { type: "button", id: "har", onclick: () => this.save() }, words.har)),
       this.note, this.list);
     this.begin(null);
   }
@@ -38,6 +42,12 @@ export class Messages {
     this.missed = 0;
     this.list.replaceChildren();
     put(this.note, "");
+  }
+
+  /** What is shown, and no more, as a file. */
+  save() {
+    const rows = this.rows.filter(({ item }) => !item.hidden).map(({ row }) => row);
+    if (rows.length) save("wsh-" + this.connection + ".har", har(rows, this.known, this.version ?? ""));
   }
 
   pause() {
