@@ -246,7 +246,10 @@ fn site(config: &Config) -> Result<http::Settings> {
     let document_root = config.document_root.as_ref();
     let document_root = document_root.map(|root| root.canonicalize()).transpose()?;
     let room = http::Descriptors::new(connections(&config.limits.connections));
-    let files = document_root.map(|root| Arc::new(http::Files::new(root, Arc::clone(&room))));
+    let files = document_root.map(|root| {
+        let files = http::Files::new(root, Arc::clone(&room));
+        Arc::new(files.developed(config.dev && config.inject))
+    });
     Ok(http::Settings {
         files,
         room,

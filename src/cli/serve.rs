@@ -103,6 +103,12 @@ struct Listening {
     /// line for each open and close. On loopback, or with a password.
     #[arg(long, env = "WSH_DEV", value_parser = BoolishValueParser::new())]
     dev: bool,
+    /// With --dev, leave pages of -d as they are
+    ///
+    /// Without it they get a script: it loads them anew when their files change, and shows what is
+    /// wrong with the handlers that they are connected to.
+    #[arg(long, env = "WSH_NO_INJECT", value_parser = BoolishValueParser::new())]
+    no_inject: bool,
     /// Log each open, close and answer [default: with --dev, and in a terminal]
     ///
     /// A line each, with who, what, how long and how much. --access-log false turns it off.
@@ -343,6 +349,7 @@ impl Settings {
             document_root,
             store,
             dev,
+            no_inject,
             access_log,
             workers,
         } = self.listening;
@@ -384,6 +391,7 @@ impl Settings {
             document_root,
             store: store.0,
             dev,
+            inject: !no_inject,
             script,
             workers: workers.map_or_else(cores, usize::from),
             tls: self.encryption.tls()?,

@@ -35,6 +35,8 @@ pub struct Config {
     pub store: Store,
     /// Whether this is a developer's seat: what happens is shown, on loopback or behind a password.
     pub dev: bool,
+    /// Whether pages of a developer's seat are told when they change.
+    pub inject: bool,
     /// Permissions and bounds of scripts.
     pub script: Script,
     /// Number of worker threads.

@@ -10,6 +10,7 @@
 //! | `again` | what caused a fault, done again |
 //! | `workers` | what only a connection's own worker knows |
 //! | `page` | the files of the page |
+//! | `preview`, `served` | a page that is being developed, and the files that it may be made of |
 //!
 //! A console is a session as any other, and held to the same bounds. It costs nothing while it is
 //! closed: connections look at one flag, see [`live`](crate::observe::live).
@@ -18,12 +19,16 @@ mod again;
 mod lists;
 mod operations;
 mod page;
+mod preview;
 mod question;
+mod served;
 mod session;
 mod window;
 mod workers;
 
-pub use page::{HOME, LIVE, asset, index};
+pub use page::{HOME, LIVE, PREVIEW, asset, index};
+pub use preview::Preview;
+pub use served::SERVED;
 pub use session::Session;
 pub use window::Desk;
 pub use workers::Console;

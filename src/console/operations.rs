@@ -53,7 +53,7 @@ pub async fn operate(window: &Window, question: &Value) -> Answer {
             let close = Close::checked(code, reason)?;
             direct(window, question, Direct::Close(close)).await
         }
-        "publish" => publish(window, question),
+        "publish" => publish(window, question).await,
         "topics" => Ok(topics(window)),
         "topic" => topic(window, text(question, "topic")?),
         "keys" => {
@@ -118,7 +118,7 @@ async fn direct(window: &Window, question: &Value, direct: Direct) -> Answer {
     }
 }
 
-fn publish(window: &Window, question: &Value) -> Answer {
+async fn publish(window: &Window, question: &Value) -> Answer {
     let (topic, (kind, bytes)) = (text(question, "topic")?, message(question)?);
     let hub = &window.desk.console.hub;
     if hub.full(topic).is_some() {
@@ -139,8 +139,17 @@ fn publish(window: &Window, question: &Value) -> Answer {
         (true, _) => return Err("the topic has envelopes, which are JSON: publish text".into()),
         (false, kind) => Draft::plain(kind, bytes),
     };
-    let reached = hub.publish(topic, PAYER, settings, draft);
-    let reached = reached.map_err(|refused| refused.to_string())?;
+    let sending = hub.send(topic, settings, &draft);
+    let reached = match sending.map_err(|refused| refused.to_string())? {
+        Some(sending) => {
+            sending.await.map_err(|failed| failed.to_string())?;
+            hub.subscribers(topic)
+        }
+        None => {
+            let reached = hub.publish(topic, PAYER, settings, draft);
+            reached.map_err(|refused| refused.to_string())?
+        }
+    };
     Ok(json!({ "subscribers": reached }))
 }
 

@@ -5,6 +5,9 @@ pub const HOME: &str = "/_wsh/";
 /// Where its WebSocket is.
 pub const LIVE: &str = "/_wsh/live";
 
+/// The WebSocket of a page that is being developed.
+pub const PREVIEW: &str = "/_wsh/preview";
+
 /// A file: its name, its type, and its bytes.
 type File = (&'static str, &'static str, &'static [u8]);
 
@@ -18,6 +21,7 @@ const FILES: &[File] = &files![
     "console.css" "text/css; charset=utf-8",
     "connections.js" "text/javascript; charset=utf-8",
     "console.js" "text/javascript; charset=utf-8",
+    "dev.js" "text/javascript; charset=utf-8",
     "dom.js" "text/javascript; charset=utf-8",
     "faults.js" "text/javascript; charset=utf-8",
     "form.js" "text/javascript; charset=utf-8",

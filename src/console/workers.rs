@@ -18,6 +18,8 @@ use crate::store::Shelf;
 
 /// Consoles at once. Each is one of its developer's windows.
 const CONSOLES: usize = 16;
+/// Pages at once that are being developed.
+const PREVIEWS: usize = 64;
 /// How long a worker is waited for: one that is busy is not to hold up the console.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -27,6 +29,7 @@ pub struct Console {
     pub(super) shelf: Arc<Shelf>,
     workers: Mutex<BTreeMap<usize, UnboundedSender<Question>>>,
     places: Arc<Semaphore>,
+    previews: Arc<Semaphore>,
 }
 
 /// A question to a worker.
@@ -45,12 +48,18 @@ impl Console {
             shelf,
             workers: Mutex::default(),
             places: Arc::new(Semaphore::new(CONSOLES)),
+            previews: Arc::new(Semaphore::new(PREVIEWS)),
         }
     }
 
     /// A place for one more window.
     pub fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    /// A place for one more page that is being developed.
+    pub fn place_of_page(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.previews).try_acquire_owned().ok()
     }
 
     /// Answers questions about a worker's connections, for ever: a task of the worker.

@@ -2,23 +2,21 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::client::Client;
 use super::files::Files;
 use super::head::{self, Head};
+use super::own::Own;
 use super::pages;
 use super::respond::Refusal;
 use super::response::Response;
 use super::site::Site;
 use super::upgrade::Target;
-use crate::console::{self, Console};
 use crate::handlers::{Entry, Found, decode_path};
 
 /// The way to answer a request: an upgrade, a response or a file.
 pub enum Decision {
-    /// A console, which has a place.
-    Console(Arc<Console>, OwnedSemaphorePermit),
+    /// A WebSocket of the server's own.
+    Own(Own),
     /// A connection to a handler, at this path.
     Upgrade(Target, String),
     /// This.
@@ -46,18 +44,15 @@ pub fn decide(site: &Site, head: &Head, client: &Client) -> Result<Decision, Ref
             return Err(Refusal::draining());
         }
         if let Some(console) = &site.settings.console
-            && path == console::LIVE
+            && let Some(own) = Own::at(&path, console)
         {
-            if !pages::console_is_for(site, head, client) {
-                return Err(Refusal::new(
+            return match pages::console_is_for(site, head, client) {
+                true => own.map(Decision::Own),
+                false => Err(Refusal::new(
                     403,
-                    "the console is for pages of this server, on this machine or behind a password",
-                ));
-            }
-            let place = console.place().ok_or_else(|| {
-                Refusal::new(503, "there are too many consoles: close one").with_retry_after()
-            })?;
-            return Ok(Decision::Console(Arc::clone(console), place));
+                    "this is for pages of this server, on this machine or behind a password",
+                )),
+            };
         }
         let Some(found) = found else {
             return Err(Refusal::new(404, "no handler has this path"));
@@ -91,7 +86,7 @@ pub fn decide(site: &Site, head: &Head, client: &Client) -> Result<Decision, Ref
         return if head.method() == "OPTIONS" {
             let response = Response::new(204).header("Allow", METHODS);
             Ok(Decision::Respond(response))
-        } else if has_pages && pages::are_wanted(head) {
+        } else if has_pages && head.wants_page() {
             let page = pages::of_handler(head, &path, file, entry);
             Ok(Decision::Respond(page))
         } else {

@@ -16,10 +16,12 @@ use super::coding::{self, Compressed};
 use super::conditions::{Validators, Verdict};
 use super::descriptors::Descriptors;
 use super::head::{Head, METHODS};
+use super::inject;
 use super::ranges::Wanted;
 use super::respond::Refusal;
 use super::response::{Body, Part, Response};
 use crate::config::limits::FILES;
+use crate::console::SERVED;
 
 /// The document root, and what all workers share of it.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Files {
     root: PathBuf,
     room: Arc<Descriptors>,
     compressed: Compressed,
+    /// Whether pages are told when they change.
+    injects: bool,
 }
 
 /// A file that is open, and so stays what it was checked to be.
@@ -35,6 +39,7 @@ struct Document {
     file: File,
     metadata: Metadata,
     kind: Mime,
+    resolved: PathBuf,
 }
 
 impl Files {
@@ -44,7 +49,13 @@ impl Files {
             root,
             room,
             compressed: Compressed::default(),
+            injects: false,
         }
+    }
+
+    /// The same for a developer: pages get a script that is told when they change.
+    pub fn developed(self, injects: bool) -> Self {
+        Self { injects, ..self }
     }
 
     /// Answers a request for a decoded path.
@@ -58,7 +69,16 @@ impl Files {
             file,
             metadata,
             kind,
+            resolved,
         } = self.find(head, path)?;
+        if self.injects {
+            SERVED.note(path, &resolved, &metadata);
+            // Browsers that go to it say so; programs, and pages that fetch a part, do not.
+            let is_page = kind.essence_str() == "text/html" && head.wants_page();
+            if is_page && metadata.len() <= inject::LONGEST {
+                return injected(&file, &metadata, &kind);
+            }
+        }
         let validators = Validators::of(&metadata);
         let length = metadata.len();
         let is_text = coding::is_worth_it(&kind, length);
@@ -220,8 +240,19 @@ impl Files {
             file,
             metadata,
             kind: kind(&resolved),
+            resolved,
         })
     }
+}
+
+/// A page with the script: all of it, whatever was asked for, since no other tool is to keep it.
+fn injected(file: &File, metadata: &Metadata, kind: &Mime) -> Result<Response, Refusal> {
+    let page = read(file, 0, metadata.len()).map_err(|error| unreadable(&error))?;
+    Ok(Response::new(200)
+        .header("Content-Type", kind.as_ref())
+        .header("Cache-Control", "no-store")
+        .header("X-Content-Type-Options", "nosniff")
+        .with(Body::of(inject::inject(page))))
 }
 
 fn content_range(part: &std::ops::Range<u64>, length: u64) -> String {

@@ -16,10 +16,9 @@ use super::refusals::{self, Kind};
 use super::respond::Refusal;
 use super::response::{Persistence, Response, SendPolicy};
 use super::site::Site;
-use super::upgrade::{FAULT, REJECTED, Server, Target, Unopened, Upgrade};
+use super::upgrade::{FAULT, REJECTED, Target, Unopened, Upgrade};
 use super::{entrance, pages, trace};
 use crate::config::limits;
-use crate::console::{Console, Desk, Session};
 use crate::handlers::Generation;
 use crate::observe::event::{Event, Lazily, text};
 use crate::observe::{access, one_line};
@@ -101,7 +100,7 @@ where
             open(upgrade, target, stream, permit).await;
             return None;
         }
-        Ok(Decision::Console(console, place)) => {
+        Ok(Decision::Own(own)) => {
             let path = head.path().to_owned();
             let upgrade = Upgrade {
                 site,
@@ -110,7 +109,7 @@ where
                 client,
                 id,
             };
-            open_console(upgrade, console, stream, (permit, place));
+            own.open(upgrade, stream, permit);
             return None;
         }
         Ok(Decision::Respond(response)) => (head, Ok(response)),
@@ -125,7 +124,7 @@ where
     let answered = match answered {
         Err(refusal)
             if refusal.status == 404
-                && pages::are_wanted(&head)
+                && head.wants_page()
                 && pages::are_for(site, &head, &client) =>
         {
             let status = if head.path() == "/" { 200 } else { 404 };
@@ -220,28 +219,6 @@ where
         }
         Err(Unopened::Dropped) => {}
     }
-}
-
-/// Opens a console.
-fn open_console<S, G>(upgrade: Upgrade<'_>, console: Arc<Console>, stream: S, guard: G)
-where
-    S: Transport + 'static,
-    G: Unpin + 'static,
-{
-    let site = Rc::clone(upgrade.site);
-    let reply = upgrade.plain_reply();
-    let agreed = upgrade.agree(&reply.answer).ok().flatten();
-    let server = Server {
-        name: "console".into(),
-        version: 1,
-        is_seen: false,
-    };
-    let desk = Desk {
-        console,
-        runtime: Rc::clone(&site.runtime),
-        generation: Box::new(move || site.generation.borrow().clone()),
-    };
-    upgrade.open(stream, reply, agreed, server, |_| Session::new(desk, guard));
 }
 
 /// Reads a file on a thread that may wait for the disk, when it is this connection's turn; `None`

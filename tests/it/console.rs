@@ -717,6 +717,7 @@ fn transfer_data(ws, message) { publish(\"room\", message); store.set(message, #
     go_to(&mut page, "connections").await;
     page.value("document.querySelector('#connections-table .pick').click()")
         .await;
+    page.until("document.querySelector('#messages li')").await;
     client.send_text("kept").await;
     client.next_text().await;
     page.shows("#messages", "kept").await;
@@ -741,6 +742,109 @@ fn transfer_data(ws, message) { publish(\"room\", message); store.set(message, #
             go_to(&mut page, section).await;
             assert!(page.fits(width).await, "{section} at {width}");
         }
+    }
+}
+
+/// A page's style changes in place, its text with a new load, and a strip says what is wrong with
+/// the handler that it is connected to until that is mended.
+#[tokio::test]
+async fn a_page_follows_its_files_and_its_handler() {
+    let html = "<!doctype html><html lang=en><head><title>one</title>
+<link rel=stylesheet href=style.css><script src=page.js></script></head><body>page</body></html>";
+    let script = "const socket = new WebSocket(`ws://${location.host}/counts`);
+socket.onopen = () => socket.send('fault'); window.kept = Math.random();
+socket instanceof WebSocket && (document.documentElement.dataset.is = WebSocket.OPEN);";
+    let server = seat()
+        .files(&[
+            ("www/index.html", html),
+            ("www/page.js", script),
+            ("www/style.css", "body { color: rgb(1, 2, 3); }"),
+            ("www/other.html", "<p>other"),
+        ])
+        .args(["-d", "www"])
+        .start()
+        .await;
+    let address = format!("http://localhost:{}/", server.port());
+    let mut page = Page::open(&address).await;
+    const COLOUR: &str = "getComputedStyle(document.body).color";
+    assert_eq!(page.value(COLOUR).await, "rgb(1, 2, 3)");
+    assert_eq!(page.value("document.documentElement.dataset.is").await, "1");
+    let shown = |text: &str| {
+        format!(
+            "document.querySelector('wsh-strip')?.shadowRoot.textContent.includes({})",
+            json!(text)
+        )
+    };
+    page.until(&shown("counts_wsh.rhai:3")).await;
+    page.pictures("strip").await;
+    let kept = page.value("window.kept").await;
+
+    // In place.
+    server.write(
+        "www/style.css",
+        "body { color: rgb(4, 5, 6); background: #eee; }",
+    );
+    page.until(&format!("{COLOUR} == 'rgb(4, 5, 6)'")).await;
+    page.until("document.querySelectorAll('link').length == 1")
+        .await;
+    // What is no part of this page leaves it alone.
+    let fetched = page
+        .value("fetch('/other.html').then((it) => it.text())")
+        .await;
+    assert_eq!(fetched, "<p>other", "a part, and no page");
+    assert_eq!(page.value("window.kept").await, kept);
+
+    // Mended, and broken by a save.
+    server.replace("counts_wsh.rhai", MENDED);
+    server.log(["reloaded", "counts_wsh.rhai"]).await;
+    page.value("socket.send('well')").await;
+    page.until("!document.querySelector('wsh-strip')").await;
+    server.replace("counts_wsh.rhai", "fn transfer_data(<b>");
+    page.until(&shown("broken save")).await;
+    page.until(&shown("fn transfer_data(<b>")).await;
+    page.value("dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape' }))")
+        .await;
+    page.until("!document.querySelector('wsh-strip')").await;
+    server.replace("counts_wsh.rhai", "fn transfer_data(ws");
+    page.until(&shown("fn transfer_data(ws")).await;
+    server.replace("counts_wsh.rhai", MENDED);
+    page.until("!document.querySelector('wsh-strip')").await;
+    assert_eq!(page.value("window.kept").await, kept, "never loaded anew");
+
+    server.write("www/index.html", html.replace("one", "two"));
+    page.until("document.title == 'two'").await;
+    let kept = page.value("window.kept").await;
+    server.write("www/page.js", script.replace("'fault'", "'well'"));
+    page.until(&format!("window.kept && window.kept != {kept}"))
+        .await;
+}
+
+#[tokio::test]
+async fn pages_are_left_alone_unless_somebody_develops() {
+    let page = "<!doctype html><head></head><p>as it is";
+    for (args, is_other) in [
+        (&[][..], false),
+        (&["--dev"], true),
+        (&["--dev", "--no-inject"], false),
+    ] {
+        let server = Server::builder()
+            .files(&[("echo_wsh.rhai", ECHO), ("www/index.html", page)])
+            .args(["-d", "www"])
+            .args(args)
+            .start()
+            .await;
+        let mut raw = Raw::connect(&server).await;
+        let get = Request::get("/").with("Accept", "text/html");
+        let get = get.with("Connection", "close");
+        raw.send(get.bytes()).await;
+        let head = raw.head().await;
+        let body = String::from_utf8(raw.until_eof().await).expect("text");
+        assert_eq!(
+            head.header("Content-Length"),
+            Some(&*body.len().to_string())
+        );
+        assert_eq!(body != page, is_other, "{args:?}: {body}");
+        assert_eq!(body.contains("<head><script src="), is_other, "{body}");
     }
 }
 

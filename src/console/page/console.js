@@ -51,7 +51,10 @@ function choose() {
   for (const [known, { view, link, section }] of sections) {
     const isChosen = known === name;
     section.hidden = !isChosen;
-    if (isChosen) link.setAttribute("aria-current", "page");
+    if (isChosen) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
     else link.removeAttribute("aria-current");
     view.isShown = isChosen;
     if (isChosen) view.shown?.();

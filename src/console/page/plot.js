@@ -44,7 +44,7 @@ export class Plot {
   draw() {
     const all = this.points.flat().filter((value) => value !== null);
     const most = Math.max(this.isLog ? 1e-5 : 1, ...all);
-    const least = this.isLog ? Math.min(most / 10, ...all.filter((value) => value > 0)) : 0;
+    const least = this.isLog ? Math.min(most / 10, ...all.filter((value) => value > 0)) / 2 : 0;
     const height = (value) => {
       const part = this.isLog ? Math.log(Math.max(value, least) / least) / Math.log(most / least) : value / most;
       return HEIGHT - 1 - part * (HEIGHT - 2);

@@ -163,6 +163,14 @@ impl Head {
             && !connection.any(|value| has_token(value, "close"))
     }
 
+    /// Whether a browser goes to it; programs, and pages that fetch something, ask for less.
+    pub fn wants_page(&self) -> bool {
+        let ranges = self.values("accept").flat_map(|line| line.split(','));
+        ranges
+            .filter_map(|range| range.split(';').next())
+            .any(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
+    }
+
     /// The values of a field that are text.
     pub fn values<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h str> {
         self.fields

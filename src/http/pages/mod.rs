@@ -83,14 +83,6 @@ fn is_here(head: &Head, client: &Client) -> bool {
     is_here && is_named_so && is_direct && head.is_current()
 }
 
-/// Whether somebody looks at it in a browser; other clients are told what the path is by a status.
-pub fn are_wanted(head: &Head) -> bool {
-    let ranges = head.values("accept").flat_map(|line| line.split(','));
-    ranges
-        .filter_map(|range| range.split(';').next())
-        .any(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
-}
-
 /// Returns the response for a path below `/_wsh/`, the list of handlers or an asset of the pages;
 /// `Some(None)` if there is none, `None` for other paths.
 pub fn asset(head: &Head, path: &str, generation: &Generation) -> Option<Option<Response>> {

@@ -96,6 +96,7 @@ fn config(root: &Path) -> Config {
         store: Default::default(),
         document_root: None,
         dev: false,
+        inject: false,
         script: Script::default(),
         workers: 2,
         tls: None,

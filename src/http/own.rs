@@ -1,0 +1,74 @@
+//! WebSockets of the server's own: the console, and pages that are being developed.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::respond::Refusal;
+use super::upgrade::{Server, Upgrade};
+use crate::console::{self, Console, Desk, Preview, Session};
+use crate::websocket::Transport;
+
+/// One of them, with its place among those that there may be.
+pub struct Own {
+    console: Arc<Console>,
+    is_console: bool,
+    place: OwnedSemaphorePermit,
+}
+
+impl Own {
+    /// The one at a path, if it is there.
+    pub fn at(path: &str, console: &Arc<Console>) -> Option<Result<Self, Refusal>> {
+        let is_console = match path {
+            console::LIVE => true,
+            console::PREVIEW => false,
+            _ => return None,
+        };
+        let place = match is_console {
+            true => console.place(),
+            false => console.place_of_page(),
+        };
+        let refusal = || {
+            Refusal::new(503, "as many of these are open as there may be: close one")
+                .with_retry_after()
+        };
+        Some(place.ok_or_else(refusal).map(|place| Self {
+            console: Arc::clone(console),
+            is_console,
+            place,
+        }))
+    }
+
+    /// Opens it.
+    pub fn open<S, P>(self, upgrade: Upgrade<'_>, stream: S, permit: P)
+    where
+        S: Transport + 'static,
+        P: Unpin + 'static,
+    {
+        let site = Rc::clone(upgrade.site);
+        let reply = upgrade.plain_reply();
+        let agreed = upgrade.agree(&reply.answer).ok().flatten();
+        let server = Server {
+            name: if self.is_console {
+                "console"
+            } else {
+                "preview"
+            }
+            .into(),
+            version: 1,
+            is_seen: false,
+        };
+        let desk = Desk {
+            console: self.console,
+            runtime: Rc::clone(&site.runtime),
+            generation: Box::new(move || site.generation.borrow().clone()),
+        };
+        let guard = (permit, self.place);
+        if self.is_console {
+            upgrade.open(stream, reply, agreed, server, |_| Session::new(desk, guard));
+        } else {
+            upgrade.open(stream, reply, agreed, server, |_| Preview::new(desk, guard));
+        }
+    }
+}
