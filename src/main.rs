@@ -42,6 +42,8 @@ fn task(cli: Cli, given: Given, log: &Log) -> Result<ExitCode> {
         Task::Check(config, format, strict) => commands::check(*config, format, strict),
         Task::Routes(handlers, script) => commands::routes(handlers, *script),
         Task::New(root, name, template) => commands::new(&root, &name, template),
+        Task::NewFrom(root, name, har) => commands::new_from(&root, &name, &har),
+        Task::Replay(options) => commands::replay(*options),
         Task::Templates => commands::templates(),
         Task::Connect(options) => commands::connect(*options),
         Task::Config(effective) => commands::config(&effective),

@@ -10,6 +10,7 @@ mod given;
 mod handlers;
 mod help;
 mod predecessor;
+mod replay;
 mod serve;
 mod vain;
 mod value;
@@ -22,13 +23,14 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::commands::{Connect, Format, TEMPLATES, Template};
+use crate::commands::{Connect, Format, Replay, TEMPLATES, Template};
 use crate::config::{Config, Handlers, Script};
 use crate::observe::{self, Filter, Format as LogFormat};
 use connect::Dial;
 pub use effective::Effective;
 pub use given::Given;
 use handlers::{Folder, Power, Root};
+use replay::Again;
 use serve::{Serve, Settings};
 
 /// A WebSocket server whose handlers are small Rhai scripts in a folder
@@ -148,6 +150,12 @@ enum Command {
     /// is a message, and each message a line. The exit status tells how it ended: 0 as it should, 1
     /// refused, 2 not reached, 3 lost without a Close, others by the code of the server's Close.
     Connect(Box<Dial>),
+    /// Say again what was said in a recording, and show what is answered otherwise
+    ///
+    /// Recordings are HAR files, of `connect --record`, of Chrome's network panel, Playwright, HTTP
+    /// Toolkit or mitmproxy. Each message is sent when what was answered before it has come again.
+    /// Exit status 1 if anything differs.
+    Replay(Box<Again>),
     /// Print the settings in force, and where each comes from
     ///
     /// They are those that a server with these flags, this environment and this configuration file
@@ -198,6 +206,9 @@ struct New {
     /// What it shows
     #[arg(short, long, default_value = "echo", value_parser = template())]
     template: &'static Template,
+    /// Answer as in this recording, a HAR file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["template", "list"])]
+    from: Option<PathBuf>,
     /// Print the names of all templates
     #[arg(long, conflicts_with = "name")]
     list: bool,
@@ -216,8 +227,12 @@ pub enum Task {
     New(PathBuf, String, &'static Template),
     /// Print the names of the templates.
     Templates,
+    /// Write a new handler of this name into this folder, from a recording.
+    NewFrom(PathBuf, String, PathBuf),
     /// Talk to a server.
     Connect(Box<Connect>),
+    /// Replay recordings.
+    Replay(Box<Replay>),
     /// Print a configuration.
     Config(Effective),
     /// Print the reference.
@@ -265,8 +280,12 @@ impl Cli {
             Some(Command::Routes(look)) => {
                 Task::Routes(look.folder.into(), Box::new(look.power.into()))
             }
+            Some(Command::Replay(again)) => Task::Replay(Box::new(again.options()?)),
             Some(Command::New(new)) => match new.name {
-                Some(name) => Task::New(new.root.websock_handlers, name, new.template),
+                Some(name) => match new.from {
+                    Some(har) => Task::NewFrom(new.root.websock_handlers, name, har),
+                    None => Task::New(new.root.websock_handlers, name, new.template),
+                },
                 None => Task::Templates,
             },
             Some(Command::Api {

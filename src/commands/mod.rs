@@ -6,7 +6,9 @@ mod completions;
 mod config;
 mod connect;
 mod man;
+mod mock;
 mod new;
+mod replay;
 mod routes;
 mod serve;
 
@@ -20,7 +22,8 @@ pub use completions::completions;
 pub use config::config;
 pub use connect::{Connect, connect};
 pub use man::man;
-pub use new::{TEMPLATES, Template, new, templates};
+pub use new::{TEMPLATES, Template, new, new_from, templates};
+pub use replay::{Ignored, Replay, replay};
 pub use routes::routes;
 pub use serve::serve;
 

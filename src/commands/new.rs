@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::{look, print};
+use super::{look, mock, print};
 use crate::config::{Handlers, Script};
 use crate::handlers::{IGNORED_PREFIXES, Route, SUFFIX, decode_path};
+use crate::recording::read;
 
 /// A handler to begin with.
 #[derive(Debug)]
@@ -91,6 +92,23 @@ pub const TEMPLATES: &[Template] = &[
 
 /// Writes a handler of this name into the folder, and never over another.
 pub fn new(root: &Path, name: &str, template: &Template) -> Result<ExitCode> {
+    create(root, name, template.text, template.flags)
+}
+
+/// The same with a handler that answers as a recording did.
+pub fn new_from(root: &Path, name: &str, har: &Path) -> Result<ExitCode> {
+    let recordings = read(har).with_context(|| format!("{} is no recording", har.display()))?;
+    let file = har.file_name().unwrap_or_default().to_string_lossy();
+    let (text, left_out) = mock::handler(&recordings, &file);
+    let code = create(root, name, &text, "")?;
+    if let Some(left_out) = left_out {
+        print(&format!("warning: {left_out}\n"));
+    }
+    Ok(code)
+}
+
+/// Writes a file, and says what to do with it.
+fn create(root: &Path, name: &str, text: &str, flags: &str) -> Result<ExitCode> {
     let file = file_of(name)?;
     let path = root.join(&file);
     if let Some(folder) = path.parent() {
@@ -103,8 +121,8 @@ pub fn new(root: &Path, name: &str, template: &Template) -> Result<ExitCode> {
         }
         created => created.with_context(|| format!("{} cannot be written", path.display()))?,
     };
-    created.write_all(template.text.as_bytes())?;
-    print(&next_steps(root, &file, template)?);
+    created.write_all(text.as_bytes())?;
+    print(&next_steps(root, &file, flags)?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -160,7 +178,7 @@ const ESCAPED: &AsciiSet = &CONTROLS
 
 /// Returns the message on how to serve the file and which URL it has, with warnings of what
 /// prevents that, like another file of the same path.
-fn next_steps(root: &Path, file: &str, template: &Template) -> Result<String> {
+fn next_steps(root: &Path, file: &str, flags: &str) -> Result<String> {
     let mut text = format!("wrote {}\n", root.join(file).display());
     let handlers = Handlers {
         root: root.to_owned(),
@@ -184,7 +202,6 @@ fn next_steps(root: &Path, file: &str, template: &Template) -> Result<String> {
         .map(Route::to_string)
         .unwrap_or_default();
     let path = utf8_percent_encode(&route, ESCAPED);
-    let flags = template.flags;
     let _ = write!(
         text,
         "\n  serve it:       wsh-server{folder}{flags}\n  connect to it:  \

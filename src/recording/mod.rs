@@ -12,7 +12,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-#[cfg(test)]
 pub(crate) use read::read;
 pub(crate) use write::{Head, Writer};
 

@@ -126,12 +126,20 @@ fn recording(entry: &Value, messages: &[Value], number: usize) -> Result<Recordi
     })
 }
 
-/// A number of seconds; some write it as a text.
+/// The number from which a time is one in milliseconds: in seconds that would be the year 5138.
+const MILLISECONDS: f64 = 1e11;
+
+/// A number of seconds; some write it as a text, and Playwright in milliseconds.
 fn time(value: &Value) -> f64 {
     let number = value
         .as_f64()
         .or_else(|| value.as_str().and_then(|text| text.parse().ok()));
-    number.filter(|time| time.is_finite()).unwrap_or_default()
+    let time = number.filter(|time| time.is_finite()).unwrap_or_default();
+    if time >= MILLISECONDS {
+        time / 1000.0
+    } else {
+        time
+    }
 }
 
 fn fields(value: &Value) -> Vec<(String, String)> {

@@ -65,6 +65,7 @@ mod reference;
 mod refusals;
 mod reload;
 mod repeatable;
+mod replay;
 mod resuming;
 mod runtime;
 mod services;
