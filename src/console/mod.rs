@@ -6,6 +6,8 @@
 //! | `session` | one console, as a session of the protocol |
 //! | `window` | what it has chosen to see, and is told a few times a second |
 //! | `operations`, `question` | what can be asked and done, by name, with JSON in and out |
+//! | `api`, `catalogue` | the same over HTTP, and as a table |
+//! | `journal` | what clients have sent, for tests of clients |
 //! | `lists` | what is told and can be asked for |
 //! | `again` | what caused a fault, done again |
 //! | `workers` | what only a connection's own worker knows |
@@ -16,6 +18,9 @@
 //! closed: connections look at one flag, see [`live`](crate::observe::live).
 
 mod again;
+mod api;
+mod catalogue;
+mod journal;
 mod lists;
 mod operations;
 mod page;
@@ -26,7 +31,8 @@ mod session;
 mod window;
 mod workers;
 
-pub use page::{HOME, LIVE, PREVIEW, asset, index};
+pub use api::{ApiRequest, answer};
+pub use page::{API, HOME, LIVE, PREVIEW, asset, index};
 pub use preview::Preview;
 pub use served::SERVED;
 pub use session::Session;

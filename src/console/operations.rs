@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::again;
 use super::lists::{faults, handlers};
 use super::question::{Answer, message, text};
-use super::window::Window;
+use super::window::Desk;
 use crate::hub::{Address, Direct, Draft};
 use crate::observe::live::{CONNECTIONS, FAULTS, JOURNAL, Seen, of_bytes};
 use crate::store::{Change, Place};
@@ -24,19 +24,15 @@ const MOST: usize = 200;
 const SHOWN: usize = 16 << 10;
 
 /// Does what a question asks for.
-pub async fn operate(window: &Window, question: &Value) -> Answer {
+pub async fn operate(desk: &Desk, question: &Value) -> Answer {
     let name = question["do"].as_str().unwrap_or_default();
-    let console = &window.desk.console;
+    let console = &desk.console;
     match name {
-        "watch" => {
-            let all = question["connection"] == "all";
-            window
-                .choose(question["connection"].as_u64(), all)
-                .map(Into::into)
-        }
-        "filter" => {
-            window.filter(text(question, "text")?);
-            Ok(Value::Null)
+        "connections" => {
+            let filter = question["filter"].as_str().unwrap_or_default();
+            let (found, total) = CONNECTIONS.newest(filter, MOST);
+            let connections: Vec<_> = found.iter().map(|seen| seen.to_json()).collect();
+            Ok(json!({ "connections": connections, "total": total }))
         }
         "inspect" => {
             let seen = connection(question)?;
@@ -45,17 +41,17 @@ pub async fn operate(window: &Window, question: &Value) -> Answer {
         }
         "send" => {
             let (kind, bytes) = message(question)?;
-            direct(window, question, Direct::Send(kind, bytes)).await
+            direct(desk, question, Direct::Send(kind, bytes)).await
         }
         "close" => {
             let code = question["code"].as_i64().unwrap_or(1000);
             let reason = question["reason"].as_str().unwrap_or_default();
             let close = Close::checked(code, reason)?;
-            direct(window, question, Direct::Close(close)).await
+            direct(desk, question, Direct::Close(close)).await
         }
-        "publish" => publish(window, question).await,
-        "topics" => Ok(topics(window)),
-        "topic" => topic(window, text(question, "topic")?),
+        "publish" => publish(desk, question).await,
+        "topics" => Ok(topics(desk)),
+        "topic" => topic(desk, text(question, "topic")?),
         "keys" => {
             let (store, prefix) = (text(question, "store")?, question["prefix"].as_str());
             let keys = console
@@ -66,8 +62,8 @@ pub async fn operate(window: &Window, question: &Value) -> Answer {
             let keys = keys.map_err(|refused| refused.to_string())?;
             Ok(keys.iter().map(|key| Value::from(&**key)).collect())
         }
-        "get" => get(window, question).await,
-        "set" => set(window, question).await,
+        "get" => get(desk, question).await,
+        "set" => set(desk, question).await,
         "queue" => {
             let length = console.shelf.length(text(question, "queue")?).get().await;
             let length = length.map_err(|refused| refused.to_string())?;
@@ -79,8 +75,8 @@ pub async fn operate(window: &Window, question: &Value) -> Answer {
             let number = question["fault"].as_u64().unwrap_or_default();
             Ok(FAULTS.forget(number).into())
         }
-        "again" => again::again(&window.desk, question).await,
-        "handlers" => Ok(handlers(&(window.desk.generation)()).into()),
+        "again" => again::again(desk, question).await,
+        "handlers" => Ok(handlers(&(desk.generation)()).into()),
         "saves" => {
             let saves = JOURNAL.saves();
             let saves = saves.iter().map(|row| serde_json::from_str(row));
@@ -100,8 +96,8 @@ fn connection(question: &Value) -> Result<Arc<Seen>, String> {
 }
 
 /// Hands something to a connection.
-async fn direct(window: &Window, question: &Value, direct: Direct) -> Answer {
-    let (seen, hub) = (connection(question)?, &window.desk.console.hub);
+async fn direct(desk: &Desk, question: &Value, direct: Direct) -> Answer {
+    let (seen, hub) = (connection(question)?, &desk.console.hub);
     let address = Address {
         node: hub.node,
         worker: seen.person.worker,
@@ -118,9 +114,9 @@ async fn direct(window: &Window, question: &Value, direct: Direct) -> Answer {
     }
 }
 
-async fn publish(window: &Window, question: &Value) -> Answer {
+async fn publish(desk: &Desk, question: &Value) -> Answer {
     let (topic, (kind, bytes)) = (text(question, "topic")?, message(question)?);
-    let hub = &window.desk.console.hub;
+    let hub = &desk.console.hub;
     if hub.full(topic).is_some() {
         return Err("its subscribers are behind: try again".into());
     }
@@ -153,8 +149,8 @@ async fn publish(window: &Window, question: &Value) -> Answer {
     Ok(json!({ "subscribers": reached }))
 }
 
-fn topics(window: &Window) -> Value {
-    let hub = &window.desk.console.hub;
+fn topics(desk: &Desk) -> Value {
+    let hub = &desk.console.hub;
     let topics = hub.topics(TOPICS);
     let topics = topics.iter().map(|topic| {
         let settings = hub.settings(topic);
@@ -166,8 +162,8 @@ fn topics(window: &Window) -> Value {
     topics.collect()
 }
 
-fn topic(window: &Window, topic: &str) -> Answer {
-    let hub = &window.desk.console.hub;
+fn topic(desk: &Desk, topic: &str) -> Answer {
+    let hub = &desk.console.hub;
     let present: Vec<_> = hub
         .present(topic, MOST)
         .into_iter()
@@ -212,8 +208,8 @@ fn place(question: &Value) -> Result<Place, String> {
 /// The first byte of a blob; JSON has no such.
 const BLOB: u8 = 0;
 
-async fn get(window: &Window, question: &Value) -> Answer {
-    let value = window.desk.console.shelf.get(&place(question)?).get().await;
+async fn get(desk: &Desk, question: &Value) -> Answer {
+    let value = desk.console.shelf.get(&place(question)?).get().await;
     let value = value.map_err(|refused| refused.to_string())?;
     Ok(match value.as_deref() {
         None => Value::Null,
@@ -223,8 +219,8 @@ async fn get(window: &Window, question: &Value) -> Answer {
 }
 
 /// Sets a key to a JSON text, or deletes it.
-async fn set(window: &Window, question: &Value) -> Answer {
-    let (place, shelf) = (place(question)?, &window.desk.console.shelf);
+async fn set(desk: &Desk, question: &Value) -> Answer {
+    let (place, shelf) = (place(question)?, &desk.console.shelf);
     let payer: Arc<str> = PAYER.into();
     let done = match question["json"].as_str() {
         None => shelf.change(&place, Change::Delete, &payer).get().await,

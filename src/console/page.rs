@@ -5,6 +5,8 @@ pub const HOME: &str = "/_wsh/";
 /// Where its WebSocket is.
 pub const LIVE: &str = "/_wsh/live";
 
+/// Below it, the operations over HTTP.
+pub const API: &str = "/_wsh/api/";
 /// The WebSocket of a page that is being developed.
 pub const PREVIEW: &str = "/_wsh/preview";
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::operations;
+use super::question::{Answer, text};
 use super::window::{Desk, Window, send};
 use crate::websocket::{self, Event, Handle, Message, Outcome};
 
@@ -47,7 +48,7 @@ impl<G> Session<G> {
         }
         asking.set(asking.get() + 1);
         tokio::task::spawn_local(async move {
-            let answer = operations::operate(&window, &question).await;
+            let answer = operate(&window, &question).await;
             let answer = match answer {
                 Ok(value) => json!({ "id": question["id"], "ok": value }),
                 Err(error) => json!({ "id": question["id"], "error": error }),
@@ -55,6 +56,22 @@ impl<G> Session<G> {
             asking.set(asking.get() - 1);
             send(&handle, &answer);
         });
+    }
+}
+
+/// Does what a question asks for, and what it says of its own window.
+async fn operate(window: &Window, question: &Value) -> Answer {
+    match question["do"].as_str() {
+        Some("watch") => {
+            let all = question["connection"] == "all";
+            let connection = question["connection"].as_u64();
+            window.choose(connection, all).map(Into::into)
+        }
+        Some("filter") => {
+            window.filter(text(question, "text")?);
+            Ok(Value::Null)
+        }
+        _ => operations::operate(&window.desk, question).await,
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
+use super::journal::Listening;
 use crate::hub::Hub;
 use crate::observe::metrics::{Gauges, Meters, Snapshot};
 use crate::script::Runtime;
@@ -30,6 +31,7 @@ pub struct Console {
     workers: Mutex<BTreeMap<usize, UnboundedSender<Question>>>,
     places: Arc<Semaphore>,
     previews: Arc<Semaphore>,
+    pub(super) listening: Listening,
 }
 
 /// A question to a worker.
@@ -49,6 +51,7 @@ impl Console {
             workers: Mutex::default(),
             places: Arc::new(Semaphore::new(CONSOLES)),
             previews: Arc::new(Semaphore::new(PREVIEWS)),
+            listening: Listening::default(),
         }
     }
 
@@ -70,6 +73,10 @@ impl Console {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(runtime.worker(), questions);
+        if runtime.worker() == 0 {
+            let console = Arc::clone(&self);
+            tokio::task::spawn_local(async move { console.listening.end_in_time().await });
+        }
         while let Some(question) = asked.recv().await {
             // Whoever asked may be gone.
             match question {

@@ -11,12 +11,15 @@ use super::respond::Refusal;
 use super::response::Response;
 use super::site::Site;
 use super::upgrade::Target;
+use crate::console::{self, ApiRequest, Console};
 use crate::handlers::{Entry, Found, decode_path};
 
 /// The way to answer a request: an upgrade, a response or a file.
 pub enum Decision {
     /// A WebSocket of the server's own.
     Own(Own),
+    /// An operation of the console, which may take a while.
+    Operation(Arc<Console>, ApiRequest),
     /// A connection to a handler, at this path.
     Upgrade(Target, String),
     /// This.
@@ -74,6 +77,18 @@ pub fn decide(site: &Site, head: &Head, client: &Client) -> Result<Decision, Ref
     }
     let has_pages = pages::are_for(site, head, client);
     let has_console = site.settings.console.is_some() && pages::console_is_for(site, head, client);
+    if has_console
+        && path.starts_with(console::API)
+        && !pages::is_foreign(head)
+        && let Some(console) = &site.settings.console
+    {
+        let request = ApiRequest {
+            method: head.method().to_owned(),
+            path,
+            query: head.query().unwrap_or_default().to_owned(),
+        };
+        return Ok(Decision::Operation(Arc::clone(console), request));
+    }
     if has_console && let Some(response) = pages::of_console(head, &path) {
         return Ok(Decision::Respond(response));
     }

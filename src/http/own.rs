@@ -6,8 +6,10 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::respond::Refusal;
+use super::response::{Body, Response};
+use super::site::Site;
 use super::upgrade::{Server, Upgrade};
-use crate::console::{self, Console, Desk, Preview, Session};
+use crate::console::{self, ApiRequest, Console, Desk, Preview, Session};
 use crate::websocket::Transport;
 
 /// One of them, with its place among those that there may be.
@@ -59,11 +61,7 @@ impl Own {
             version: 1,
             is_seen: false,
         };
-        let desk = Desk {
-            console: self.console,
-            runtime: Rc::clone(&site.runtime),
-            generation: Box::new(move || site.generation.borrow().clone()),
-        };
+        let desk = desk(&site, self.console);
         let guard = (permit, self.place);
         if self.is_console {
             upgrade.open(stream, reply, agreed, server, |_| Session::new(desk, guard));
@@ -71,4 +69,25 @@ impl Own {
             upgrade.open(stream, reply, agreed, server, |_| Preview::new(desk, guard));
         }
     }
+}
+
+/// What a console reaches from a worker.
+fn desk(site: &Rc<Site>, console: Arc<Console>) -> Desk {
+    let site = Rc::clone(site);
+    Desk {
+        console,
+        runtime: Rc::clone(&site.runtime),
+        generation: Box::new(move || site.generation.borrow().clone()),
+    }
+}
+
+/// Does an operation of the console.
+pub async fn operate(site: &Rc<Site>, console: Arc<Console>, request: &ApiRequest) -> Response {
+    let desk = desk(site, console);
+    let (status, answer) = Box::pin(console::answer(&desk, request)).await;
+    Response::new(status)
+        .header("Content-Type", "application/json")
+        .header("Cache-Control", "no-store")
+        .header("X-Content-Type-Options", "nosniff")
+        .with(Body::of(answer.to_string().into_bytes()))
 }

@@ -17,7 +17,7 @@ use super::respond::Refusal;
 use super::response::{Persistence, Response, SendPolicy};
 use super::site::Site;
 use super::upgrade::{FAULT, REJECTED, Target, Unopened, Upgrade};
-use super::{entrance, pages, trace};
+use super::{entrance, own, pages, trace};
 use crate::config::limits;
 use crate::handlers::Generation;
 use crate::observe::event::{Event, Lazily, text};
@@ -111,6 +111,10 @@ where
             };
             own.open(upgrade, stream, permit);
             return None;
+        }
+        Ok(Decision::Operation(console, request)) => {
+            let response = own::operate(site, console, &request).await;
+            (head, Ok(response))
         }
         Ok(Decision::Respond(response)) => (head, Ok(response)),
         Ok(Decision::File(files, path)) => read_file(site, files, head, path).await?,

@@ -521,6 +521,102 @@ async fn it_is_for_the_developer_alone() {
     assert_eq!(status(&server, asset).await, 200);
 }
 
+const API: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/console-api.json");
+
+/// A request of the API: the status, and what was answered.
+async fn call(server: &Server, method: &str, target: &str) -> (u16, Value) {
+    let line = format!("{method} /_wsh/api/{target} HTTP/1.1");
+    let request = Request::get("/").line(line).with("Connection", "close");
+    let mut raw = Raw::connect(server).await;
+    raw.send(request.bytes()).await;
+    let head = raw.head().await;
+    let body = raw.until_eof().await;
+    (head.status, serde_json::from_slice(&body).expect("JSON"))
+}
+
+/// A client is tested: what it sends is waited for, it is answered and sent away.
+#[tokio::test]
+async fn a_program_has_the_same_over_http() {
+    let server = seat().start().await;
+    assert_eq!(call(&server, "POST", "reset").await, (200, Value::Null));
+    let mut client = connect(server.url("/echo")).await;
+    let waiting = call(
+        &server,
+        "GET",
+        "journal?path=/echo&pointer=/type&equals=hello&wait=20",
+    );
+    let sending = async {
+        for text in ["{\"type\": \"other\"}", "{\"type\": \"hello\"}"] {
+            client.send_text(text).await;
+            client.next_text().await;
+        }
+    };
+    let ((status, found), ()) = tokio::join!(waiting, sending);
+    assert_eq!((status, &found["count"]), (200, &json!(1)), "{found}");
+    let row = &found["rows"][0];
+    assert_eq!(row["text"], "{\"type\": \"hello\"}");
+    let connection = &row["connection"];
+    let (status, found) = call(&server, "GET", "journal?contains=nobody&wait=0.05").await;
+    assert_eq!((status, &found["count"]), (404, &json!(0)));
+    let (_, found) = call(&server, "GET", "journal?way=out").await;
+    assert_eq!(found["count"], 2);
+
+    let (_, all) = call(&server, "GET", "connections?filter=echo").await;
+    assert_eq!(all["connections"][0]["connection"], *connection);
+    let send = format!("send?connection={connection}&text=%3Cb%3E+%E6%95%B0");
+    assert_eq!(call(&server, "POST", &send).await.0, 200);
+    assert_eq!(client.next_text().await, "<b> 数");
+    let close = format!("close?connection={connection}&code=4000&reason=enough");
+    assert_eq!(call(&server, "POST", &close).await.0, 200);
+    assert_eq!(client.next_close().await, (4000, "enough".to_owned()));
+    client.expect_end().await;
+
+    // "Refuse twice, then accept" needs a value that a test can set.
+    let set = "set?store=tests&key=refusals&json=2";
+    assert_eq!(call(&server, "POST", set).await, (200, json!(true)));
+    let (_, value) = call(&server, "GET", "get?store=tests&key=refusals").await;
+    assert_eq!(value["text"], "2");
+
+    for (method, target, wanted) in [
+        ("GET", "nothing", 404),
+        ("GET", "reset", 405),
+        ("POST", "faults", 405),
+        ("GET", "inspect?connection=x", 400),
+        ("GET", "inspect?nothing=1", 400),
+        ("GET", "inspect", 400),
+        ("POST", "close?connection=999999", 400),
+    ] {
+        let (status, error) = call(&server, method, target).await;
+        assert_eq!(status, wanted, "{method} {target}: {error}");
+        assert!(error["error"].is_string(), "{error}");
+    }
+    // No page of anywhere else, and nobody through a proxy.
+    for (name, value) in [
+        ("Origin", "http://localhost:1"),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Site", "same-site"),
+        ("X-Forwarded-For", "192.0.2.1"),
+    ] {
+        let mut raw = Raw::connect(&server).await;
+        let get = Request::get("/_wsh/api/faults").with(name, value);
+        raw.send(get.bytes()).await;
+        let status = raw.head().await.status;
+        assert!([403, 404].contains(&status), "{name}: {value}: {status}");
+    }
+
+    // The document is the one that the server has.
+    let (_, document) = call(&server, "GET", "openapi.json").await;
+    let text = serde_json::to_string_pretty(&document).expect("JSON") + "\n";
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(API, &text).expect("write docs/console-api.json");
+    }
+    let kept = std::fs::read_to_string(API).expect("docs/console-api.json");
+    assert!(
+        kept == text,
+        "it is stale: run the tests with UPDATE_GOLDEN=1"
+    );
+}
+
 #[tokio::test]
 async fn a_sixteenth_window_is_the_last() {
     let server = seat().start().await;

@@ -62,6 +62,12 @@ pub fn console_is_for(site: &Site, head: &Head, client: &Client) -> bool {
     origins.all(is_ours) && (has_password || is_here(head, client))
 }
 
+/// Whether a page of somewhere else asks, and be it without an origin, as by an image's address.
+pub fn is_foreign(head: &Head) -> bool {
+    let mut sites = head.values("sec-fetch-site");
+    sites.any(|site| !matches!(site, "same-origin" | "none"))
+}
+
 /// Whether a client is of this machine, and as directly as can be told.
 fn is_here(head: &Head, client: &Client) -> bool {
     let is_here = client

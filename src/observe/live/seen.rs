@@ -201,6 +201,7 @@ impl Seen {
         let mut row = shown(payload);
         row["kind"] = json!("message");
         row["connection"] = json!(self.id());
+        row["path"] = json!(self.person.path);
         row["time"] = json!(now());
         row["way"] = json!(match way {
             Way::In => "in",
