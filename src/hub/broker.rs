@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::direct::{Address, Direct};
 use super::publication::Draft;
 use crate::link::{Failed, Health};
 
@@ -55,6 +56,12 @@ pub trait Broker: fmt::Debug + Send + Sync {
 
     /// The number of a topic's subscribers here is another one.
     fn changed(&self, topic: &Arc<str>);
+
+    /// There may be somebody to report to the other nodes.
+    fn people_changed(&self);
+
+    /// Hands something to a connection of another node: whether it was done there.
+    fn direct(self: Arc<Self>, address: &Address, direct: Direct) -> Answer<bool>;
 
     /// Publishes a message. In a topic that keeps messages it is ready once it has its
     /// number and, where this node is a replica of the topic, its place there.

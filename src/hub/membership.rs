@@ -15,6 +15,8 @@ pub struct Membership {
     pub life: u64,
     /// Whether the broker was asked for what the topic keeps.
     pub keeps: bool,
+    /// The life in which it is known who is there on other nodes; 0 before.
+    pub people: u64,
     /// The broker was asked, and has not answered.
     pub is_asked: bool,
     /// When it was last used.
@@ -29,6 +31,7 @@ impl Membership {
         Self {
             life: 0,
             keeps: false,
+            people: 0,
             is_asked: false,
             used: Instant::now(),
             joined: Arc::default(),

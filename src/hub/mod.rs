@@ -57,4 +57,4 @@ pub use publication::{Draft, Publication};
 pub use redis::start as start_redis;
 pub use settings::{Settings, Slow};
 pub use subscriptions::{Seat, Subscriptions, Wish};
-pub use table::{Hub, Past, Refused};
+pub use table::{Hub, Past, Purpose, Refused};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A node's name, which no other process has, nor this one after a restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Node(pub u64);
 
 impl Node {

@@ -4,14 +4,19 @@
 //! connections has closed properly, or some seconds after that is lost: a page that is loaded anew
 //! is back by then, and nobody is told anything.
 
+mod elsewhere;
+
 use std::collections::btree_map::Entry as Place;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use elsewhere::Report;
+
 use super::account::Account;
+use super::node::Node;
 
 /// Time between two notices of a topic's changes.
 const NOTICES: Duration = Duration::from_secs(1);
@@ -31,7 +36,9 @@ pub struct Presence(Mutex<Rooms>);
 struct Rooms {
     rooms: HashMap<Arc<str>, Room>,
     /// Those in which somebody is about to leave, or with something to tell.
-    restless: HashSet<Arc<str>>,
+    restless: BTreeSet<Arc<str>>,
+    /// Topics and keys that other nodes are to be told of, if there are any.
+    reports: Option<BTreeSet<(Arc<str>, Arc<str>)>>,
 }
 
 /// One topic.
@@ -50,15 +57,33 @@ struct Room {
 struct Entry {
     info: Info,
     since: f64,
+    /// Connections of this node.
     connections: usize,
-    /// When it goes, without a connection.
+    /// Those of other nodes on which it is, which may be none a moment after they were lost.
+    elsewhere: BTreeMap<Node, usize>,
+    /// Until when a connection that was lost may be back.
+    expected: Option<Instant>,
+    /// When it goes from here, without a connection.
     leaves: Option<Instant>,
-    account: Arc<Account>,
+    /// What pays for it, while it is on this node.
+    here: Option<Paid>,
 }
 
-impl Drop for Entry {
+/// A key of an account.
+#[derive(Debug)]
+struct Paid(Arc<Account>);
+
+impl Paid {
+    /// One key more, unless the account has so many already.
+    fn new(account: &Arc<Account>, most: usize) -> Option<Self> {
+        let is_open = account.open_key(most);
+        is_open.then(|| Self(Arc::clone(account)))
+    }
+}
+
+impl Drop for Paid {
     fn drop(&mut self) {
-        self.account.close_key();
+        self.0.close_key();
     }
 }
 
@@ -138,24 +163,28 @@ impl Presence {
         tell: impl FnOnce(Changes),
     ) -> Option<Arc<str>> {
         let mut rooms = self.rooms();
-        let Rooms { rooms, restless } = &mut *rooms;
-        let is_known = rooms
-            .get(topic)
-            .is_some_and(|room| room.entries.contains_key(arrival.key));
-        if !is_known && !account.open_key(most) {
-            return None;
-        }
-        let room = rooms.entry(Arc::clone(topic)).or_default();
+        let known = rooms.rooms.get(topic);
+        let known = known.and_then(|room| room.entries.get(arrival.key));
+        let is_here = known.is_some_and(|entry| entry.here.is_some());
+        let paid = match is_here {
+            true => None,
+            false => Some(Paid::new(account, most)?),
+        };
+        let room = rooms.rooms.entry(Arc::clone(topic)).or_default();
         let key: Arc<str> = arrival.key.into();
         let key = match room.entries.entry(key) {
             Place::Occupied(mut known) => {
                 let entry = known.get_mut();
                 entry.connections += 1;
+                entry.expected = None;
                 if entry.leaves.take().is_some() {
                     room.leaving -= 1;
                 }
                 if arrival.info.is_some() {
                     entry.info = arrival.info;
+                }
+                if paid.is_some() {
+                    entry.here = paid;
                 }
                 Arc::clone(known.key())
             }
@@ -165,33 +194,38 @@ impl Presence {
                     info: arrival.info,
                     since: arrival.now,
                     connections: 1,
+                    elsewhere: BTreeMap::new(),
+                    expected: None,
                     leaves: None,
-                    account: Arc::clone(account),
+                    here: paid,
                 });
                 room.changed.entry(Arc::clone(&key)).or_insert(None);
                 key
             }
         };
-        if let Some(changes) = room.notice(Instant::now()) {
-            tell(changes);
-        }
-        if room.is_restless() {
-            restless.insert(Arc::clone(topic));
-        }
+        rooms.report(topic, &key);
+        rooms.settle(topic, tell);
         Some(key)
     }
 
     /// Says something else of a key that is there.
     pub fn update(&self, topic: &str, key: &str, info: Info) {
         let mut rooms = self.rooms();
-        let room = rooms.rooms.get_mut(topic);
-        if let Some(entry) = room.and_then(|room| room.entries.get_mut(key)) {
+        let room = rooms.rooms.get_key_value(topic);
+        let known = room.and_then(|(topic, room)| {
+            let (key, _) = room.entries.get_key_value(key)?;
+            Some((Arc::clone(topic), Arc::clone(key)))
+        });
+        let Some((topic, key)) = known else { return };
+        let room = rooms.rooms.get_mut(&topic);
+        if let Some(entry) = room.and_then(|room| room.entries.get_mut(&key)) {
             entry.info = info;
         }
+        rooms.report(&topic, &key);
     }
 
     /// A connection goes. The last one of its key takes that along at once if it has gone
-    /// `properly`, else after `grace`.
+    /// `properly`, else after `grace`; that of another one that was lost before counts as well.
     pub fn leave(
         &self,
         topic: &Arc<str>,
@@ -199,54 +233,45 @@ impl Presence {
         (properly, grace): (bool, Duration),
         tell: impl FnOnce(Changes),
     ) {
-        let now = Instant::now();
         let mut rooms = self.rooms();
-        let Rooms { rooms, restless } = &mut *rooms;
-        let Some(room) = rooms.get_mut(topic) else {
+        let Some(room) = rooms.rooms.get_mut(topic) else {
             return;
         };
         let Some(entry) = room.entries.get_mut(key) else {
             return;
         };
+        let now = Instant::now();
         entry.connections -= 1;
-        if entry.connections > 0 {
-            return;
+        if !properly {
+            entry.expected = Some(now + grace);
         }
-        if properly {
-            room.remove(key);
-        } else {
-            entry.leaves = Some(now + grace);
-            room.leaving += 1;
+        if entry.connections == 0 {
+            entry.leaves = entry.expected.take().filter(|until| *until > now);
+            match entry.leaves {
+                Some(_) => room.leaving += 1,
+                None => {
+                    entry.here = None;
+                    room.remove_if_empty(key);
+                }
+            }
         }
-        if let Some(changes) = room.notice(now) {
-            tell(changes);
-        }
-        if room.is_restless() {
-            restless.insert(Arc::clone(topic));
-        } else if room.entries.is_empty() {
-            rooms.remove(topic);
-        }
+        rooms.report(topic, key);
+        rooms.settle(topic, tell);
     }
 
     /// Now and then: those whose time is over leave, and what there is to tell is told.
     pub fn tick(&self, mut tell: impl FnMut(&Arc<str>, Changes)) {
         let now = Instant::now();
         let mut rooms = self.rooms();
-        let Rooms { rooms, restless } = &mut *rooms;
-        restless.retain(|topic| {
-            let Some(room) = rooms.get_mut(topic) else {
-                return false;
+        for topic in std::mem::take(&mut rooms.restless) {
+            let Some(room) = rooms.rooms.get_mut(&topic) else {
+                continue;
             };
-            room.expire(now);
-            if let Some(changes) = room.notice(now) {
-                tell(topic, changes);
+            for key in room.expire(now) {
+                rooms.report(&topic, &key);
             }
-            let is_restless = room.is_restless();
-            if !is_restless && room.entries.is_empty() {
-                rooms.remove(topic);
-            }
-            is_restless
-        });
+            rooms.settle(&topic, |changes| tell(&topic, changes));
+        }
     }
 
     /// Who is there, so many at the most, by key.
@@ -256,7 +281,7 @@ impl Presence {
         let present = |(key, entry): (&Arc<str>, &Entry)| Present {
             key: Arc::clone(key),
             info: entry.info.clone(),
-            connections: entry.connections,
+            connections: entry.connections + entry.elsewhere.values().sum::<usize>(),
             since: entry.since,
         };
         entries
@@ -278,25 +303,62 @@ impl Presence {
     }
 }
 
+impl Rooms {
+    /// Other nodes are to be told of a key.
+    fn report(&mut self, topic: &Arc<str>, key: &Arc<str>) {
+        if let Some(reports) = &mut self.reports {
+            reports.insert((Arc::clone(topic), Arc::clone(key)));
+        }
+    }
+
+    /// After a change of a topic: tells what is to be told now, and forgets what is empty.
+    fn settle(&mut self, topic: &Arc<str>, tell: impl FnOnce(Changes)) {
+        let Some(room) = self.rooms.get_mut(topic) else {
+            return;
+        };
+        if let Some(changes) = room.notice(Instant::now()) {
+            tell(changes);
+        }
+        if room.is_restless() {
+            self.restless.insert(Arc::clone(topic));
+        } else if room.entries.is_empty() {
+            self.rooms.remove(topic);
+        }
+    }
+}
+
 impl Room {
-    fn remove(&mut self, key: &Arc<str>) {
+    /// Takes an entry away that is on no node any more.
+    fn remove_if_empty(&mut self, key: &Arc<str>) {
+        let is_there = |entry: &Entry| entry.here.is_some() || !entry.elsewhere.is_empty();
+        if self.entries.get(key).is_none_or(is_there) {
+            return;
+        }
         if let Some(mut entry) = self.entries.remove(key) {
+            if entry.leaves.is_some() {
+                self.leaving -= 1;
+            }
             let info = entry.info.take();
             self.changed.entry(Arc::clone(key)).or_insert(Some(info));
         }
     }
 
-    fn expire(&mut self, now: Instant) {
+    /// Lets those go whose time is over.
+    fn expire(&mut self, now: Instant) -> Vec<Arc<str>> {
         if self.leaving == 0 {
-            return;
+            return Vec::new();
         }
         let is_over = |entry: &Entry| entry.leaves.is_some_and(|leaves| leaves <= now);
         let over = self.entries.iter().filter(|(_, entry)| is_over(entry));
         let over: Vec<_> = over.map(|(key, _)| Arc::clone(key)).collect();
-        for key in over {
-            self.leaving -= 1;
-            self.remove(&key);
+        for key in &over {
+            if let Some(entry) = self.entries.get_mut(key) {
+                self.leaving -= 1;
+                (entry.leaves, entry.here) = (None, None);
+            }
+            self.remove_if_empty(key);
         }
+        over
     }
 
     fn is_restless(&self) -> bool {
@@ -420,6 +482,14 @@ mod tests {
         world.pass(14).await;
         assert_eq!(world.presence.count("t"), 1);
         world.join("ann", Some("2")).unwrap();
+        world.pass(30).await;
+        assert_eq!(world.told(), []);
+        // One is lost, and the other one says good-bye: the lost one may be back.
+        world.join("ann", None).unwrap();
+        world.leave("ann", false);
+        world.leave("ann", true);
+        world.pass(14).await;
+        world.join("ann", None).unwrap();
         world.pass(30).await;
         assert_eq!(world.told(), []);
         world.presence.update("t", "ann", Some("3".into()));

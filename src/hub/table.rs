@@ -28,6 +28,8 @@ use crate::observe::event::Event;
 
 mod replicas;
 
+pub use replicas::Purpose;
+
 /// Parts of the table with a lock each: more than there are workers, as a rule.
 const SHARDS: usize = 64;
 /// Shards that are looked through in a second: each of them every eight.
@@ -175,6 +177,7 @@ impl Hub {
     /// The same, whose topics go through a broker.
     #[must_use]
     pub fn through(mut self, broker: Arc<dyn Broker>) -> Self {
+        self.presence.reports();
         self.broker = Some(broker);
         self
     }
@@ -187,6 +190,11 @@ impl Hub {
     /// The bounds.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The mailboxes of all workers.
+    pub(super) fn mailboxes(&self) -> &[Arc<Mailbox>] {
+        &self.mailboxes
     }
 
     /// A worker's mailbox.
@@ -429,16 +437,19 @@ impl Hub {
     ) -> Result<Arc<str>, Refused> {
         let (account, most) = (self.account(file), self.limits.presence);
         let arrival = Arrival { key, info, now };
-        self.presence
+        let joined = self
+            .presence
             .join(topic, arrival, (&account, most), |changes| {
                 self.tell(topic, changes);
-            })
-            .ok_or(Refused::Presence(most))
+            });
+        self.people_changed();
+        joined.ok_or(Refused::Presence(most))
     }
 
     /// Something else is said of a key.
     pub(super) fn update_presence(&self, topic: &str, key: &str, info: Info) {
         self.presence.update(topic, key, info);
+        self.people_changed();
     }
 
     /// A connection leaves a topic; `properly`, if it is not expected back.
@@ -447,6 +458,7 @@ impl Hub {
         self.presence.leave(topic, key, how, |changes| {
             self.tell(topic, changes);
         });
+        self.people_changed();
     }
 
     /// Who is in a topic, so many at the most.
@@ -510,6 +522,7 @@ impl Hub {
         let now = Instant::now();
         self.presence
             .tick(|topic, changes| self.tell(topic, changes));
+        self.people_changed();
         self.closed
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

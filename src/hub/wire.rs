@@ -1,6 +1,9 @@
 //! A message as it goes from node to node: what it is, when and by whom it was published, its
 //! bytes. Whatever else comes under the same names is not taken for one.
 
+pub mod direct;
+pub mod people;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::position::Position;

@@ -50,6 +50,7 @@ mod load;
 mod logs;
 mod metrics;
 mod modules;
+mod nodes;
 mod operating;
 mod oracle;
 mod origins;

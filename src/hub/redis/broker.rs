@@ -1,6 +1,6 @@
 //! The broker as the workers hold it: they publish through it, and want topics of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::scripts::Scripts;
 use crate::hub::broker::{Answer, Ask, Broker, Kept};
+use crate::hub::direct::{Address, Direct};
 use crate::hub::node::Node;
 use crate::hub::position::Position;
 use crate::hub::publication::Draft;
@@ -69,6 +70,16 @@ impl Names {
         format!("{}:s:{topic}", self.prefix)
     }
 
+    /// The channel of what is for one node.
+    pub fn own(&self, node: Node) -> String {
+        format!("{}:{}:n:{node}", self.prefix, self.database)
+    }
+
+    /// The hash of those who are in a topic, by node and key.
+    pub fn people(&self, topic: &str) -> String {
+        format!("{}:p:{topic}", self.prefix)
+    }
+
     /// The nodes that live.
     pub fn nodes(&self) -> String {
         format!("{}:nodes", self.prefix)
@@ -95,6 +106,12 @@ pub struct RedisBroker {
     requests: Mutex<Vec<Request>>,
     requested: Notify,
     changed: Mutex<BTreeSet<Arc<str>>>,
+    /// Somebody may have come or gone.
+    pub people: Notify,
+    /// The number of the last question to another node,
+    ticket: AtomicU64,
+    /// and who waits for the answers.
+    pending: Mutex<HashMap<u64, oneshot::Sender<bool>>>,
 }
 
 impl RedisBroker {
@@ -116,6 +133,9 @@ impl RedisBroker {
             requests: Mutex::default(),
             requested: Notify::new(),
             changed: Mutex::default(),
+            people: Notify::new(),
+            ticket: AtomicU64::new(0),
+            pending: Mutex::default(),
         }
     }
 
@@ -146,6 +166,14 @@ impl RedisBroker {
         (age + MARGIN).as_secs()
     }
 
+    /// Another node has answered.
+    pub fn answered(&self, ticket: u64, done: bool) {
+        if let Some(waiting) = lock(&self.pending).remove(&ticket) {
+            // Whoever has asked may be gone.
+            let _ = waiting.send(done);
+        }
+    }
+
     fn request(&self, request: Request) {
         lock(&self.requests).push(request);
         self.requested.notify_one();
@@ -155,6 +183,15 @@ impl RedisBroker {
 impl fmt::Debug for RedisBroker {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_tuple("RedisBroker").field(&self.node).finish()
+    }
+}
+
+/// A question that ends with whoever has asked.
+struct Pending<'a>(&'a Mutex<HashMap<u64, oneshot::Sender<bool>>>, u64);
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        lock(self.0).remove(&self.1);
     }
 }
 
@@ -205,6 +242,32 @@ impl Broker for RedisBroker {
         if !changed.contains(topic) {
             changed.insert(Arc::clone(topic));
         }
+    }
+
+    fn people_changed(&self) {
+        self.people.notify_one();
+    }
+
+    fn direct(self: Arc<Self>, address: &Address, direct: Direct) -> Answer<bool> {
+        let ticket = self.ticket.fetch_add(1, Ordering::Relaxed);
+        let bytes = wire::direct::asked(address, direct, self.node, ticket);
+        let (size, channel) = (bytes.len(), self.names.own(address.node));
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            lock(&self.pending).insert(ticket, answer);
+            let _pending = Pending(&self.pending, ticket);
+            let mut command = ::redis::cmd("PUBLISH");
+            command.arg(channel).arg(bytes);
+            match self.commands.run(command, size).await? {
+                // Nobody listens: that node is gone, or cut off just now.
+                Value::Int(0) => return Ok(false),
+                Value::Int(_) => {}
+                _ => return Err(unexpected(&self.commands)),
+            }
+            let answered = tokio::time::timeout(self.patience, answered).await;
+            let lost = Failed::Lost(self.commands.health().role());
+            answered.ok().and_then(Result::ok).ok_or(lost)
+        })
     }
 
     fn publish(self: Arc<Self>, topic: &str, kept: Option<Kept>, draft: &Draft) -> Answer<()> {

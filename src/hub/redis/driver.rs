@@ -1,7 +1,9 @@
 //! The broker's driver, on a thread of its own: it subscribes to channels, gives what comes to the
 //! replicas of topics, and does to the table what they say.
 
-use std::collections::BTreeMap;
+mod others;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,9 +16,11 @@ use tokio::task::spawn_local;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::broker::{Names, RedisBroker, Request, text};
+use super::people;
 use super::scripts::Scripts;
 use crate::config::{EngineUrl, limits};
 use crate::hub::broker::{Ask, Broker};
+use crate::hub::node::Node;
 use crate::hub::position::Position;
 use crate::hub::publication::Draft;
 use crate::hub::replica::{Placed, Portion, Replica, Step};
@@ -44,12 +48,6 @@ const READING: usize = 32;
 const AGAIN: Duration = Duration::from_millis(500);
 /// How often the others are told what has changed here.
 const TELL: Duration = Duration::from_secs(2);
-/// Seconds for which they take this node's word.
-const TRUSTED: u64 = 10;
-/// Counts in one command.
-const COUNTS: usize = 256;
-/// How often the life of a topic that is in use is made to last.
-const LAST: Duration = Duration::from_secs(3600);
 
 /// A message on its way to the table.
 type Message = (Draft, u64);
@@ -64,11 +62,19 @@ struct Member {
     seen: Vec<(Position, oneshot::Sender<()>)>,
     /// When its life was last made to last.
     lasting: Instant,
+    /// It was read who is there on other nodes.
+    knows_people: bool,
+    /// That is being read,
+    reads_people: bool,
+    /// and these reports have come meanwhile.
+    later: BTreeSet<(Node, Arc<str>)>,
 }
 
 /// Something for the connection's channels to do.
 #[derive(Debug)]
 enum Work {
+    /// This node's own channel.
+    Own,
     Join(Vec<(Arc<str>, u64)>),
     Leave(Vec<Arc<str>>),
 }
@@ -80,6 +86,10 @@ enum Done {
     Again(u64, Work),
     Read(u64, Arc<str>, u64, Result<Value, Failed>),
     ReadAgain(u64, Arc<str>, u64),
+    People(u64, Arc<str>, u64, Result<Value, Failed>),
+    PeopleAgain(u64, Arc<str>, u64),
+    /// These nodes live.
+    Alive(HashSet<Node>),
     /// The counts of this node are not there any more.
     Forgotten,
 }
@@ -94,6 +104,12 @@ struct Driver {
     done: UnboundedSender<Done>,
     reading: Rc<Semaphore>,
     foreign: Flood<&'static str>,
+    /// This node's channel.
+    own: String,
+    /// The other nodes, and when they were last there.
+    nodes: HashMap<Node, Instant>,
+    /// When all was told last, and how many commands were lost until then.
+    told: (Instant, u64),
 }
 
 /// Has the topics of a hub go through Redis, on a thread of its own.
@@ -111,7 +127,11 @@ pub fn start(hub: Hub, url: &EngineUrl, limits: &limits::Engine) -> io::Result<A
         spawn_local(carrying);
         spawn_local(feed(url, news.clone(), health));
         let (done, results) = unbounded_channel();
+        spawn_local(people::report(Arc::clone(&driven), Arc::clone(&broker)));
         let driver = Driver {
+            own: broker.names.own(broker.node),
+            nodes: HashMap::new(),
+            told: (Instant::now(), 0),
             hub: driven,
             broker,
             members: BTreeMap::new(),
@@ -165,9 +185,13 @@ impl Driver {
                     let Some((topic, member)) = self.member(&channel) else {
                         continue;
                     };
-                    let steps = member.replica.missed();
+                    let (id, steps) = (member.id, member.replica.missed());
                     self.apply(&topic, steps).await;
+                    self.read_people(&topic, id);
                 }
+            }
+            News::Message(channel, bytes) if channel == self.own.as_bytes() => {
+                self.directly(&bytes).await;
             }
             News::Message(channel, bytes) => self.message(&channel, &bytes).await,
         }
@@ -187,6 +211,9 @@ impl Driver {
             // Of a topic that was left just now.
             return;
         };
+        if wire::people::is_report(bytes) {
+            return self.report(&topic, bytes);
+        }
         let Some(arrived) = wire::read(&topic, node, bytes) else {
             return self.foreign(&topic);
         };
@@ -225,9 +252,11 @@ impl Driver {
         self.broker.lives(self.life);
         let (work, mut to_do) = unbounded_channel();
         let (life, done, names) = (self.life, self.done.clone(), self.broker.names.clone());
+        let own = self.broker.node;
         spawn_local(async move {
             while let Some(work) = to_do.recv().await {
                 let result = match &work {
+                    Work::Own => channels.subscribe(&[names.own(own)]).await,
                     Work::Join(topics) => {
                         let all = topics.iter().map(|(topic, _)| names.channel(topic));
                         channels.subscribe(&all.collect::<Vec<_>>()).await
@@ -242,6 +271,10 @@ impl Driver {
             }
         });
         self.channels = Some(work);
+        self.work(Work::Own);
+        // Nobody could be heard of.
+        let now = Instant::now();
+        self.nodes.values_mut().for_each(|heard| *heard = now);
         let members = self.members.iter();
         let all: Vec<_> = members
             .map(|(topic, member)| (Arc::clone(topic), member.id))
@@ -281,6 +314,7 @@ impl Driver {
                         self.work(Work::Join(std::mem::take(&mut joins)));
                     }
                     if self.members.remove(&topic).is_some() {
+                        self.hub.part(&topic);
                         leaves.push(topic);
                     }
                     if leaves.len() >= BATCH {
@@ -329,6 +363,9 @@ impl Driver {
             replica: Replica::new(keeps),
             seen: Vec::new(),
             lasting: Instant::now(),
+            knows_people: false,
+            reads_people: false,
+            later: BTreeSet::new(),
         };
         self.members.insert(Arc::clone(&topic), member);
         Some((topic, self.next))
@@ -339,7 +376,7 @@ impl Driver {
         match done {
             Done::Work(life, work, Err(error)) if life == self.life => {
                 let what = match work {
-                    Work::Join(_) => "a subscription",
+                    Work::Own | Work::Join(_) => "a subscription",
                     Work::Leave(_) => "the end of a subscription",
                 };
                 self.broker.health().refuses(what, &error);
@@ -352,6 +389,11 @@ impl Driver {
                         continue;
                     };
                     if member.replica.is_joining() {
+                        self.read_people(&topic, id);
+                    }
+                    if let Some(member) = self.members.get_mut(&topic)
+                        && member.replica.is_joining()
+                    {
                         let steps = member.replica.joined();
                         self.apply(&topic, steps).await;
                     }
@@ -368,9 +410,21 @@ impl Driver {
                 self.portion(topic, id, result).await;
             }
             Done::ReadAgain(life, topic, id) if life == self.life => self.read(&topic, id),
+            Done::People(life, topic, id, result) if life == self.life => {
+                self.people(topic, id, result);
+            }
+            Done::PeopleAgain(life, topic, id) if life == self.life => {
+                self.read_people(&topic, id);
+            }
+            Done::Alive(nodes) => self.alive(&nodes),
             Done::Forgotten => self.tell_all(),
             // Of a life that is over.
-            Done::Work(..) | Done::Again(..) | Done::Read(..) | Done::ReadAgain(..) => {}
+            Done::Work(..)
+            | Done::Again(..)
+            | Done::Read(..)
+            | Done::ReadAgain(..)
+            | Done::People(..)
+            | Done::PeopleAgain(..) => {}
         }
     }
 
@@ -473,77 +527,6 @@ impl Driver {
         let age = wire::now().saturating_sub(published);
         self.hub
             .arrived(topic, place, draft, Duration::from_millis(age));
-    }
-
-    /// All counts are told again.
-    fn tell_all(&self) {
-        for topic in self.members.keys() {
-            self.broker.changed(topic);
-        }
-    }
-
-    /// Tells the others how many subscribe here, and that this node lives.
-    fn tick(&mut self) {
-        let more = |_: &&'static str, more| Event::EngineForeignMore { engine: ROLE, more }.tell();
-        self.foreign.tick(more);
-        self.broker.health().tick();
-        if !self.broker.health().is_up() {
-            return;
-        }
-        let broker = Arc::clone(&self.broker);
-        let own = format!("{}{}", broker.names.counts(), broker.node);
-        let mut commands = Vec::new();
-        let changed: Vec<_> = broker.take_changed().into_iter().collect();
-        for topics in changed.chunks(COUNTS) {
-            let (mut set, mut gone) = (::redis::cmd("HSET"), ::redis::cmd("HDEL"));
-            set.arg(&own);
-            gone.arg(&own);
-            let (mut is_set, mut is_gone) = (false, false);
-            for topic in topics {
-                match self.hub.subscribers(topic) {
-                    0 => {
-                        gone.arg(&**topic);
-                        is_gone = true;
-                    }
-                    count => {
-                        set.arg(&**topic).arg(count);
-                        is_set = true;
-                    }
-                }
-            }
-            commands.extend(is_set.then_some(set));
-            commands.extend(is_gone.then_some(gone));
-        }
-        for (topic, member) in &mut self.members {
-            if member.replica.keeps() && member.lasting.elapsed() > LAST {
-                member.lasting = Instant::now();
-                let age = self.hub.settings(topic).age;
-                let mut last = ::redis::cmd("EXPIRE");
-                last.arg(broker.names.life(topic))
-                    .arg(RedisBroker::life_time(age));
-                commands.push(last);
-            }
-        }
-        let mut alive = broker.scripts.alive.call(&[&broker.names.nodes(), &own]);
-        alive.arg(broker.node.to_string()).arg(TRUSTED);
-        let done = self.done.clone();
-        let has_some = self
-            .members
-            .keys()
-            .any(|topic| self.hub.subscribers(topic) > 0);
-        spawn_local(async move {
-            for command in commands {
-                if broker.commands.send(command, 0).await.is_err() {
-                    let _ = done.send(Done::Forgotten);
-                    return;
-                }
-            }
-            if let Ok(Value::Int(0)) = broker.commands.run(alive, 0).await
-                && has_some
-            {
-                let _ = done.send(Done::Forgotten);
-            }
-        });
     }
 }
 

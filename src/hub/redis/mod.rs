@@ -3,6 +3,7 @@
 
 mod broker;
 mod driver;
+mod people;
 mod scripts;
 
 pub use driver::start;

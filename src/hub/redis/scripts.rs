@@ -59,12 +59,15 @@ end
 return {epoch, string.format('%.0f', last), is_end, messages}
 ";
 
-/// This node lives: for so many seconds from now on its counts count. Gives whether they are there.
+/// This node lives: for so many seconds from now on what it says counts. Gives whether its counts
+/// are there, whether it was known to live, and all that do.
 const ALIVE: &str = "
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local known = redis.call('ZSCORE', KEYS[1], ARGV[1]) and 1 or 0
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
-return redis.call('EXPIRE', KEYS[2], ARGV[2])
+local counts = redis.call('EXPIRE', KEYS[2], ARGV[2])
+return {counts, known, redis.call('ZRANGE', KEYS[1], 0, -1)}
 ";
 
 /// How many subscribe to a topic on all other nodes that live.
@@ -79,6 +82,42 @@ end
 return sum
 ";
 
+/// Keeps how a key is in a topic on this node, or that it is not, and tells all nodes. Whoever
+/// reports lives.
+const REPORT: &str = "
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
+if ARGV[4] == '' then
+    redis.call('HDEL', KEYS[2], ARGV[1] .. ARGV[3])
+else
+    redis.call('HSET', KEYS[2], ARGV[1] .. ARGV[3], ARGV[4])
+    redis.call('EXPIRE', KEYS[2], ARGV[5])
+end
+redis.call('PUBLISH', ARGV[6], ARGV[7])
+return 1
+";
+
+/// Who is in a topic on all other nodes that live: node and key, and how it is there. What nodes
+/// have left that do not is tidied up.
+const PEOPLE: &str = "
+local now = redis.call('TIME')[1]
+local lives = {}
+for _, node in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')) do
+    lives[node] = true
+end
+local all, people = redis.call('HGETALL', KEYS[2]), {}
+for at = 1, #all, 2 do
+    local node = string.sub(all[at], 1, 16)
+    if not lives[node] then
+        redis.call('HDEL', KEYS[2], all[at])
+    elseif node ~= ARGV[1] then
+        people[#people + 1] = all[at]
+        people[#people + 1] = all[at + 1]
+    end
+end
+return people
+";
+
 /// All of them.
 #[derive(Debug, Clone)]
 pub struct Scripts {
@@ -90,6 +129,10 @@ pub struct Scripts {
     pub alive: Script,
     /// Count subscribers elsewhere.
     pub count: Script,
+    /// Report how a key is here.
+    pub report: Script,
+    /// Read who is elsewhere.
+    pub people: Script,
 }
 
 impl Scripts {
@@ -100,6 +143,8 @@ impl Scripts {
             read: Script::new(READ),
             alive: Script::new(ALIVE),
             count: Script::new(COUNT),
+            report: Script::new(REPORT),
+            people: Script::new(PEOPLE),
         }
     }
 
@@ -110,7 +155,9 @@ impl Scripts {
             read,
             alive,
             count,
+            report,
+            people,
         } = self.clone();
-        vec![publish, read, alive, count]
+        vec![publish, read, alive, count, report, people]
     }
 }

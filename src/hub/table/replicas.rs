@@ -1,6 +1,7 @@
 //! The table as replicas of topics that a broker keeps: what has to be there before one can be
 //! used, and what the broker puts into it.
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,11 +12,22 @@ use super::{Hub, Refused};
 use crate::hub::broker::{Answer, Ask, Broker, Kept};
 use crate::hub::history::History;
 use crate::hub::mailbox::Order;
+use crate::hub::node::Node;
 use crate::hub::position::Position;
+use crate::hub::presence::Report;
 use crate::hub::publication::Draft;
 use crate::hub::settings::Settings;
 use crate::hub::tally::Tally;
 use crate::observe::metrics::Engine;
+
+/// What a topic is wanted for.
+#[derive(Debug, Clone, Copy)]
+pub enum Purpose<'a> {
+    /// Its messages, perhaps from a position on.
+    Messages(Option<&'a str>),
+    /// Those who are in it.
+    People,
+}
 
 impl Hub {
     /// What has to come before a topic can be used here, if it cannot be yet: it is asked for. A
@@ -25,13 +37,17 @@ impl Hub {
         &self,
         topic: &str,
         file: &str,
-        since: Option<&str>,
+        purpose: Purpose<'_>,
         looks_again: &mut bool,
     ) -> Result<Option<OwnedNotified>, Refused> {
         let Some(broker) = &self.broker else {
             return Ok(None);
         };
         let settings = self.settings(topic);
+        let (since, people) = match purpose {
+            Purpose::Messages(since) => (since, false),
+            Purpose::People => (None, true),
+        };
         let keeps = settings.history > 0;
         if let Some(why) = broker.keeps_nothing().filter(|_| keeps) {
             return Err(Refused::History(why));
@@ -46,6 +62,9 @@ impl Hub {
         let is_in_force = membership.life == broker.life() && membership.life > 0;
         let waiting = || Some(Arc::clone(&membership.joined).notified_owned());
         if is_in_force && (!keeps || history.is_some()) {
+            if people && membership.people != membership.life {
+                return Ok(waiting());
+            }
             let since = since.and_then(Position::parse);
             let is_ahead = history
                 .zip(since)
@@ -158,6 +177,70 @@ impl Hub {
             membership.keeps = keeps;
             membership.is_asked = false;
             membership.joined.notify_waiters();
+        }
+    }
+
+    /// It is known from now on who is in a topic on other nodes.
+    pub(in crate::hub) fn people_in_force(&self, topic: &str, life: u64) {
+        if let Some(known) = self.shard(topic).get_mut(topic)
+            && let Some(membership) = &mut known.membership
+        {
+            membership.people = life;
+            membership.joined.notify_waiters();
+        }
+    }
+
+    /// Who is in a topic on all other nodes; whoever the later reports are about is left out. The
+    /// first time nobody is told of them.
+    pub(in crate::hub) fn hear_all(
+        &self,
+        topic: &Arc<str>,
+        all: Vec<(Node, Arc<str>, Report)>,
+        later: &BTreeSet<(Node, Arc<str>)>,
+        is_first: bool,
+    ) {
+        let how = (is_first, self.limits.grace);
+        self.presence
+            .hear_all(topic, all, later, how, |changes| self.tell(topic, changes));
+    }
+
+    /// How a key is on another node now.
+    pub(in crate::hub) fn hear(
+        &self,
+        topic: &Arc<str>,
+        key: &str,
+        node: Node,
+        report: Option<Report>,
+    ) {
+        let tell = |changes| self.tell(topic, changes);
+        self.presence.hear(topic, key, (node, report), tell);
+    }
+
+    /// Nodes are gone.
+    pub(in crate::hub) fn lose(&self, nodes: &HashSet<Node>) {
+        self.presence.lose(nodes, self.limits.grace);
+    }
+
+    /// A topic is not followed any more.
+    pub(in crate::hub) fn part(&self, topic: &Arc<str>) {
+        self.presence.part(topic);
+    }
+
+    /// Who is to be reported to the other nodes: topics, keys, and how they are.
+    pub(in crate::hub) fn take_reports(&self) -> Vec<(Arc<str>, Arc<str>, Option<Report>)> {
+        self.presence.take_reports()
+    }
+
+    /// All who are here are to be reported again.
+    pub(in crate::hub) fn report_all(&self) {
+        self.presence.report_all();
+        self.people_changed();
+    }
+
+    /// There may be somebody to report.
+    pub(super) fn people_changed(&self) {
+        if let Some(broker) = &self.broker {
+            broker.people_changed();
         }
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rhai::{Array, Blob, Dynamic, EvalAltResult, ImmutableString, Map};
 
-use super::topics::{here, seat};
-use crate::hub::{Address, Changes, Direct, Info, People, Seat};
+use super::topics::{ENGINE, answered, here, join, seat};
+use crate::hub::{Address, Changes, Direct, Info, People, Purpose, Seat};
 use crate::machine::error::throw;
 use crate::machine::host::{Allowed, Function, Package};
 use crate::machine::packages::json;
@@ -40,7 +40,7 @@ pub const PACKAGE: Package = Package {
                 `key`; `info`, what was said last; `connections`, how many the key has, 0 for one \
                 whose connection was lost a moment ago; `since`, the time as `now()` gives it. \
                 `on_presence` tells who comes and goes.",
-            throws: &[("topic", "outside of a hook")],
+            throws: &[("topic", "outside of a hook"), ENGINE],
             allowed: Allowed::Everywhere,
             example: "fn on_open(ws) {\n    ws.subscribe(\"lobby\", #{key: \"ann\", info: \
                       #{colour: \"red\"}});\n}\n\nfn transfer_data(ws, message) {\n    for one \
@@ -49,7 +49,8 @@ pub const PACKAGE: Package = Package {
             register: |engine, host| {
                 let (seat, limits) = (seat(host), host.settings.limits);
                 engine.register_fn("presence", move |topic: ImmutableString| -> Result<Array> {
-                    let (seat, _) = here(&seat)?;
+                    let (seat, caller) = here(&seat)?;
+                    join(seat, &caller, &topic, Purpose::People)?;
                     let present = seat.hub.present(&topic, MOST);
                     let mut entries = Array::with_capacity(present.len());
                     for one in present {
@@ -65,7 +66,7 @@ pub const PACKAGE: Package = Package {
         Function {
             signatures: &["presence_count(topic: string) -> int"],
             about: "How many keys are in a topic, which costs nothing however many there are.",
-            throws: &[("topic", "outside of a hook")],
+            throws: &[("topic", "outside of a hook"), ENGINE],
             allowed: Allowed::Everywhere,
             example: "ws.subscribe(\"hall\", #{key: \"ann\"});\n\
                       ws.send(`${presence_count(\"hall\")}`); \
@@ -75,7 +76,8 @@ pub const PACKAGE: Package = Package {
                 engine.register_fn(
                     "presence_count",
                     move |topic: ImmutableString| -> Result<i64> {
-                        let (seat, _) = here(&seat)?;
+                        let (seat, caller) = here(&seat)?;
+                        join(seat, &caller, &topic, Purpose::People)?;
                         Ok(seat.hub.present_count(&topic) as i64)
                     },
                 );
@@ -83,8 +85,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["connection(id: string) -> Connection"],
-            about: "Another connection by its `ws.id`, or this one, on whichever worker it is. \
-                Whether there is one shows when it is sent something.",
+            about: "Another connection by its `ws.id`, or this one, on whichever worker it is, and with a \
+                broker on whichever node. Whether there is one shows when it is sent something.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "connection(ws.id).send(`you said ${message}`); // => you said hello",
@@ -107,7 +109,7 @@ pub const PACKAGE: Package = Package {
                 if there is no such connection any more, if it is closing, and if it has \
                 `--send-queue` bytes unsent or is in the middle of a fragmented message. It does \
                 not wait for a slow one.",
-            throws: &[],
+            throws: &[ENGINE],
             allowed: Allowed::Everywhere,
             example: "let there = connection(ws.id).send(\"psst\"); // => psst\n\
                       ws.send(`${there} ${connection(\"nobody\").send(\"psst\")}`); // => true \
@@ -130,10 +132,13 @@ pub const PACKAGE: Package = Package {
             ],
             about: "Closes the connection as `ws.close` does, and gives whether it was there and \
                 open.",
-            throws: &[(
-                "close",
-                "for a code that must not be sent, or a reason over 123 bytes of UTF-8",
-            )],
+            throws: &[
+                (
+                    "close",
+                    "for a code that must not be sent, or a reason over 123 bytes of UTF-8",
+                ),
+                ENGINE,
+            ],
             allowed: Allowed::Everywhere,
             example: "connection(ws.id).close(4001, \"logged in elsewhere\"); // closes 4001",
             register: |engine, _| {
@@ -167,6 +172,15 @@ fn hand(other: &Other, direct: Direct) -> Result<bool> {
     let (Some(seat), Some(address)) = (&other.seat, Address::parse(&other.id)) else {
         return Ok(false);
     };
+    if address.node != seat.hub.node {
+        return match seat.hub.broker() {
+            Some(broker) => {
+                let asked = Arc::clone(broker).direct(&address, direct);
+                answered(meter::until(asked)?)
+            }
+            None => Ok(false),
+        };
+    }
     while let Some(full) = seat
         .hub
         .mailbox_of(&address)

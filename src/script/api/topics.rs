@@ -9,7 +9,9 @@ use tokio::time::timeout;
 
 use super::connection::WebSocket;
 use super::options::no_option;
-use crate::hub::{Draft, Info, Past, Position, Publication, Refused, Seat, Settings, Slow, Wish};
+use crate::hub::{
+    Draft, Info, Past, Position, Publication, Purpose, Refused, Seat, Settings, Slow, Wish,
+};
 use crate::link::Failed;
 use crate::machine::error::throw;
 use crate::machine::host::{Allowed, Function, Host, Package};
@@ -31,7 +33,7 @@ const TOPICS: (&str, &str) = (
     "topics",
     "for one more topic than a handler may have (`--max-topics`)",
 );
-const ENGINE: (&str, &str) = (
+pub(super) const ENGINE: (&str, &str) = (
     "engine",
     "with a broker that is away (`--engine-timeout`), or that refuses",
 );
@@ -279,7 +281,7 @@ pub const PACKAGE: Package = Package {
                     "position",
                     move |topic: ImmutableString| -> Result<Dynamic> {
                         let (seat, caller) = here(&seat)?;
-                        join(seat, &caller, &topic, None)?;
+                        join(seat, &caller, &topic, Purpose::Messages(None))?;
                         Ok(told(refused(seat.hub.position(&topic, caller.file()))?))
                     },
                 );
@@ -362,12 +364,12 @@ fn refused<T>(result: std::result::Result<T, Refused>) -> Result<T> {
 }
 
 /// What an engine has answered.
-fn answered<T>(result: std::result::Result<T, Failed>) -> Result<T> {
+pub(super) fn answered<T>(result: std::result::Result<T, Failed>) -> Result<T> {
     result.or_else(|failed| throw("engine", failed.to_string()))
 }
 
 /// Waits until a topic can be used here: one that goes through a broker has to be joined first.
-fn join(seat: &Seat, caller: &Caller, topic: &str, since: Option<&str>) -> Result<()> {
+pub(super) fn join(seat: &Seat, caller: &Caller, topic: &str, purpose: Purpose<'_>) -> Result<()> {
     let Some(broker) = seat.hub.broker() else {
         return Ok(());
     };
@@ -376,7 +378,7 @@ fn join(seat: &Seat, caller: &Caller, topic: &str, since: Option<&str>) -> Resul
     loop {
         let joining = seat
             .hub
-            .prepare(topic, caller.file(), since, &mut looks_again);
+            .prepare(topic, caller.file(), purpose, &mut looks_again);
         let Some(joining) = refused(joining)? else {
             return Ok(());
         };
@@ -405,7 +407,7 @@ fn subscribe(
     let Options { since, who, now } = options;
     let since =
         (!since.is_unit()).then(|| since.clone().into_immutable_string().unwrap_or_default());
-    join(seat, &caller, topic, since.as_deref())?;
+    join(seat, &caller, topic, Purpose::Messages(since.as_deref()))?;
     let subscribed = match peer.handle.state() {
         ReadyState::Open => Some(refused(peer.subscriptions(|all| {
             all.get_or_insert_with(|| seat.subscriptions(peer.handle.id(), &peer.place.letters))
@@ -635,7 +637,7 @@ fn wrong<T>(option: &str, wanted: &str, value: &Dynamic) -> Result<T> {
 
 fn history(seat: &Option<Arc<Seat>>, topic: &str, since: Option<&str>) -> Result<Map> {
     let (seat, caller) = here(seat)?;
-    join(seat, &caller, topic, since)?;
+    join(seat, &caller, topic, Purpose::Messages(since))?;
     let Past {
         position,
         recovered,

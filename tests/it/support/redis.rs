@@ -67,9 +67,9 @@ impl Redis {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Channels that somebody subscribes to.
+    /// Channels of topics that somebody subscribes to.
     pub fn channels(&self) -> usize {
-        let channels = self.ask(&["PUBSUB", "CHANNELS"]);
+        let channels = self.ask(&["PUBSUB", "CHANNELS", "*:t:*"]);
         channels.lines().filter(|line| !line.is_empty()).count()
     }
 

@@ -1,0 +1,223 @@
+//! People on several nodes: presence that all of them share, and connections that are spoken to
+//! from another node. Real servers and a real Redis.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Redis, Server, connect, within};
+
+/// Does what it is told in JSON, and answers with a text that begins with `=`.
+const DESK: &str = r#"
+fn transfer_data(ws, message) {
+    let order = parse_json(message);
+    let answer = ();
+    try {
+        answer = switch order.act {
+            "come" => { ws.subscribe(order.topic, #{key: order.key, info: order.info}); () },
+            "watch" => { ws.subscribe(order.topic); () },
+            "leave" => ws.unsubscribe(order.topic),
+            "presence" => presence(order.topic),
+            "count" => presence_count(order.topic),
+            "id" => ws.id,
+            "send" => connection(order.id).send(order.message),
+            "close" => connection(order.id).close(order.code, order.reason),
+        };
+    } catch (e) {
+        answer = #{kind: e.kind};
+    }
+    ws.send(`=${to_json(answer)}`);
+}
+
+fn on_presence(ws, topic, joined, left) {
+    for one in joined { ws.send(`+${one.key}`); }
+    for one in left { ws.send(`-${one.key}`); }
+}
+"#;
+
+async fn node(redis: &Redis) -> Server {
+    let builder = Server::builder().workers(2).file("desk_wsh.rhai", DESK);
+    let url = redis.url();
+    let args = ["--broker", &url, "--presence-grace", "2s"];
+    let server = builder.args(args).start().await;
+    server.log("connected to the engine").await;
+    server
+}
+
+/// The answer to an order, and what was told before it.
+async fn ask(client: &mut Client, order: Value) -> (Value, Vec<String>) {
+    client.send_text(order.to_string()).await;
+    let mut told = Vec::new();
+    loop {
+        let text = client.next_text().await;
+        match text.strip_prefix('=') {
+            Some(answer) => return (serde_json::from_str(answer).expect("JSON"), told),
+            None => told.push(text),
+        }
+    }
+}
+
+async fn come(server: &Server, key: &str, info: u32) -> Client {
+    let mut client = connect(server.url("/desk")).await;
+    let order = json!({"act": "come", "topic": "t", "key": key, "info": info});
+    assert_eq!(ask(&mut client, order).await.0, Value::Null);
+    client
+}
+
+async fn watch(server: &Server) -> Client {
+    let mut client = connect(server.url("/desk")).await;
+    let order = json!({"act": "watch", "topic": "t"});
+    assert_eq!(ask(&mut client, order).await.0, Value::Null);
+    client
+}
+
+/// Who is there: key, info and connections.
+async fn present(client: &mut Client) -> Vec<String> {
+    let (all, _) = ask(client, json!({"act": "presence", "topic": "t"})).await;
+    let all = all.as_array().unwrap_or_else(|| panic!("{all}"));
+    let shown = |one: &Value| {
+        let key = one["key"].as_str().expect("a key");
+        format!("{key} {} {}", one["info"], one["connections"])
+    };
+    all.iter().map(shown).collect()
+}
+
+/// Waits until so many are there.
+async fn until(client: &mut Client, wanted: &[&str]) {
+    let there = async {
+        while present(client).await != wanted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(&format!("{wanted:?}"), there).await;
+}
+
+#[tokio::test]
+async fn a_key_on_two_nodes_is_one_entry_and_a_killed_nodes_people_go() {
+    let redis = Redis::start();
+    let (mut a, b) = (node(&redis).await, node(&redis).await);
+    let _early = come(&a, "early", 0).await;
+    let mut watcher = watch(&b).await;
+    // Whoever asks at once sees those of the other node, and was told nothing of them.
+    assert_eq!(present(&mut watcher).await, ["early 0 1"]);
+    let mut here = come(&b, "ann", 1).await;
+    assert_eq!(watcher.next_text().await, "+ann");
+    let _there = come(&a, "ann", 2).await;
+    let _bob = come(&a, "bob", 3).await;
+    assert_eq!(watcher.next_text().await, "+bob");
+    until(&mut watcher, &["ann 2 2", "bob 3 1", "early 0 1"]).await;
+    // A node that comes later knows all of them.
+    let c = node(&redis).await;
+    let mut late = connect(c.url("/desk")).await;
+    assert_eq!(
+        present(&mut late).await,
+        ["ann 2 2", "bob 3 1", "early 0 1"]
+    );
+    assert_eq!(
+        ask(&mut late, json!({"act": "count", "topic": "t"}))
+            .await
+            .0,
+        3
+    );
+    let begun = Instant::now();
+    a.signal("KILL");
+    a.exited().await;
+    let left = async { [watcher.next_text().await, watcher.next_text().await] };
+    let left = within("their end", left).await;
+    assert_eq!(left, ["-bob", "-early"]);
+    assert!(
+        begun.elapsed() < Duration::from_secs(17),
+        "with a grace of 2 s"
+    );
+    // What was said of somebody last holds.
+    until(&mut watcher, &["ann 2 1"]).await;
+    until(&mut late, &["ann 2 1"]).await;
+    // Properly, and at once.
+    ask(&mut here, json!({"act": "leave", "topic": "t"})).await;
+    assert_eq!(watcher.next_text().await, "-ann");
+    until(&mut late, &[]).await;
+    let d = node(&redis).await;
+    until(&mut connect(d.url("/desk")).await, &[]).await;
+    assert_eq!(
+        redis.ask(&["HLEN", "wsh:p:t"]),
+        "0",
+        "what a dead node left is tidied up"
+    );
+}
+
+#[tokio::test]
+async fn presence_survives_a_redis_that_loses_everything() {
+    let mut redis = Redis::start();
+    let (a, b) = (node(&redis).await, node(&redis).await);
+    let (mut watcher, mut ann) = (watch(&b).await, come(&a, "ann", 1).await);
+    assert_eq!(watcher.next_text().await, "+ann");
+    redis.kill();
+    a.log("the engine is away").await;
+    // What happens meanwhile is told when it is back.
+    let leaving = json!({"act": "leave", "topic": "t"});
+    let order = json!({"act": "come", "topic": "u", "key": "cid", "info": 1});
+    assert_eq!(ask(&mut ann, order).await.0["kind"], "engine");
+    redis.restart();
+    for server in [&a, &b] {
+        server.log(["connected to the engine", "seconds="]).await;
+    }
+    let back = async { while redis.ask(&["HLEN", "wsh:p:t"]) != "1" {} };
+    within("ann in Redis", back).await;
+    let c = node(&redis).await;
+    until(&mut connect(c.url("/desk")).await, &["ann 1 1"]).await;
+    until(&mut watcher, &["ann 1 1"]).await;
+    ask(&mut ann, leaving).await;
+    loop {
+        match watcher.next_text().await.as_str() {
+            "gap in t" => {}
+            // Neither left nor come again before.
+            text => break assert_eq!(text, "-ann"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_of_another_node_are_spoken_to() {
+    let redis = Redis::start();
+    let (mut a, b) = (node(&redis).await, node(&redis).await);
+    let (mut one, mut other) = (connect(a.url("/desk")).await, connect(b.url("/desk")).await);
+    let (id, _) = ask(&mut one, json!({"act": "id"})).await;
+    for number in 0..20 {
+        let order = json!({"act": "send", "id": id, "message": format!("grüße {number}")});
+        assert_eq!(ask(&mut other, order).await.0, true);
+    }
+    for number in 0..20 {
+        assert_eq!(one.next_text().await, format!("grüße {number}"));
+    }
+    let nobody = id
+        .as_str()
+        .expect("an id")
+        .rsplit_once('-')
+        .expect("parts")
+        .0
+        .to_owned()
+        + "-0";
+    let order = json!({"act": "send", "id": nobody, "message": "psst"});
+    assert_eq!(ask(&mut other, order).await.0, false);
+    let order = json!({"act": "close", "id": id, "code": 4001, "reason": "elsewhere"});
+    assert_eq!(ask(&mut other, order.clone()).await.0, true);
+    assert_eq!(one.next_close().await, (4001, "elsewhere".to_owned()));
+    assert_eq!(ask(&mut other, order.clone()).await.0, false);
+    // A node that stands still cannot say whether; one that is gone has no connections.
+    a.signal("STOP");
+    assert_eq!(ask(&mut other, order.clone()).await.0["kind"], "engine");
+    a.signal("CONT");
+    a.signal("KILL");
+    a.exited().await;
+    assert_eq!(ask(&mut other, order).await.0, false);
+    // Whatever else is on a node's channel is passed over.
+    let channels = redis.ask(&["PUBSUB", "CHANNELS", "*:n:*"]);
+    for bytes in ["", "WSD1", "WSA1xxxxxxxxx", "hello"] {
+        assert_eq!(redis.ask(&["PUBLISH", channels.trim(), bytes]), "1");
+    }
+    b.log("passed over").await;
+    let (id, _) = ask(&mut other, json!({"act": "id"})).await;
+    let order = json!({"act": "send", "id": id, "message": "still here"});
+    let (answer, told) = ask(&mut other, order).await;
+    assert_eq!((answer, told), (json!(true), vec!["still here".to_owned()]));
+}
