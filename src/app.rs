@@ -20,6 +20,7 @@ use crate::hub::{self, Hub};
 use crate::keeper::{Ask, asking};
 use crate::observe::event::{Event, text};
 use crate::observe::{live, metrics, terminal};
+use crate::recording::Recorder;
 use crate::script::{self, Host, loops};
 use crate::server::{
     self, Admission, Certificates, Gate, Listener, Order, Socket, State, Worker, notify,
@@ -201,10 +202,14 @@ impl App {
         if let Some(code) = cut_short {
             return Ok(code);
         }
-        tokio::select! {
-            () = drain(&workers, config.drain) => Ok(ExitCode::SUCCESS),
-            code = stopped_again(&mut signals) => Ok(code),
+        let code = tokio::select! {
+            () = drain(&workers, config.drain) => ExitCode::SUCCESS,
+            code = stopped_again(&mut signals) => code,
+        };
+        if let Some(recorder) = &site.recorder {
+            recorder.finish();
         }
+        Ok(code)
     }
 }
 
@@ -250,7 +255,13 @@ fn site(config: &Config) -> Result<http::Settings> {
         let files = http::Files::new(root, Arc::clone(&room));
         Arc::new(files.developed(config.dev && config.inject))
     });
+    let recorder = config.record.clone().map(|record| {
+        let folder = record.folder.display().to_string();
+        Recorder::start(record)
+            .with_context(|| format!("--record {folder}: the folder cannot be made; give another"))
+    });
     Ok(http::Settings {
+        recorder: recorder.transpose()?,
         files,
         room,
         health: Arc::new(Health::new(config.workers)),

@@ -12,11 +12,11 @@
 //!
 //! | module | turns | into | imports (besides `config` and `observe`) |
 //! |---|---|---|---|
-//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `console`, `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `server`, `store`, `websocket` |
+//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `console`, `handlers`, `http`, `hub`, `keeper`, `machine`, `recording`, `script`, `server`, `store`, `websocket` |
 //! | [`cli`] | flags | a `Config` and a subcommand | `client`, `commands`: what they can be told; `text` |
 //! | [`commands`] | a subcommand | what it prints, and the exit code | `app`, `client`, `file`, `handlers`, `recording`, `script`, `websocket` |
 //! | [`server`] | listening sockets | accepted streams on a worker | `file`, `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `store`, `text`, `websocket` |
-//! | [`http`] | a request head | an upgrade, a file, a refusal | `console`, `handlers`, `link`, `machine`, `script`, `websocket` |
+//! | [`http`] | a request head | an upgrade, a file, a refusal | `console`, `handlers`, `link`, `machine`, `recording`, `script`, `websocket` |
 //! | [`console`] | a developer's questions | what happens in the server, shown and done | `handlers`, `hub`, `script`, `store`, `websocket` |
 //! | [`handlers`] | a folder | the current generation: path → script | `file`, `keeper`, `machine`, `script` |
 //! | [`script`] | a message | hook calls and their effects | `hub`, `link`, `local`, `machine`, `store`, `text`, `websocket` |

@@ -11,7 +11,7 @@ use clap::builder::BoolishValueParser;
 use super::bounds::Bounds;
 use super::handlers::{Folder, Power};
 use super::predecessor::Predecessor;
-use super::value::{Keeping, MetricsPort, Seconds, Size, Time};
+use super::value::{Keeping, MetricsPort, Recorded, Seconds, Size, Time};
 use crate::config::{
     Admission, Broker, ClientCertificates, Config, Credential, Deflate, HostPattern, Identity,
     Interface, Limits, Listen, OriginPattern, Proxy, Script, Tls, Trusted, limits,
@@ -97,6 +97,12 @@ struct Listening {
         env = "WSH_STORE"
     )]
     store: Keeping,
+    /// Record connections to this folder, as HAR files
+    ///
+    /// Of one path and what lies below it: --record DIR=/chat. Cookies and Authorization are left
+    /// out; messages are not.
+    #[arg(long, value_name = "DIR[=PATH]", env = "WSH_RECORD")]
+    record: Option<Recorded>,
     /// Show faults to clients, and keep them
     ///
     /// The developer's seat: faults keep their connection and say where they are, and the log has a
@@ -348,6 +354,7 @@ impl Settings {
             queue,
             document_root,
             store,
+            record,
             dev,
             no_inject,
             access_log,
@@ -390,6 +397,7 @@ impl Settings {
             handlers: self.folder.into(),
             document_root,
             store: store.0,
+            record: record.map(|Recorded(record)| record),
             dev,
             inject: !no_inject,
             script,

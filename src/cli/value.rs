@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use crate::config::{Interface, Metrics, Store};
+use crate::config::{Interface, Metrics, Record, Store};
 
 /// Bytes: `16MiB`, `64 KiB`, or a plain number of them.
 #[derive(Debug, Clone, Copy)]
@@ -138,6 +138,28 @@ impl FromStr for Keeping {
             Some(("file", path)) if !path.is_empty() => Ok(Self(Store::File(path.into()))),
             _ => Err("memory or file:PATH is wanted".into()),
         }
+    }
+}
+
+/// What is recorded: a folder, or `DIR=/PATH`.
+#[derive(Debug, Clone)]
+pub struct Recorded(pub Record);
+
+impl FromStr for Recorded {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (folder, path) = match text.split_once("=/") {
+            Some((folder, path)) => (folder, Some(format!("/{path}"))),
+            None => (text, None),
+        };
+        if folder.is_empty() {
+            return Err("a folder is wanted, or DIR=/PATH".into());
+        }
+        Ok(Self(Record {
+            folder: folder.into(),
+            path,
+        }))
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Config {
     pub document_root: Option<PathBuf>,
     /// What keeps stores and queues.
     pub store: Store,
+    /// What is recorded, if anything is.
+    pub record: Option<Record>,
     /// Whether this is a developer's seat: what happens is shown, on loopback or behind a password.
     pub dev: bool,
     /// Whether pages of a developer's seat are told when they change.
@@ -68,6 +70,24 @@ pub struct Config {
     pub access_log: Option<bool>,
     /// Warnings about the settings, such as those without effect, a sentence each.
     pub warnings: Vec<String>,
+}
+
+/// What is recorded, and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The folder of recordings.
+    pub folder: PathBuf,
+    /// The path whose connections are recorded, and what lies below it; all of them without.
+    pub path: Option<String>,
+}
+
+impl Record {
+    /// Whether connections to this path are recorded.
+    pub fn has(&self, path: &str) -> bool {
+        let Some(only) = &self.path else { return true };
+        let below = path.strip_prefix(only.trim_end_matches('/'));
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    }
 }
 
 /// What keeps stores and queues.

@@ -12,6 +12,7 @@ use super::health::Health;
 use crate::config::{Admission, Deflate, Limits, Proxy, Trusted};
 use crate::console::Console;
 use crate::handlers::Generation;
+use crate::recording::Recorder;
 use crate::script::Runtime;
 use crate::websocket::{Ledger, Shared};
 
@@ -56,4 +57,6 @@ pub struct Settings {
     pub ledger: Arc<Ledger>,
     /// The console of a developer's seat.
     pub console: Option<Arc<Console>>,
+    /// What records connections, if any are.
+    pub recorder: Option<Arc<Recorder>>,
 }

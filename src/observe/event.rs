@@ -256,6 +256,15 @@ events! {
         "the store cannot be written: calls throw `store` until it can; what was answered is kept";
     /// It can be again.
     INFO Server "store-usable" StoreUsable {} "the store can be written again";
+    /// A connection is not recorded, or not to its end.
+    WARN Server "recording-failed" RecordingFailed { file: Text<'e> }
+        "the recording cannot be written: {error}" with { error: Words<'e> };
+    /// The disk was too slow for a recording.
+    WARN Server "recording-lacks" RecordingLacks { file: Text<'e>, messages: u64 }
+        "the recording lacks messages: they came faster than the disk takes them";
+    /// No more connections are recorded at once. Said again when half of them have ended.
+    WARN Server "recordings-full" RecordingsFull { limit: usize }
+        "as many connections are recorded as can be at once; others are served without";
     /// A shutdown is ahead: load balancers are told to send nobody any more, and have this time to
     /// hear of it.
     INFO Server "unready" Unready { seconds: u64 } "shutting down after a while: /readyz says 503";

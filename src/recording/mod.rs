@@ -2,10 +2,12 @@
 //! messages as Chrome writes them, in `_webSocketMessages`.
 //!
 //! `read` takes what browsers and proxies export, `write` makes a file while the conversation
-//! happens. What HAR has no place for (the Close, and who served) stands in one member `_wsh` of
-//! the entry: readers of HAR pass over members that begin with an underscore.
+//! happens, `recorder` does so for a server's connections. What HAR has no place for (the Close,
+//! and who served) stands in one member `_wsh` of the entry: readers of HAR pass over members that
+//! begin with an underscore.
 
 mod read;
+mod recorder;
 mod write;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 
 pub(crate) use read::read;
+pub(crate) use recorder::Recorder;
 pub(crate) use write::{Head, Writer};
 
 use crate::observe::event::By;
@@ -74,16 +77,17 @@ pub fn seconds(time: SystemTime) -> f64 {
         .map_or(0.0, |since| since.as_secs_f64())
 }
 
+/// A time to the millisecond; 1970 for one that has no date.
+fn stamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(UNIX_EPOCH);
+    let millis = since.map_or(0, |since| since.as_millis());
+    let millis = i64::try_from(millis).unwrap_or_default();
+    Timestamp::from_millisecond(millis).unwrap_or_default()
+}
+
 /// A time as HAR has it: RFC 3339 with milliseconds.
 fn date(time: SystemTime) -> String {
-    let millis = time
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis());
-    let millis = i64::try_from(millis).unwrap_or(i64::MAX);
-    match Timestamp::from_millisecond(millis) {
-        Ok(time) => format!("{time:.3}"),
-        Err(_) => "1970-01-01T00:00:00.000Z".to_owned(),
-    }
+    format!("{:.3}", stamp(time))
 }
 
 /// The same backwards, in seconds; 0 for what is no date.

@@ -1,9 +1,10 @@
 //! What is seen of a connection from outside: its frames in the log, its numbers in the access log,
-//! and what a developer's console shows of it.
+//! what a developer's console shows of it, and what is recorded.
 
 use super::Tally;
 use super::frame::{self, Control, Data, Header, OpCode, Outgoing};
 use super::message::{Incoming, Message};
+use super::onlooker::Onlooker;
 use super::{code, trace};
 use crate::observe::access::By;
 use crate::observe::live::{Entered, Payload, Way};
@@ -16,22 +17,35 @@ pub struct Watch {
     traces: bool,
     tally: Option<Tally>,
     seen: Option<Entered>,
+    /// Who is shown every message.
+    onlooker: Option<Box<dyn Onlooker>>,
 }
 
 impl Watch {
     /// One for a connection that begins; `None` if there is nobody to tell.
-    pub fn new(connection: u64, tally: Option<Tally>, seen: Option<Entered>) -> Option<Self> {
+    pub fn new(
+        connection: u64,
+        tally: Option<Tally>,
+        seen: Option<Entered>,
+        onlooker: Option<Box<dyn Onlooker>>,
+    ) -> Option<Self> {
         let traces = trace::is_on();
-        (traces || tally.is_some() || seen.is_some()).then_some(Self {
+        let is_watched = tally.is_some() || seen.is_some() || onlooker.is_some();
+        (traces || is_watched).then_some(Self {
             connection,
             traces,
             tally,
             seen,
+            onlooker,
         })
     }
 
     /// Something has come as a whole.
     pub(super) fn incoming(&self, incoming: &Incoming<'_>) {
+        if let (Some(onlooker), Incoming::Message(message)) = (&self.onlooker, incoming) {
+            let (kind, payload) = message.parts();
+            onlooker.received(kind == Data::Text, payload);
+        }
         let Some(Entered(seen)) = &self.seen else {
             return;
         };
@@ -53,6 +67,9 @@ impl Watch {
 
     /// A message is queued, before it is compressed.
     pub(super) fn message_out(&self, kind: Data, payload: &[u8]) {
+        if let Some(onlooker) = &self.onlooker {
+            onlooker.sent(kind == Data::Text, payload);
+        }
         if let Some(Entered(seen)) = &self.seen {
             seen.passes(
                 Way::Out,
@@ -66,6 +83,9 @@ impl Watch {
 
     /// A part of a message is queued.
     pub(super) fn part_out(&self, kind: Data, payload: &[u8], last: bool) {
+        if let Some(onlooker) = &self.onlooker {
+            onlooker.sent_part(kind == Data::Text, payload, last);
+        }
         if let Some(Entered(seen)) = &self.seen {
             let is_text = kind == Data::Text;
             seen.passes(Way::Out, Payload::Part(payload, last, is_text));
@@ -169,6 +189,9 @@ impl Watch {
         }
         if let Some(seen) = &self.seen {
             seen.ended(code, reason, by.name());
+        }
+        if let Some(onlooker) = &self.onlooker {
+            onlooker.ended(code, reason, by);
         }
     }
 }

@@ -62,6 +62,7 @@ mod presence;
 mod process;
 mod proxies;
 mod readme;
+mod recordings;
 mod reference;
 mod refusals;
 mod reload;

@@ -2,6 +2,7 @@
 //! RFC 6455 section 4.2.2.
 
 mod ask;
+mod recorded;
 
 use std::io::Write;
 use std::rc::Rc;
@@ -17,7 +18,7 @@ use crate::observe::{access, live};
 use crate::script::{Answer, Wire};
 use crate::websocket::extensions::{self, Agreed, Parameters};
 use crate::websocket::handshake::accept_key;
-use crate::websocket::{Connection, Handle, Outbox, Session, Tally, Transport, Watch};
+use crate::websocket::{Connection, Handle, Onlooker, Outbox, Session, Tally, Transport, Watch};
 pub use ask::{FAULT, REJECTED, Target, Unopened};
 
 /// A checked opening handshake that has no answer yet. Its steps are [`ask`](Self::ask), where a
@@ -131,7 +132,6 @@ impl Upgrade<'_> {
             .log();
             Tally::new(&client, prologue.len())
         });
-        let mut outbox = Outbox::new(prologue);
         let seen = (live::is_on() && server.is_seen).then(|| {
             let person = live::Person {
                 connection: id,
@@ -144,7 +144,16 @@ impl Upgrade<'_> {
             };
             live::Entered::new(person, server.version)
         });
-        if let Some(watch) = Watch::new(id, tally, seen) {
+        let recorded = site.settings.recorder.as_ref().filter(|_| server.is_seen);
+        let tape = recorded.and_then(|recorder| {
+            recorder.begin(&self.path, &server.name, id, || {
+                let served = (server.name.as_str(), server.version);
+                recorded::head(&self.head, &client, &prologue, served, id)
+            })
+        });
+        let onlooker = tape.map(|tape| Box::new(tape) as Box<dyn Onlooker>);
+        let mut outbox = Outbox::new(prologue);
+        if let Some(watch) = Watch::new(id, tally, seen, onlooker) {
             outbox = outbox.watched(watch);
         }
         if let Some(agreed) = agreed {
@@ -274,6 +283,7 @@ mod tests {
                 deflate: Deflate::default(),
                 ledger: Ledger::new(usize::MAX),
                 console: None,
+                recorder: None,
             },
         })
     }

@@ -94,6 +94,7 @@ fn config(root: &Path) -> Config {
             outside_root: false,
         },
         store: Default::default(),
+        record: None,
         document_root: None,
         dev: false,
         inject: false,

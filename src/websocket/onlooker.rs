@@ -1,0 +1,20 @@
+//! Who is shown every message of a connection, as it passes.
+
+use std::fmt;
+
+use crate::observe::access::By;
+
+/// An onlooker of one connection. It is called on the way of each message, and must not wait.
+pub trait Onlooker: fmt::Debug {
+    /// A message has come.
+    fn received(&self, is_text: bool, payload: &[u8]);
+
+    /// A message is sent.
+    fn sent(&self, is_text: bool, payload: &[u8]);
+
+    /// A part of a message is sent; all parts of one are of a kind.
+    fn sent_part(&self, is_text: bool, payload: &[u8], last: bool);
+
+    /// It has ended.
+    fn ended(&self, code: u16, reason: &str, by: By);
+}
