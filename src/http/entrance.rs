@@ -1,16 +1,19 @@
 //! The questions that every request is asked before anything is looked up for it, in their order.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use super::admission::{Asked, Rules};
+use super::basic_auth::{self, Unknown};
 use super::client::Client;
+use super::forwarded;
 use super::head::Head;
 use super::health::Probe;
 use super::refusals::{self, Kind};
 use super::respond::Refusal;
 use super::response::Response;
 use super::site::Settings;
-use super::{basic_auth, forwarded};
+use super::throttle::THROTTLE;
 use crate::config::Origin;
 use crate::observe::Flood;
 use crate::observe::event::{Event, text};
@@ -56,10 +59,20 @@ pub fn admit(settings: &Settings, head: &Head, client: &mut Client) -> Result<()
         }
     }
     if let Some(known) = &admission.credentials {
+        // A developer's seat can do more than others, and has one user.
+        let guesser = client.address.filter(|_| settings.dev);
+        let guesser = guesser.map(|address| address.ip());
+        if guesser.is_some_and(|address| THROTTLE.holds(address, Instant::now())) {
+            let refusal = Refusal::new(429, "too many wrong passwords: try again in a minute");
+            return Err(refusal.named(Kind::BasicAuth.id()).with_retry_after());
+        }
         let shown: Vec<_> = head.values("authorization").collect();
         match basic_auth::user(&shown, known) {
             Ok(user) => client.user = Some(user.to_owned()),
             Err(unknown) => {
+                if let (Unknown::Wrong, Some(address)) = (unknown, guesser) {
+                    THROTTLE.wrong(address, Instant::now());
+                }
                 refusals::log(
                     Kind::BasicAuth,
                     client,

@@ -27,6 +27,7 @@ mod respond;
 mod response;
 mod serve;
 mod site;
+mod throttle;
 mod trace;
 mod upgrade;
 

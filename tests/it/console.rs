@@ -617,6 +617,31 @@ async fn a_program_has_the_same_over_http() {
     );
 }
 
+/// Behind a password it is for whoever has it, and nobody may guess for long.
+#[tokio::test]
+async fn a_password_lets_in_and_cannot_be_guessed() {
+    let server = seat()
+        .args(["--basic-auth", "--basic-auth-credential", "ada:countess"])
+        .start()
+        .await;
+    async fn status(server: &Server, password: &str) -> u16 {
+        let shown = data_encoding::BASE64.encode(format!("ada:{password}").as_bytes());
+        let host = format!("127.0.0.1:{}", server.port());
+        let live = Request::upgrade("/_wsh/live").set("Host", host);
+        let live = live.with("X-Forwarded-For", "192.0.2.1");
+        let mut raw = Raw::connect(server).await;
+        let live = live.with("Authorization", format!("Basic {shown}"));
+        raw.send(live.bytes()).await;
+        raw.head().await.status
+    }
+    assert_eq!(status(&server, "countess").await, 101);
+    for guess in 0..5 {
+        assert_eq!(status(&server, &format!("guess{guess}")).await, 401);
+    }
+    assert_eq!(status(&server, "guess5").await, 429);
+    assert_eq!(status(&server, "countess").await, 429);
+}
+
 #[tokio::test]
 async fn a_sixteenth_window_is_the_last() {
     let server = seat().start().await;

@@ -139,7 +139,7 @@ pub struct Faults {
 
 impl Faults {
     /// None.
-    pub const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             known: Mutex::new(BTreeMap::new()),
             mended: Mutex::new(VecDeque::new()),

@@ -54,7 +54,7 @@ struct Kept {
 
 impl Journal {
     /// An empty one.
-    pub const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             kept: Mutex::new(Kept {
                 rows: VecDeque::new(),

@@ -312,7 +312,7 @@ pub struct Connections {
 
 impl Connections {
     /// None.
-    pub const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             list: Mutex::new(BTreeMap::new()),
             choosers: AtomicUsize::new(0),
