@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::{LocalSet, spawn_local};
 use wsh_server::config::limits;
 use wsh_server::script::{
-    Answer, Checker, Handshake, Host, Library, Limits, Peer, Place, Request, Runtime,
+    Answer, Checker, Handshake, Hook, Host, Library, Limits, Peer, Place, Request, Runtime,
     ScriptSession, Services, Settings, Source, Wire, ensure_loaded,
 };
 use wsh_server::websocket::{Connection, Handle, Outbox, Shared};
@@ -131,12 +131,13 @@ async fn connection(runtime: &Rc<Runtime>, source: &Arc<Source>) {
         return;
     }
     let request = Rc::new(request());
-    let mut handshake = Handshake::new(runtime, &handler, 1, &request);
+    let mut handshake = Handshake::new(runtime, &handler, Hook::DoExtraHandshake, 1, &request);
     let Ok((
         state,
         Answer {
             is_written: false, ..
         },
+        _,
     )) = poll_fn(|context| handshake.poll(context)).await
     else {
         return;
@@ -189,6 +190,7 @@ fn request() -> Request {
             ..Wire::default()
         }),
         raw_head: RefCell::new(b"GET / HTTP/1.1\r\n\r\n".to_vec()),
+        body: None,
     }
 }
 

@@ -211,6 +211,14 @@ pub(super) struct Bounds {
         env = "WSH_KEEP_ALIVE_TIMEOUT"
     )]
     pub(super) keep_alive_timeout: Time,
+    /// Size of a request's body, which on_request reads
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::HEAD.body),
+        env = "WSH_MAX_REQUEST_BODY"
+    )]
+    pub(super) max_request_body: Size,
     /// Size of a request's head
     #[arg(
         long,
@@ -352,6 +360,7 @@ impl From<Bounds> for Limits {
                 headers: bounds.max_headers.into(),
                 time: bounds.header_timeout.0,
                 keep_alive: bounds.keep_alive_timeout.0,
+                body: bounds.max_request_body.0,
                 ..limits::HEAD
             },
             websocket: limits::Websocket {

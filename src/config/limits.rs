@@ -359,6 +359,8 @@ pub struct Head {
     pub keep_alive: Duration,
     /// Requests of one connection.
     pub requests: u32,
+    /// Bytes of a request's body, which only a handler's `on_request` reads. Over it: 413.
+    pub body: usize,
 }
 
 /// A request head's bounds: those of the careful servers (nginx, Cowboy), with 10 s against
@@ -373,6 +375,8 @@ pub const HEAD: Head = Head {
     keep_alive: Duration::from_secs(15),
     // 1,000, as nginx has it: what a connection leaves behind in anybody's memory goes some day.
     requests: 1_000,
+    // 1 MiB, as nginx has it: a form or a document of JSON.
+    body: 1024 * 1024,
 };
 
 /// The bounds of files on their way to a client.

@@ -23,7 +23,7 @@ use std::time::Duration;
 pub(crate) use path::IGNORED_PREFIXES;
 pub use path::{PathError, Route, SUFFIX, decode_path};
 pub(crate) use reconcile::Reconciler;
-pub(crate) use registry::{Entry, Found, Generation};
+pub(crate) use registry::{Entry, Found, Generation, PAGES};
 pub(crate) use report::Report;
 
 /// Debounce time: a file must stay unchanged for so long before it is read, which is longer than an

@@ -20,7 +20,7 @@ pub struct Entry {
 }
 
 /// Path prefix of the built-in pages, below which only WebSocket connections reach a handler.
-const PAGES: &str = "_wsh/";
+pub const PAGES: &str = "_wsh/";
 
 /// The handlers at one moment.
 #[derive(Debug, Default)]

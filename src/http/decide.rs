@@ -12,7 +12,8 @@ use super::response::Response;
 use super::site::Site;
 use super::upgrade::Target;
 use crate::console::{self, ApiRequest, Console};
-use crate::handlers::{Entry, Found, decode_path};
+use crate::handlers::{Entry, Found, PAGES, decode_path};
+use crate::script::Hook;
 
 /// The way to answer a request: an upgrade, a response or a file.
 pub enum Decision {
@@ -24,6 +25,8 @@ pub enum Decision {
     Upgrade(Target, String),
     /// This.
     Respond(Response),
+    /// A request that a handler answers, at this path.
+    Exchange(Target, String),
     /// The file at this path, which is still to be read.
     File(Arc<Files>, String),
 }
@@ -34,6 +37,7 @@ pub const BROKEN: &str = "broken";
 /// Decides, for a client that has been admitted.
 pub fn decide(site: &Site, head: &Head, client: &Client) -> Result<Decision, Refusal> {
     if head.is_for_server() {
+        head.check_empty()?;
         let response = Response::new(204).header("Allow", head::METHODS);
         return Ok(Decision::Respond(response));
     }
@@ -41,6 +45,19 @@ pub fn decide(site: &Site, head: &Head, client: &Client) -> Result<Decision, Ref
         .map_err(|error| Refusal::new(400, error.to_string()).named("path"))?;
     let generation = site.generation.borrow().clone();
     let found = generation.find(&path);
+    if !head.is_upgrade()
+        && let Some(found) = &found
+        && found.entry.hooks.contains(&Hook::OnRequest)
+        && !found.file.starts_with(PAGES)
+        && let Some(source) = &found.entry.source
+    {
+        let target = Target {
+            source: Arc::clone(source),
+            params: found.params.clone(),
+        };
+        return Ok(Decision::Exchange(target, path));
+    }
+    head.check_empty()?;
     if head.is_upgrade() {
         head.check_upgrade()?;
         if site.shared.is_draining() {
@@ -61,6 +78,13 @@ pub fn decide(site: &Site, head: &Head, client: &Client) -> Result<Decision, Ref
             return Err(Refusal::new(404, "no handler has this path"));
         };
         let Found { entry, params, .. } = found;
+        let is_for_messages = |hook: &Hook| matches!(hook, Hook::TransferData | Hook::TransferLoop);
+        if entry.source.is_some() && !entry.hooks.iter().any(is_for_messages) {
+            return Err(Refusal::new(
+                400,
+                "this is no WebSocket resource: it answers requests",
+            ));
+        }
         return match &entry.source {
             Some(source) => Ok(Decision::Upgrade(
                 Target {

@@ -1,17 +1,20 @@
 //! A request head to what becomes of it: an upgrade, a file, or a refusal.
 //!
-//! Requests have no bodies here, and whatever could be read in two ways is the last of its
-//! connection: so no proxy can be led to see a request where we see none, and files may follow each
-//! other on one connection.
+//! Only requests that a handler answers have bodies here, and whatever could be read in two ways is
+//! the last of its connection: so no proxy can be led to see a request where we see none, and files
+//! may follow each other on one connection.
 
 pub mod admission;
+mod asking;
 mod basic_auth;
+mod body;
 mod client;
 mod coding;
 mod conditions;
 mod decide;
 mod descriptors;
 mod entrance;
+mod exchange;
 mod files;
 mod finish;
 pub mod forwarded;

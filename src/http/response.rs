@@ -37,6 +37,8 @@ pub type Headers = Vec<(Cow<'static, str>, String)>;
 pub struct Response {
     /// The status code.
     pub status: u16,
+    /// The words behind it; empty for the usual ones.
+    pub reason: String,
     /// Headers besides the date, the length and the connection.
     pub headers: Headers,
     /// The body, which follows the head; empty by default.
@@ -107,7 +109,7 @@ pub fn head(status: u16, reason: &str, then: Persistence, headers: &Headers) -> 
     let usual = StatusCode::from_u16(status).ok();
     let usual = usual.and_then(|status| status.canonical_reason());
     let reason = if reason.is_empty() {
-        usual.unwrap_or("HandshakeFailure")
+        usual.unwrap_or("Other")
     } else {
         reason
     };
@@ -148,9 +150,16 @@ impl Response {
     pub fn new(status: u16) -> Self {
         Self {
             status,
+            reason: String::new(),
             headers: Vec::new(),
             body: Body::default(),
         }
+    }
+
+    /// The same with these words behind the status.
+    pub fn because(mut self, reason: String) -> Self {
+        self.reason = reason;
+        self
     }
 
     /// Adds a header.
@@ -174,7 +183,7 @@ impl Response {
         without_body: bool,
     ) -> io::Result<()> {
         let length = self.body.len();
-        let mut text = head(self.status, "", then, &self.headers);
+        let mut text = head(self.status, &self.reason, then, &self.headers);
         // RFC 9110 section 8.6, and a 304 has the length of another response.
         if !matches!(self.status, 204 | 304) {
             let _ = write!(text, "Content-Length: {length}\r\n");

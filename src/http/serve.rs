@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::asking::{Asking, FAULT};
 use super::client::Client;
 use super::decide::{BROKEN, Decision, decide};
 use super::files::Files;
@@ -16,8 +17,8 @@ use super::refusals::{self, Kind};
 use super::respond::Refusal;
 use super::response::{Persistence, Response, SendPolicy};
 use super::site::Site;
-use super::upgrade::{FAULT, REJECTED, Target, Unopened, Upgrade};
-use super::{entrance, own, pages, trace};
+use super::upgrade::{REJECTED, Target, Unopened, Upgrade};
+use super::{entrance, exchange, own, pages, trace};
 use crate::config::limits;
 use crate::handlers::Generation;
 use crate::observe::event::{Event, Lazily, text};
@@ -88,6 +89,8 @@ where
         None => entrance::admit(&site.settings, &head, &mut client)
             .and_then(|()| decide(site, &head, &client)),
     };
+    // The bytes that came behind the request, where somebody else has looked at them.
+    let mut behind = None;
     let (head, answered) = match decision {
         Ok(Decision::Upgrade(target, path)) => {
             let upgrade = Upgrade {
@@ -115,6 +118,19 @@ where
         Ok(Decision::Operation(console, request)) => {
             let response = own::operate(site, console, &request).await;
             (head, Ok(response))
+        }
+        Ok(Decision::Exchange(target, path)) => {
+            let asking = Asking {
+                site,
+                head: &head,
+                client: &client,
+                id,
+            };
+            // It takes memory that files need not have.
+            let exchange = Box::pin(exchange::answer(&asking, target, &path, &mut stream));
+            let (answered, more) = exchange.await?;
+            behind = Some(more);
+            (head, answered)
         }
         Ok(Decision::Respond(response)) => (head, Ok(response)),
         Ok(Decision::File(files, path)) => read_file(site, files, head, path).await?,
@@ -187,7 +203,8 @@ where
         }
     }
     if goes_on {
-        return Some((stream, permit, head.into_rest()));
+        let behind = behind.unwrap_or_else(|| head.into_rest());
+        return Some((stream, permit, behind));
     }
     finish(stream, &[], limits.linger).await;
     None

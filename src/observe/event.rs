@@ -327,6 +327,9 @@ events! {
     /// A handshake's connection ended without an answer.
     DEBUG Http "handshake-dropped" HandshakeDropped { connection: u64, client: Text<'e> }
         "handshake dropped";
+    /// A request that a handler was to answer ended without an answer.
+    DEBUG Http "request-dropped" RequestDropped { connection: u64, client: Text<'e> }
+        "request dropped";
     /// A handshake was refused, by whom and why its request's line says.
     DEBUG Http "handshake-refused" HandshakeRefused
         { connection: u64, client: Text<'e>, result: &'static str } "handshake refused";

@@ -21,10 +21,12 @@ use super::look;
 use super::loops::Loop;
 use super::owner::Owner;
 use super::program::Program;
+use super::request::Body;
 use super::state::State;
 use crate::machine::budget::Stop;
 use crate::machine::error::HostError;
-use crate::machine::meter;
+use crate::machine::packages::json;
+use crate::machine::{Limits, meter, types};
 use crate::observe::event::Event;
 use crate::observe::live::{self, FAULTS};
 use crate::observe::one_line;
@@ -78,6 +80,8 @@ pub enum Ending {
     Answer(Option<Close>),
     /// A frame is not for the protocol.
     Hidden,
+    /// The body of the answer to a request.
+    Body(Body),
     /// The handler has no such hook any more; the message that it was given.
     Absent(Dynamic),
     /// The script threw a value of its own and did not catch it.
@@ -257,6 +261,10 @@ fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Endi
             Ok(close) => Ending::Answer(close),
             Err(text) => Ending::Failed(failed(program.fault_in(hook, text), None)),
         },
+        Ok(value) if hook == Hook::OnRequest => match body(value, limits) {
+            Ok(body) => Ending::Body(body),
+            Err(text) => Ending::Failed(failed(program.fault_in(hook, text), None)),
+        },
         Ok(value) if hook == Hook::OnFrame && value.as_bool() == Ok(false) => Ending::Hidden,
         Ok(_) => {
             if handler.dev && FAULTS.are_there() {
@@ -329,6 +337,27 @@ fn is_thrown(error: &EvalAltResult) -> bool {
         EvalAltResult::ErrorRuntime(value, _) => !value.is::<HostError>(),
         _ => false,
     }
+}
+
+/// What `on_request` may return.
+fn body(value: Dynamic, limits: &Limits) -> Result<Body, String> {
+    if value.is_unit() {
+        return Ok(Body::None);
+    }
+    if value.is_map() || value.is_array() {
+        let json = json::to_json(&value, limits).map_err(|error| error.to_string())?;
+        return Ok(Body::Json(json.into()));
+    }
+    let name = types::name_of(&value);
+    if value.is_string() {
+        return Ok(Body::Text(value.into_string().unwrap_or_default()));
+    }
+    value.into_blob().map(Body::Bytes).map_err(|_| {
+        format!(
+            "on_request gave {name}: its last value is the body of the answer, a string, a blob, \
+            a map or an array (as JSON), or () for none"
+        )
+    })
 }
 
 /// What `passive_closing_handshake` may return: a code, `[code, reason]`, or `()`.

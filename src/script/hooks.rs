@@ -35,6 +35,8 @@ pub enum Hook {
     OnLoad,
     /// A timer of the handler.
     OnInterval,
+    /// A request that is no handshake.
+    OnRequest,
 }
 
 /// Row of the hook table.
@@ -53,7 +55,7 @@ pub struct HookInfo {
 }
 
 /// Table of all hooks, in the order of the enum.
-pub const HOOKS: [HookInfo; 16] = [
+pub const HOOKS: [HookInfo; 17] = [
     HookInfo {
         hook: Hook::DoExtraHandshake,
         name: "do_extra_handshake",
@@ -187,6 +189,17 @@ pub const HOOKS: [HookInfo; 16] = [
         when: "when a timer of the handler is due: `every(seconds, name)` in `on_load`",
         result: "ignored",
     },
+    HookInfo {
+        hook: Hook::OnRequest,
+        name: "on_request",
+        params: &["request"],
+        when: "for every HTTP request on the handler's path that is no handshake, whatever its \
+            method: a page, a form, a login, a JSON API, a poll that waits. `this` is empty, and \
+            ends with the answer",
+        result: "the body of the answer: a string as text, a blob as bytes, a map or an array as \
+            JSON, `()` for none; anything else is a fault. `request.status`, \
+            `request.add_header` and `request.reject` say the rest; a fault is answered with 500",
+    },
 ];
 
 /// Where metrics have the faults of what stands outside of functions, behind all hooks.
@@ -228,7 +241,11 @@ impl Hook {
     pub(super) fn follows_reloads(self) -> bool {
         !matches!(
             self,
-            Self::DoExtraHandshake | Self::OnOpen | Self::OnLoad | Self::OnInterval
+            Self::DoExtraHandshake
+                | Self::OnOpen
+                | Self::OnLoad
+                | Self::OnInterval
+                | Self::OnRequest
         )
     }
 }

@@ -58,7 +58,7 @@ pub use hooks::{HOOKS, Hook, HookInfo};
 pub use library::{Checked, Checker, Library, Tried, Unreadable};
 pub use peer::{Peer, Place};
 pub use program::Program;
-pub use request::{Answer, Rejection, Request, Wire};
+pub use request::{Answer, Body, Rejection, Request, Wire};
 pub use runtime::Runtime;
 pub use service::Services;
 pub(crate) use session::reload;

@@ -113,7 +113,8 @@ impl Program {
             engine: Rc::clone(&compiler.engine),
             frames: RefCell::default(),
         };
-        if !program.has(Hook::TransferData) && !program.has(Hook::TransferLoop) {
+        let needed = [Hook::TransferData, Hook::TransferLoop, Hook::OnRequest];
+        if !needed.iter().any(|hook| program.has(*hook)) {
             let message = "no fn transfer_data(ws, message): a handler needs it to answer messages";
             let outline = Outline::of(&program.engine, &source.text, Position::NONE);
             let meant = outline

@@ -1,4 +1,4 @@
-//! A request of the opening handshake, and the answer that a script shapes.
+//! A request, of an opening handshake or without one, and the answer that a script shapes.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use rhai::Blob;
 use crate::config::limits::RAW_READ;
 use crate::websocket::extensions::Preferences;
 
-/// A client's request as `do_extra_handshake` sees it.
+/// A client's request as `do_extra_handshake` and `on_request` see it.
 #[derive(Debug)]
 pub struct Request {
     /// The path as it was matched, decoded.
@@ -17,7 +17,7 @@ pub struct Request {
     pub params: Vec<(String, String)>,
     /// Path and query as they came.
     pub target: String,
-    /// The method; only GET comes this far.
+    /// The method; that of a handshake is GET.
     pub method: String,
     /// The version without `HTTP/`.
     pub http_version: &'static str,
@@ -39,6 +39,8 @@ pub struct Request {
     pub wire: RefCell<Wire>,
     /// The request head, byte for byte, until the handshake is done.
     pub raw_head: RefCell<Blob>,
+    /// What came with it, if it is no handshake.
+    pub body: Option<Blob>,
 }
 
 /// Settings by which a script adds to the answer, or replaces it.
@@ -50,6 +52,8 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// Instead of the 101.
     pub rejection: Option<Rejection>,
+    /// The status of an answer that is no refusal, if a script has chosen it.
+    pub status: Option<u16>,
     /// Bytes of one message, if fewer than the server's bound.
     pub max_message: Option<usize>,
     /// Overrides of the server's permessage-deflate terms.
@@ -71,6 +75,19 @@ pub struct Rejection {
     pub reason: String,
     /// The body, plain text.
     pub body: String,
+}
+
+/// What `on_request` gave as the body of its answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Nothing.
+    None,
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// A map or an array, as JSON.
+    Json(String),
 }
 
 /// Bytes before and behind the handshake: whoever owns the stream moves them.

@@ -68,6 +68,7 @@ mod refusals;
 mod reload;
 mod repeatable;
 mod replay;
+mod requests;
 mod resuming;
 mod runtime;
 mod services;

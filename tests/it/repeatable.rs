@@ -15,8 +15,8 @@ use wsh_server::config::limits;
 use wsh_server::machine::clock::Clock;
 use wsh_server::machine::random::Random;
 use wsh_server::script::{
-    Checker, Handshake, Host, Library, Peer, Place, Request, Runtime, ScriptSession, Services,
-    Settings, Source, Wire, ensure_loaded,
+    Checker, Handshake, Hook, Host, Library, Peer, Place, Request, Runtime, ScriptSession,
+    Services, Settings, Source, Wire, ensure_loaded,
 };
 use wsh_server::websocket::{Connection, Handle, Outbox, Shared};
 
@@ -86,9 +86,9 @@ async fn conversation(seed: u64) -> (String, Conversation) {
     assert!(ensure_loaded(&runtime, &handler).await);
 
     let request = Rc::new(request());
-    let mut handshake = Handshake::new(&runtime, &handler, 1, &request);
+    let mut handshake = Handshake::new(&runtime, &handler, Hook::DoExtraHandshake, 1, &request);
     let decided = poll_fn(|context| handshake.poll(context)).await;
-    let (state, answer) = decided.expect("accepted");
+    let (state, answer, _) = decided.expect("accepted");
     let (mut client, stream) = duplex(64 * 1024);
     let handle = Handle::new(1, Outbox::default());
     let place = handler.place(Place {
@@ -130,6 +130,7 @@ fn request() -> Request {
         answer: RefCell::default(),
         wire: RefCell::new(Wire::default()),
         raw_head: RefCell::default(),
+        body: None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::websocket::extensions::{self, Offer};
 use crate::websocket::handshake::{has_token, is_key, is_token, tokens};
 
 impl Head {
-    /// Checks the requirements on every request: Host, method, target, and no body.
+    /// Checks the requirements on every request: Host, method and target.
     pub fn check(&self) -> Result<(), Refusal> {
         let hosts: Vec<_> = self.values("host").collect();
         match hosts[..] {
@@ -35,13 +35,19 @@ impl Head {
                 "the target must be a path, or a URL of http, https, ws or wss",
             ));
         }
-        if self.has_body() {
-            return Err(Refusal::new(400, "a request here has no body"));
-        }
         Ok(())
     }
 
-    fn has_body(&self) -> bool {
+    /// Checks that there is no body, which nobody would read.
+    pub fn check_empty(&self) -> Result<(), Refusal> {
+        match self.has_body() {
+            true => Err(Refusal::new(400, "a request here has no body")),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a body follows.
+    pub fn has_body(&self) -> bool {
         self.values("transfer-encoding").next().is_some()
             || self.values("content-length").any(|length| length != "0")
     }

@@ -1,16 +1,13 @@
 //! A handler's say in an opening handshake: `do_extra_handshake`, and the bytes that it reads and
 //! writes meanwhile.
 
-use std::cell::RefCell;
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::{Accepted, Reply, Server, Upgrade, has_header};
+use crate::http::asking::{self, Asking};
 use crate::http::finish::finish;
 use crate::http::respond::Refusal;
 use crate::http::site::Site;
@@ -18,15 +15,13 @@ use crate::observe::Flood;
 use crate::observe::event::{Event, text};
 use crate::observe::metrics::Open;
 use crate::script::{
-    self, Answer, Handler, HandshakeFailure, Hook, Peer, Place, Rejection, Request, ScriptSession,
-    Source, State, Wire,
+    self, Answer, Body, Handler, HandshakeFailure, Hook, Peer, Place, Rejection, Request,
+    ScriptSession, Source, State, Wire,
 };
 use crate::websocket::Transport;
 
 /// The id of a refusal that a handler has put into words, or thrown.
 pub const REJECTED: &str = "rejected";
-/// The id of a refusal because of a handler's fault.
-pub const FAULT: &str = "fault";
 
 /// The handler that a handshake is for.
 pub struct Target {
@@ -80,20 +75,26 @@ impl Upgrade<'_> {
         // A handler without a program fails in its hook, as it would later.
         let asks = handler.has(Hook::DoExtraHandshake) || !handler.is_loaded();
         if asks || handler.keeps_requests() {
-            let request = Rc::new(self.request(target.params, reply.wire)?);
+            let asked = Asking {
+                site,
+                head: &self.head,
+                client: &self.client,
+                id: self.id,
+            };
+            let request = asked.request(&self.path, target.params, reply.wire, None)?;
             let asked = if asks {
                 tokio::select! {
                     biased;
-                    asked = self.run(handler, &request, stream) => asked,
+                    asked = asked.run(handler, Hook::DoExtraHandshake, &request, stream) => asked,
                     () = site.shared.drained() => return Err(Refusal::draining().into()),
                 }
             } else {
-                Ok(Default::default())
+                Ok((State::default(), Answer::default(), Body::None))
             };
             reply.wire = request.wire.take();
             request.raw_head.take();
             match asked {
-                Ok((state, answer)) => (prepared.state, reply.answer) = (state, answer),
+                Ok((state, answer, _)) => (prepared.state, reply.answer) = (state, answer),
                 Err(refused) => return Err(self.refuse(refused, &reply.wire, stream).await),
             }
             prepared.request = prepared.handler.keeps_requests().then_some(request);
@@ -114,51 +115,6 @@ impl Upgrade<'_> {
         Ok((reply, prepared))
     }
 
-    /// The request as scripts see it.
-    fn request(&self, params: Vec<(String, String)>, wire: Wire) -> Result<Request, Refusal> {
-        let (head, client) = (&self.head, &self.client);
-        Ok(Request {
-            path: self.path.clone(),
-            params,
-            target: head.target(),
-            method: head.method().to_owned(),
-            http_version: "1.1",
-            secure: client.secure,
-            headers: head
-                .fields()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-            requested_protocols: head.protocols()?,
-            remote_addr: client.address,
-            client_subject: client.subject.clone(),
-            user: client.user.clone(),
-            answer: RefCell::default(),
-            wire: RefCell::new(wire),
-            raw_head: RefCell::new(head.raw().to_vec()),
-        })
-    }
-
-    /// Runs `do_extra_handshake`, and carries the bytes of its raw reads and writes meanwhile.
-    async fn run<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        handler: &Rc<Handler>,
-        request: &Rc<Request>,
-        stream: &mut S,
-    ) -> Result<(State, Answer), HandshakeFailure> {
-        let mut handshake = script::Handshake::new(&self.site.runtime, handler, self.id, request);
-        poll_fn(|context| {
-            loop {
-                if let Poll::Ready(asked) = handshake.poll(context) {
-                    return Poll::Ready(asked);
-                }
-                if !carry(&mut request.wire.borrow_mut(), stream, context) {
-                    return Poll::Pending;
-                }
-            }
-        })
-        .await
-    }
-
     /// Ends a handshake that the script has not put an answer to into words.
     async fn refuse<S: Transport>(
         &self,
@@ -171,10 +127,8 @@ impl Upgrade<'_> {
             HandshakeFailure::Thrown => {
                 Refusal::new(403, "the handler refuses this connection").named(REJECTED)
             }
-            HandshakeFailure::Failed(reason) => Refusal::new(500, reason).named(FAULT),
-            HandshakeFailure::Busy => Refusal::new(503, "the server is busy: try again later")
-                .with_retry_after()
-                .named("hooks"),
+            HandshakeFailure::Failed(reason) => asking::failed(reason),
+            HandshakeFailure::Busy => asking::busy(),
             HandshakeFailure::Dropped => {
                 finish(stream, &wire.outgoing, self.linger()).await;
                 let (connection, client) = (*id, text(client));
@@ -262,41 +216,4 @@ fn say_none_picked(handler: &str, offered: &[String]) {
     let offered = offered.join(", ");
     let offered = offered.as_str();
     Event::NoSubprotocol { handler, offered }.tell_within(&mut *said, handler);
-}
-
-/// Moves bytes between a script that decides and the stream; whether any were moved.
-fn carry<S: AsyncRead + AsyncWrite + Unpin>(
-    wire: &mut Wire,
-    stream: &mut S,
-    context: &mut Context<'_>,
-) -> bool {
-    if wire.is_ended {
-        return false;
-    }
-    if !wire.outgoing.is_empty() {
-        match Pin::new(&mut *stream).poll_write(context, &wire.outgoing) {
-            Poll::Ready(Ok(count)) if count > 0 => {
-                wire.outgoing.drain(..count);
-                return true;
-            }
-            Poll::Ready(_) => {
-                wire.is_ended = true;
-                return true;
-            }
-            Poll::Pending => {}
-        }
-    }
-    if !wire.has_room() {
-        return false;
-    }
-    let mut bytes = [0; 2048];
-    let mut read = ReadBuf::new(&mut bytes);
-    match Pin::new(stream).poll_read(context, &mut read) {
-        Poll::Pending => return false,
-        Poll::Ready(Ok(())) if !read.filled().is_empty() => {
-            wire.incoming.extend_from_slice(read.filled());
-        }
-        Poll::Ready(_) => wire.is_ended = true,
-    }
-    true
 }

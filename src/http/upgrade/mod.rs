@@ -19,7 +19,7 @@ use crate::script::{Answer, Wire};
 use crate::websocket::extensions::{self, Agreed, Parameters};
 use crate::websocket::handshake::accept_key;
 use crate::websocket::{Connection, Handle, Onlooker, Outbox, Session, Tally, Transport, Watch};
-pub use ask::{FAULT, REJECTED, Target, Unopened};
+pub use ask::{REJECTED, Target, Unopened};
 
 /// A checked opening handshake that has no answer yet. Its steps are [`ask`](Self::ask), where a
 /// handler has a say, [`agree`](Self::agree) and [`open`](Self::open).

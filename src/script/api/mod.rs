@@ -1,6 +1,7 @@
 //! What scripts may call beyond the machine's own packages, and the list of all of them.
 
 pub mod connection;
+mod exchange;
 pub mod extensions;
 pub mod form;
 pub mod log;
@@ -20,6 +21,7 @@ use crate::machine::packages::{encoding, env, errors, json, random, values};
 /// Every package, in the order of the reference.
 pub const PACKAGES: &[&Package] = &[
     &request::PACKAGE,
+    &exchange::PACKAGE,
     &connection::PACKAGE,
     &topics::PACKAGE,
     &people::PACKAGE,

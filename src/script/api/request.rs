@@ -1,4 +1,4 @@
-//! The opening handshake: `request`, and the answer that a script shapes with it.
+//! `request`: an opening handshake or another request, and the answer that a script shapes with it.
 
 use std::rc::Rc;
 
@@ -29,12 +29,14 @@ const RESERVED: [&str; 9] = [
 
 /// Only in the handshake.
 const HANDSHAKE: Allowed = Allowed::Only(&["do_extra_handshake"]);
+/// Where a request is answered.
+const ANSWER: Allowed = Allowed::Only(&["do_extra_handshake", "on_request"]);
 
 /// `request`: what the client asked for, and what it is answered.
 pub const PACKAGE: Package = Package {
     name: "request",
-    about: "The client's request, the argument of `do_extra_handshake`. Its properties and \
-        `header(name)` can be asked of `ws` in every later \
+    about: "The client's request, the argument of `do_extra_handshake` and of `on_request`. Its \
+        properties and `header(name)` can be asked of `ws` in every later \
             hook, too. They are kept for connections whose handler's text names one when they \
             open; a connection that was open before an edit \
             named the first one throws `gone`.",
@@ -101,7 +103,8 @@ pub const PACKAGE: Package = Package {
         },
         Function {
             signatures: &["request.method -> string"],
-            about: "`\"GET\"`: RFC 6455 knows no other.",
+            about: "`\"GET\"` of a handshake, since RFC 6455 knows no other; any in `on_request`, in \
+                capitals as it came.",
             throws: &[],
             allowed: Allowed::Everywhere,
             example: "ws.send(ws.method); // => GET",
@@ -322,12 +325,13 @@ pub const PACKAGE: Package = Package {
                 times. The server writes these itself: `Connection`, \
                     `Upgrade`, `Content-Length`, `Content-Type`, `Transfer-Encoding`, \
                     `Sec-WebSocket-Accept`, `Sec-WebSocket-Protocol`, \
-                    `Sec-WebSocket-Extensions` and `Sec-WebSocket-Version`.",
+                    `Sec-WebSocket-Extensions` and `Sec-WebSocket-Version`. In `on_request` \
+                    `Content-Type` may be added, and stands instead of the usual one.",
             throws: &[(
                 "header",
                 "for what is no header, or one that the server writes itself",
             )],
-            allowed: HANDSHAKE,
+            allowed: ANSWER,
             example: "fn do_extra_handshake(request) {\n    \
                 request.add_header(\"Set-Cookie\", \"seen=yes; HttpOnly\");\n}\n\n\
                       fn transfer_data(ws, message) {\n    ws.send(message); // => hello\n}",
@@ -341,13 +345,14 @@ pub const PACKAGE: Package = Package {
                 "request.reject(status: int, reason: string)",
                 "request.reject(status: int, reason: string, body: string)",
             ],
-            about: "Refuses the connection with this status, the words behind it and a body. The \
-                hook goes on; the last refusal counts.",
+            about: "Refuses the connection, or answers the request, with this status, the words \
+                behind it and a body. The hook goes on; the last refusal counts, and what \
+                `on_request` gives then does not.",
             throws: &[(
                 "reject",
                 "for a status outside 300 to 599, or a reason with control characters",
             )],
-            allowed: HANDSHAKE,
+            allowed: ANSWER,
             example: "fn do_extra_handshake(request) {\n    if request.header(\"Authorization\") \
                 == () {\n        \
                       request.add_header(\"WWW-Authenticate\", \"Basic \
@@ -386,7 +391,7 @@ pub const PACKAGE: Package = Package {
                 "option",
                 "for an option that there is not, or another value than `true` or `false`",
             )],
-            allowed: HANDSHAKE,
+            allowed: ANSWER,
             example: "fn do_extra_handshake(request) {\n    request.abort();\n}\n\nfn \
                 transfer_data(ws, message) {}\n// no upgrade",
             register: |engine, _| {
@@ -499,7 +504,7 @@ fn header(request: &Request, name: &str) -> Dynamic {
 }
 
 /// An array of values for each name.
-fn gather(pairs: impl Iterator<Item = (String, String)>) -> Dynamic {
+pub(super) fn gather(pairs: impl Iterator<Item = (String, String)>) -> Dynamic {
     let mut gathered = Map::new();
     for (name, value) in pairs {
         let values = gathered
@@ -557,10 +562,9 @@ fn add_header(
             format!("{:?} is no name of a header", name.as_str()),
         );
     }
-    if RESERVED
-        .iter()
-        .any(|reserved| name.eq_ignore_ascii_case(reserved))
-    {
+    let is_free = request.body.is_some() && name.eq_ignore_ascii_case("content-type");
+    let mut reserved = RESERVED.iter();
+    if !is_free && reserved.any(|reserved| name.eq_ignore_ascii_case(reserved)) {
         let text = format!("the server writes {name} itself: a handler may not add it");
         return throw("header", text);
     }

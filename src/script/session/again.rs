@@ -143,5 +143,6 @@ fn request(path: &str, params: Vec<(String, String)>) -> Request {
         answer: Default::default(),
         wire: Wire::default().into(),
         raw_head: Default::default(),
+        body: None,
     }
 }

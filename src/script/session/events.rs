@@ -148,7 +148,9 @@ fn is_expected_back(code: u16) -> bool {
 
 fn outcome(ending: Ending) -> Outcome {
     match ending {
-        Ending::Done | Ending::Again | Ending::Cancelled | Ending::Absent(_) => Outcome::Done,
+        Ending::Done | Ending::Again | Ending::Cancelled | Ending::Absent(_) | Ending::Body(_) => {
+            Outcome::Done
+        }
         Ending::Answer(close) => Outcome::Answer(close),
         Ending::Hidden => Outcome::Hidden,
         Ending::Failed(failure) => Outcome::Failed(failure.reason),

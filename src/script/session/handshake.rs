@@ -1,4 +1,4 @@
-//! The run of `do_extra_handshake`, before there is a connection.
+//! A hook's say on a request: `do_extra_handshake`, before there is a connection, and `on_request`.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -11,11 +11,11 @@ use crate::script::call::Ending;
 use crate::script::handler::Handler;
 use crate::script::hooks::Hook;
 use crate::script::owner::Owner;
-use crate::script::request::{Answer, Request};
+use crate::script::request::{Answer, Body, Request};
 use crate::script::runtime::Runtime;
 use crate::script::state::State;
 
-/// Why a handshake was refused without the script's saying so.
+/// Why a request was refused without the script's saying so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HandshakeFailure {
     /// It threw: 403.
@@ -30,40 +30,40 @@ pub enum HandshakeFailure {
     Reset,
 }
 
-/// A run of `do_extra_handshake`. Whoever owns the stream polls it, and moves the bytes of the
-/// request's [`Wire`](crate::script::Wire) in between.
+/// A run of `do_extra_handshake` or `on_request`. Whoever owns the stream polls it, and moves the
+/// bytes of the request's [`Wire`](crate::script::Wire) in between.
 pub struct Handshake {
     session: ScriptSession<()>,
+    hook: Hook,
     request: Rc<Request>,
     args: Option<[Dynamic; 4]>,
 }
 
 impl Handshake {
-    /// A run for this request.
+    /// A run of this hook for this request.
     pub fn new(
         runtime: &Rc<Runtime>,
         handler: &Rc<Handler>,
+        hook: Hook,
         connection: u64,
         request: &Rc<Request>,
     ) -> Self {
         let argument = Dynamic::from(Rc::clone(request));
         Self {
             session: without_connection(runtime, handler, Owner::handshake(connection)),
+            hook,
             request: Rc::clone(request),
             args: Some([argument, Dynamic::UNIT, Dynamic::UNIT, Dynamic::UNIT]),
         }
     }
 
-    /// Ready with the state that the connection goes on with, and the script's answer.
+    /// Ready with the state that the connection goes on with, the script's answer, and its body.
     pub fn poll(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<(State, Answer), HandshakeFailure>> {
+    ) -> Poll<Result<(State, Answer, Body), HandshakeFailure>> {
         let polled = match self.args.take() {
-            Some(args) => {
-                let hook = Hook::DoExtraHandshake;
-                self.session.call(hook, args, Then::Nothing, context)
-            }
+            Some(args) => self.session.call(self.hook, args, Then::Nothing, context),
             None => self.session.go_on(context),
         };
         if polled.is_pending() && self.request.wire.borrow().is_ended {
@@ -78,7 +78,8 @@ impl Handshake {
             Ending::Thrown => Err(HandshakeFailure::Thrown),
             Ending::Failed(failure) => Err(HandshakeFailure::Failed(failure.reason)),
             Ending::Cancelled => Err(HandshakeFailure::Busy),
-            _ => Ok((self.session.owner.state().take(), answer)),
+            Ending::Body(body) => Ok((State::default(), answer, body)),
+            _ => Ok((self.session.owner.state().take(), answer, Body::None)),
         })
     }
 }
