@@ -25,7 +25,7 @@ use crate::script::{self, Host, loops};
 use crate::server::{
     self, Admission, Certificates, Gate, Listener, Order, Socket, State, Worker, notify,
 };
-use crate::store::{File, Memory, Notices, Shelf};
+use crate::store::{File, Memory, Notices, Shared, Shelf};
 use crate::websocket::Ledger;
 
 pub use checks::check;
@@ -158,8 +158,9 @@ impl App {
             let console = Console::new(Arc::clone(&hub), Arc::clone(&shelf));
             site.console = Some(Arc::new(console));
         }
-        let engines = hub.broker().map(|broker| Arc::clone(broker.health()));
-        site.health.uses(engines.into_iter().collect());
+        let engines = [hub.broker().map(|broker| broker.health()), shelf.health()];
+        let engines = engines.into_iter().flatten().map(Arc::clone);
+        site.health.uses(engines.collect());
         let host = host.providing(Arc::clone(&shelf));
         let workers = (0..config.workers)
             .map(|number| {
@@ -228,6 +229,12 @@ fn shelf(config: &Config, host: &Host) -> Result<Arc<Shelf>> {
         Store::File(path) => {
             let engine = Arc::new(File::open(path, limits, told)?);
             Shelf::new(engine, notices, limits, move || millis(clock.now()))
+        }
+        Store::Redis(url) => {
+            let engine = Shared::start(url, &config.limits.engine, limits, told)
+                .context("a thread for the store cannot be started")?;
+            let now = move || millis(clock.now());
+            Shelf::new(Arc::new(engine), notices, limits, now)
         }
     };
     Ok(Arc::new(shelf))

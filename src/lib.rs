@@ -21,7 +21,7 @@
 //! | [`handlers`] | a folder | the current generation: path → script | `file`, `keeper`, `machine`, `script` |
 //! | [`script`] | a message | hook calls and their effects | `hub`, `link`, `local`, `machine`, `store`, `text`, `websocket` |
 //! | [`hub`] | a publication | messages in its subscribers' outboxes, on all workers and nodes | `link`, `redis`, `websocket` |
-//! | [`store`] | keys, queues | values, for all connections and beyond them | nothing |
+//! | [`store`] | keys, queues | values, for all connections and beyond them | `link`, `redis` |
 //! | [`redis`] | commands | answers of a Redis server, and messages of its channels | `link` |
 //! | [`link`] | an engine in another process | whether it is there, and when to try again | nothing |
 //! | [`client`] | an address | a connection that we open, and its messages | `websocket` |

@@ -11,7 +11,7 @@ use clap::builder::BoolishValueParser;
 use super::bounds::Bounds;
 use super::handlers::{Folder, Power};
 use super::predecessor::Predecessor;
-use super::value::{Keeping, MetricsPort, Recorded, Seconds, Size, Time};
+use super::value::{MetricsPort, Recorded, Seconds, Size, Time};
 use crate::config::{
     Admission, Broker, ClientCertificates, Config, Credential, Deflate, HostPattern, Identity,
     Interface, Limits, Listen, OriginPattern, Proxy, Script, Tls, Trusted, limits,
@@ -89,14 +89,18 @@ struct Listening {
         env = "WSH_DOCUMENT_ROOT"
     )]
     document_root: Option<PathBuf>,
-    /// What keeps stores and queues: memory, or file:PATH, which outlives the server
+    /// What keeps stores and queues: memory, file:PATH, which outlives the server, or the URL of a
+    /// Redis that several nodes share
+    ///
+    /// The URL is as that of --broker, which may be the same Redis.
     #[arg(
         long,
         value_name = "ENGINE",
         default_value = "memory",
-        env = "WSH_STORE"
+        env = "WSH_STORE",
+        hide_env_values = true
     )]
-    store: Keeping,
+    store: String,
     /// Record connections to this folder, as HAR files
     ///
     /// Of one path and what lies below it: --record DIR=/chat. Cookies and Authorization are left
@@ -396,7 +400,8 @@ impl Settings {
             },
             handlers: self.folder.into(),
             document_root,
-            store: store.0,
+            // Not when the flags are read: that would print what is wrong, with its password.
+            store: store.parse().context("--store")?,
             record: record.map(|Recorded(record)| record),
             dev,
             inject: !no_inject,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use crate::config::{Interface, Metrics, Record, Store};
+use crate::config::{Interface, Metrics, Record};
 
 /// Bytes: `16MiB`, `64 KiB`, or a plain number of them.
 #[derive(Debug, Clone, Copy)]
@@ -121,22 +121,6 @@ impl fmt::Display for Interval {
         match self.0 {
             Some(seconds) => seconds.fmt(out),
             None => out.write_str("0"),
-        }
-    }
-}
-
-/// What keeps stores and queues: `memory`, or `file:PATH`.
-#[derive(Debug, Clone)]
-pub struct Keeping(pub Store);
-
-impl FromStr for Keeping {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            None if text == "memory" => Ok(Self(Store::Memory)),
-            Some(("file", path)) if !path.is_empty() => Ok(Self(Store::File(path.into()))),
-            _ => Err("memory or file:PATH is wanted".into()),
         }
     }
 }

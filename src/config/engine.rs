@@ -18,6 +18,18 @@ pub enum Broker {
     Engine(EngineUrl),
 }
 
+/// What keeps stores and queues.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Store {
+    /// Memory: they end with the process.
+    #[default]
+    Memory,
+    /// A file, which outlives it.
+    File(PathBuf),
+    /// A Redis, which several servers share.
+    Redis(EngineUrl),
+}
+
 /// What kind of server an engine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -71,6 +83,23 @@ impl FromStr for Broker {
         match text {
             "memory" => Ok(Self::Memory),
             _ => text.parse().map(Self::Engine),
+        }
+    }
+}
+
+impl FromStr for Store {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let wanted = || Invalid("memory, file:PATH or redis://HOST is wanted".into());
+        match text.split_once(':') {
+            None if text == "memory" => Ok(Self::Memory),
+            None | Some(("file", "")) => Err(wanted()),
+            Some(("file", path)) => Ok(Self::File(path.into())),
+            Some(_) => match text.parse::<EngineUrl>()? {
+                url if url.engine == Engine::Redis => Ok(Self::Redis(url)),
+                _ => Err(wanted()),
+            },
         }
     }
 }
@@ -257,5 +286,18 @@ mod tests {
             assert!(error.contains("redis://HOST"), "{error}");
         }
         assert_eq!("memory".parse(), Ok(Broker::Memory));
+        for text in [
+            "redis",
+            "file:",
+            "nats://:secret@host",
+            "redis://:secret@host/x",
+        ] {
+            let error = text.parse::<Store>().expect_err(text).to_string();
+            assert!(
+                error.contains("redis://HOST") && !error.contains("secret"),
+                "{error}"
+            );
+        }
+        assert_eq!("file:a".parse(), Ok(Store::File("a".into())));
     }
 }

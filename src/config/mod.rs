@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use credential::Credential;
-pub use engine::{Broker, Engine, EngineUrl, Place};
+pub use engine::{Broker, Engine, EngineUrl, Place, Store};
 pub use host::{Authority, Host, HostPattern};
 pub use invalid::Invalid;
 pub use nearest::nearest;
@@ -88,16 +88,6 @@ impl Record {
         let below = path.strip_prefix(only.trim_end_matches('/'));
         below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
     }
-}
-
-/// What keeps stores and queues.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Store {
-    /// Memory: they end with the process.
-    #[default]
-    Memory,
-    /// A file, which outlives it.
-    File(PathBuf),
 }
 
 /// The bounds of connections, before and after their handshake.

@@ -107,6 +107,11 @@ impl Health {
         }
     }
 
+    /// Whether this connection has been away for so long.
+    pub fn is_away(&self, connection: usize, patience: Duration) -> bool {
+        self.state().away[connection].is_some_and(|since| since.elapsed() >= patience)
+    }
+
     /// Ready when this connection is there; an error once it has been away for so long.
     pub async fn is_there(&self, connection: usize, patience: Duration) -> Result<(), Failed> {
         loop {

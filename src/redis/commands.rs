@@ -10,7 +10,7 @@ use ::redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, ServerErrorKind, Val
 use tokio::sync::oneshot;
 
 use super::address;
-use super::queue::{Job, Queue};
+use super::queue::{Answer, Job, Queue};
 use super::script::Script;
 use crate::config::EngineUrl;
 use crate::config::limits;
@@ -72,12 +72,33 @@ impl Commands {
     pub async fn run(&self, command: Cmd, bytes: usize) -> Result<Value, Failed> {
         self.has_room().await?;
         let (answer, answered) = oneshot::channel();
-        self.queue.push(Job::new(command, bytes, Some(answer)));
+        self.queue
+            .push(Job::new(command, bytes, Some(Answer::One(answer))));
         let answered = answered.await;
         match answered.unwrap_or(Err(Failed::Lost(self.health.role())))? {
             Value::ServerError(error) => Err(self.refused(&error)),
             value => Ok(value),
         }
+    }
+
+    /// Has a command done, in the order of these calls, and something with the answer, whether or
+    /// not somebody waits for it: that must not wait itself.
+    pub fn give(
+        &self,
+        command: Cmd,
+        bytes: usize,
+        then: impl FnOnce(Result<Value, Failed>) + Send + 'static,
+    ) {
+        let role = self.health.role();
+        if self.health.is_away(CONNECTION, self.patience) {
+            return then(Err(Failed::Away(role)));
+        }
+        let then = move |answer| match answer {
+            Ok(Value::ServerError(error)) => then(Err(Failed::Refused(role, error.to_string()))),
+            answer => then(answer),
+        };
+        let answer = Some(Answer::Then(Box::new(then)));
+        self.queue.push(Job::new(command, bytes, answer));
     }
 
     /// Gives a command whose answer nobody waits for: ready when it is queued. What the server

@@ -1,6 +1,7 @@
 //! Commands on their way to the server, in order and within a bound.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,13 +13,30 @@ use crate::link::Failed;
 /// What a command counts beside its own bytes.
 const COMMAND: usize = 256;
 
+/// Where an answer goes.
+pub enum Answer {
+    /// To one who waits, and may have left: then the command is not sent.
+    One(oneshot::Sender<Result<Value, Failed>>),
+    /// Into what is done with it, whoever waits for that.
+    Then(Box<dyn FnOnce(Result<Value, Failed>) + Send>),
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::One(_) => "One",
+            Self::Then(_) => "Then",
+        })
+    }
+}
+
 /// A command, and who waits for its answer.
 #[derive(Debug)]
 pub struct Job {
     /// The command.
     pub command: Cmd,
     /// Where the answer goes; nobody waits for that of some.
-    pub answer: Option<oneshot::Sender<Result<Value, Failed>>>,
+    pub answer: Option<Answer>,
     /// It was sent already, and the server did not know its script.
     pub is_again: bool,
     queued: Instant,
@@ -27,11 +45,7 @@ pub struct Job {
 
 impl Job {
     /// A command of so many bytes that has just been thought of.
-    pub fn new(
-        command: Cmd,
-        bytes: usize,
-        answer: Option<oneshot::Sender<Result<Value, Failed>>>,
-    ) -> Self {
+    pub fn new(command: Cmd, bytes: usize, answer: Option<Answer>) -> Self {
         Self {
             command,
             answer,
@@ -43,15 +57,16 @@ impl Job {
 
     /// Whether somebody was to be answered, and has left: it is not sent then.
     fn is_in_vain(&self) -> bool {
-        let answer = self.answer.as_ref();
-        answer.is_some_and(oneshot::Sender::is_closed)
+        matches!(&self.answer, Some(Answer::One(answer)) if answer.is_closed())
     }
 
     /// Answers it.
     pub fn end(self, result: Result<Value, Failed>) {
-        if let Some(answer) = self.answer {
+        match self.answer {
             // Whoever asked may have left.
-            let _ = answer.send(result);
+            Some(Answer::One(answer)) => drop(answer.send(result)),
+            Some(Answer::Then(then)) => then(result),
+            None => {}
         }
     }
 }
@@ -180,7 +195,10 @@ mod tests {
 
     fn job(bytes: usize) -> (Job, oneshot::Receiver<Result<Value, Failed>>) {
         let (answer, answered) = oneshot::channel();
-        (Job::new(Cmd::new(), bytes, Some(answer)), answered)
+        (
+            Job::new(Cmd::new(), bytes, Some(Answer::One(answer))),
+            answered,
+        )
     }
 
     #[tokio::test]

@@ -101,6 +101,7 @@ impl<F: Fn(oneshot::Sender<Snapshot>) + 'static> Port<F> {
         sum.topics = self.hub.tally.read();
         sum.stores = self.shelf.sizes();
         sum.engines = self.hub.engines();
+        sum.engines.extend(self.shelf.link());
         sum
     }
 }

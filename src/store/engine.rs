@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::answer::Answer;
 use super::change::Change;
 use super::value::{Bytes, Kept, Millis};
-use crate::observe::metrics::Stores;
+use crate::link::Health;
+use crate::observe::metrics::{self, Stores};
 
 /// Where a value is: a key of a store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +81,16 @@ impl fmt::Debug for Taken {
 pub trait Engine: Send + Sync + fmt::Debug {
     /// Whether other processes use it as well.
     fn is_shared(&self) -> bool;
+
+    /// Whether it is there, if it is in another process.
+    fn health(&self) -> Option<&Arc<Health>> {
+        None
+    }
+
+    /// The same for the metrics.
+    fn link(&self) -> Option<metrics::Engine> {
+        None
+    }
 
     /// The value of a key, if there is one at this time.
     fn get(&self, at: &Place, now: Millis) -> Answer<Option<Kept>>;

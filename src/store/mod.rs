@@ -9,6 +9,7 @@
 //! | `refused` | why something was not done |
 //! | `memory` | the engine that ends with its process |
 //! | `file` | the engine in a file: durable at every answer |
+//! | `redis` | the engine in Redis or Valkey, which several servers share |
 //! | `account` | what each handler keeps, within bounds of its own |
 //! | `notices` | who waits for what, and is woken by whom |
 //! | `present` | what is there for as long as somebody is |
@@ -27,6 +28,7 @@ mod file;
 mod memory;
 mod notices;
 mod present;
+mod redis;
 mod refused;
 mod shelf;
 #[cfg(test)]
@@ -41,5 +43,6 @@ pub use engine::{Place, Taken};
 pub use file::File;
 pub use memory::Memory;
 pub use notices::Notices;
+pub use redis::Shared;
 pub use shelf::Shelf;
 pub use value::Bytes;

@@ -33,6 +33,9 @@ pub enum Refused {
     /// The sum is none.
     #[error("incr would pass the largest or the smallest int at {0:?}")]
     Overflow(String),
+    /// The engine in another process has not done it, or has not answered.
+    #[error("{0}")]
+    Engine(String),
     /// The disk does not take it.
     #[error("the store cannot be written or read: {0}")]
     Disk(String),
@@ -48,6 +51,7 @@ impl Refused {
             Self::Room(_) => "full",
             Self::Queues(_) => "queues",
             Self::NoNumber(_) | Self::Overflow(_) => "number",
+            Self::Engine(_) => "engine",
             Self::Disk(_) => "store",
         }
     }

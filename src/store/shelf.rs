@@ -16,7 +16,8 @@ use super::notices::{Line, Notices};
 use super::refused::Refused;
 use super::turns::{Turn, Turns};
 use super::value::{Bytes, Kept, Millis};
-use crate::observe::metrics::Stores;
+use crate::link::Health;
+use crate::observe::metrics::{self, Stores};
 
 /// How often whoever waits looks again where other processes change things as well: a notice may be
 /// lost on its way from them.
@@ -327,6 +328,16 @@ impl Shelf {
     /// Once a second: what has run out goes, or goes back.
     pub fn tick(&self) {
         self.engine.tick(self.now());
+    }
+
+    /// Whether the engine is there, if it is in another process.
+    pub fn health(&self) -> Option<&Arc<Health>> {
+        self.engine.health()
+    }
+
+    /// The same for the metrics.
+    pub fn link(&self) -> Option<metrics::Engine> {
+        self.engine.link()
     }
 
     /// What is kept.

@@ -11,10 +11,11 @@ use super::engine::{Engine, Place, Taken};
 use super::file::File;
 use super::memory::Memory;
 use super::notices::Notices;
+use super::redis::Shared;
 use super::refused::Refused;
 use super::shelf::Shelf;
 use super::value::Bytes;
-use crate::config::limits::STORES;
+use crate::config::limits::{ENGINE, STORES};
 
 /// A shelf whose clock a test sets.
 struct Bench {
@@ -392,6 +393,84 @@ async fn a_file_keeps_the_contract() {
         })
     })
     .await;
+}
+
+/// A Redis on a socket in a temporary folder.
+struct Server(std::process::Child, tempfile::TempDir);
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let child = std::process::Command::new("redis-server")
+            .args(["--port", "0", "--unixsocket", "redis.sock", "--save", ""])
+            .current_dir(folder.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("redis-server: tests/run installs it");
+        Self(child, folder)
+    }
+
+    /// A shelf of its own there.
+    fn bench(&self, prefix: &str, limits: Limits) -> Bench {
+        let socket = self.1.path().join("redis.sock");
+        let url = format!("redis+unix:{}?prefix={prefix}", socket.display());
+        let url = url.parse().expect("a URL");
+        Bench::new(limits, |limits, notices| {
+            Arc::new(Shared::start(&url, &ENGINE, limits, notices).expect("a thread"))
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn redis_keeps_the_contract() {
+    let server = Server::start();
+    let number = AtomicU64::new(0);
+    contract(|limits| {
+        let number = number.fetch_add(1, Ordering::Relaxed);
+        server.bench(&number.to_string(), limits)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_one_server_changes_wakes_those_who_wait_on_another() {
+    let server = Server::start();
+    let (one, other) = (server.bench("s", STORES), server.bench("s", STORES));
+    assert_eq!(other.shelf.get(&at("k")).get().await, Ok(None));
+    let begun = std::time::Instant::now();
+    for round in 0..20 {
+        let mut taker = Box::pin(other.take(None, None));
+        assert!(is_pending(&mut taker).await);
+        let value = round.to_string();
+        one.put(&value).await;
+        assert_eq!(taker.await.and_then(text), Some(value.clone()));
+        let seen = other.shelf.get(&at("k")).get().await.expect("it is there");
+        let mut waiting = Box::pin(other.shelf.wait(&at("k"), seen, None).get());
+        assert!(is_pending(&mut waiting).await);
+        let set = one
+            .shelf
+            .set(&at("k"), bytes(&value), None, false, &name("a"));
+        assert_eq!(set.get().await, Ok(true));
+        assert_eq!(waiting.await, Ok(Some(bytes(&value))));
+    }
+    // Not by looking again, which is once a second.
+    assert!(begun.elapsed() < 20 * SECOND, "{:?}", begun.elapsed());
+    // Sums of both are one sum.
+    let add = |bench: &Bench| {
+        let change = bench.shelf.change(&at("n"), Change::Add(1), &name("a"));
+        async move { change.get().await.expect("a sum") }
+    };
+    for _ in 0..100 {
+        tokio::join!(add(&one), add(&other));
+    }
+    assert_eq!(add(&one).await, 201);
 }
 
 #[tokio::test]

@@ -509,12 +509,15 @@ async fn a_url_that_is_none_ends_the_start() {
         assert!(ended.stderr.contains("--broker"), "{}", ended.stderr);
         assert!(!ended.stderr.contains("tops3cret"), "{}", ended.stderr);
     }
-    let builder = Server::builder()
-        .bare()
-        .env("WSH_BROKER", "redis://:tops3cret@h");
-    let shown = builder.args(["config"]).run().await;
-    assert!(shown.stdout.contains("broker"), "{}", shown.stdout);
-    assert!(!shown.stdout.contains("tops3cret"), "{}", shown.stdout);
+    for (name, key) in [("WSH_BROKER", "broker"), ("WSH_STORE", "store")] {
+        let builder = Server::builder().bare().env(name, "redis://:tops3cret@h");
+        let shown = builder.args(["config"]).run().await;
+        assert!(shown.stdout.contains(key), "{}", shown.stdout);
+        assert!(!shown.stdout.contains("tops3cret"), "{}", shown.stdout);
+        let builder = Server::builder().bare().env(name, "redis://:tops3cret@h/x");
+        let ended = builder.args(["config"]).run().await;
+        assert!(!ended.stderr.contains("tops3cret"), "{}", ended.stderr);
+    }
 }
 
 #[tokio::test]

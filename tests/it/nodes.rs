@@ -221,3 +221,100 @@ async fn connections_of_another_node_are_spoken_to() {
     let (answer, told) = ask(&mut other, order).await;
     assert_eq!((answer, told), (json!(true), vec!["still here".to_owned()]));
 }
+
+/// Stores and queues on two nodes, each with a worker of its own.
+const SHELF: &str = r#"
+fn transfer_data(ws, message) {
+    let order = parse_json(message);
+    let answer = ();
+    try {
+        answer = switch order.act {
+            "set" => store.set(order.key, order.value),
+            "get" => store.get(order.key),
+            "incr" => { for n in 0..order.times { store.incr(order.key); } store.get(order.key) },
+            "update" => {
+                for n in 0..order.times { store.update(order.key, |old| (old ?? 0) + 1); }
+                store.get(order.key)
+            },
+            "wait" => store.wait(order.key, order.seen, 20),
+            "put" => queue("q").put(order.value),
+            "take" => queue("q").take(20),
+            "lease" => queue("q").take(20, #{lease: 1}).value,
+        };
+    } catch (e) {
+        answer = #{kind: e.kind};
+    }
+    ws.send(`=${to_json(answer)}`);
+}
+"#;
+
+async fn sharing(redis: &Redis) -> Server {
+    let builder = Server::builder().workers(2).file("shelf_wsh.rhai", SHELF);
+    let url = redis.url();
+    let args = [
+        "--store",
+        &url,
+        "--engine-timeout",
+        "1s",
+        "--metrics-port",
+        "0",
+    ];
+    let server = builder.args(args).start().await;
+    server.log("connected to the engine").await;
+    server
+}
+
+#[tokio::test]
+async fn two_nodes_share_stores_and_queues() {
+    let mut redis = Redis::with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let (mut a, b) = (sharing(&redis).await, sharing(&redis).await);
+    let url = (a.url("/shelf"), b.url("/shelf"));
+    let (mut one, mut other) = (connect(url.0).await, connect(url.1).await);
+    for act in ["incr", "update"] {
+        let order = json!({"act": act, "key": act, "times": 50});
+        tokio::join!(ask(&mut one, order.clone()), ask(&mut other, order));
+        let order = json!({"act": "get", "key": act});
+        assert_eq!(ask(&mut one, order).await.0, 100, "{act}");
+    }
+    // Whoever waits on one node is woken by the other.
+    let order = json!({"act": "wait", "key": "sign", "seen": null});
+    let set = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        ask(
+            &mut one,
+            json!({"act": "set", "key": "sign", "value": {"a": 1}}),
+        )
+        .await
+    };
+    let (waited, _) = tokio::join!(ask(&mut other, order), set);
+    assert_eq!(waited.0, json!({"a": 1}));
+    let put = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        ask(&mut one, json!({"act": "put", "value": "first"})).await
+    };
+    let (taken, _) = tokio::join!(ask(&mut other, json!({"act": "take"})), put);
+    assert_eq!(taken.0, "first");
+    // The lease of a node that is killed runs out.
+    ask(&mut one, json!({"act": "put", "value": "second"})).await;
+    assert_eq!(ask(&mut one, json!({"act": "lease"})).await.0, "second");
+    a.signal("KILL");
+    a.exited().await;
+    assert_eq!(ask(&mut other, json!({"act": "take"})).await.0, "second");
+    // Away, and back with what it had.
+    redis.kill();
+    b.log("the engine is away").await;
+    for act in ["incr", "get", "wait", "put", "take"] {
+        let order = json!({"act": act, "key": "incr", "times": 1, "value": 1, "seen": 100});
+        let (answer, _) = ask(&mut other, order).await;
+        assert_eq!(answer["kind"], "engine", "{act}: {answer}");
+    }
+    redis.restart();
+    b.log(["connected to the engine", "seconds="]).await;
+    let order = json!({"act": "incr", "key": "incr", "times": 1});
+    assert_eq!(ask(&mut other, order).await.0, 101);
+    let keys = redis.ask(&["KEYS", "*"]);
+    assert!(
+        keys.lines().all(|key| key.starts_with("wsh:store:")),
+        "{keys}"
+    );
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rhai::{Dynamic, EvalAltResult, ImmutableString, Map};
 
 use super::options::no_option;
-use super::stored::{AWAY, Desk, IN_UPDATE, ask, ask_patiently, lasting};
+use super::stored::{AWAY, Desk, ENGINE, IN_UPDATE, ask, ask_patiently, lasting};
 use crate::machine::error::{duration, throw};
 use crate::machine::host::{Allowed, Function, Package};
 use crate::store::Taken;
@@ -65,6 +65,7 @@ pub const PACKAGE: Package = Package {
                 ),
                 IN_UPDATE,
                 AWAY,
+                ENGINE,
             ],
             allowed: Allowed::Everywhere,
             example: "queue(\"mail\").put(#{to: \"ada\", text: message});\n\
@@ -91,6 +92,7 @@ pub const PACKAGE: Package = Package {
                 ("option", "for options that there are not"),
                 IN_UPDATE,
                 AWAY,
+                ENGINE,
             ],
             allowed: Allowed::Everywhere,
             example: "queue(\"work\").put(message);\n\
@@ -119,7 +121,7 @@ pub const PACKAGE: Package = Package {
             signatures: &["queue.done(id: int) -> bool"],
             about: "Ends a lease for good: the value is done. `false` if it had run out before, so \
                 that another may have the value by now.",
-            throws: &[IN_UPDATE, AWAY],
+            throws: &[IN_UPDATE, AWAY, ENGINE],
             allowed: Allowed::Everywhere,
             example: "queue(\"tasks\").put(1);\nlet task = queue(\"tasks\").take((), #{lease: 1});\n\
                 ws.send(`${queue(\"tasks\").done(task.id)} ${queue(\"tasks\").done(task.id)}`); \
@@ -138,7 +140,7 @@ pub const PACKAGE: Package = Package {
         Function {
             signatures: &["queue.length() -> int"],
             about: "How many values can be taken; those on lease are not among them.",
-            throws: &[AWAY],
+            throws: &[AWAY, ENGINE],
             allowed: Allowed::Everywhere,
             example: "queue(\"steps\").put(1);\nqueue(\"steps\").put(2);\n\
                 ws.send(`${queue(\"steps\").length()}`); // => 2",

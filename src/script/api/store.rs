@@ -6,7 +6,7 @@ use std::time::Duration;
 use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Map, NativeCallContext};
 
 use super::options::no_option;
-use super::stored::{AWAY, Desk, IN_UPDATE, ask, ask_patiently, lasting};
+use super::stored::{AWAY, Desk, ENGINE, IN_UPDATE, ask, ask_patiently, lasting};
 use crate::machine::error::{duration, throw};
 use crate::machine::host::{Allowed, Function, Package};
 use crate::machine::meter::{self, Pace};
@@ -72,7 +72,7 @@ pub const PACKAGE: Package = Package {
         Function {
             signatures: &["store.get(key: string) -> any"],
             about: "The value of a key, a copy; `()` if there is none.",
-            throws: &[KEY, AWAY],
+            throws: &[KEY, AWAY, ENGINE],
             allowed: Allowed::Everywhere,
             example: "store.set(\"cart\", #{tea: 2});\nlet cart = store.get(\"cart\");\n\
                 cart.tea += 1;\nws.send(`${store.get(\"cart\").tea}`); // => 2",
@@ -102,6 +102,7 @@ pub const PACKAGE: Package = Package {
                 NO_JSON,
                 ("option", "for options that there are not"),
                 AWAY,
+                ENGINE,
             ],
             allowed: Allowed::Everywhere,
             example: "let first = store.set(\"leader\", message, #{seconds: 10, absent: true});\n\
@@ -139,6 +140,7 @@ pub const PACKAGE: Package = Package {
                 ("update", "in its function, for what that may not do"),
                 ("conflict", "when the key was changed 16 times meanwhile"),
                 AWAY,
+                ENGINE,
             ],
             allowed: Allowed::Everywhere,
             example: "store.update(\"names\", |names| (names ?? []) + [message]);\n\
@@ -173,6 +175,7 @@ pub const PACKAGE: Package = Package {
                 ),
                 IN_UPDATE,
                 AWAY,
+                ENGINE,
             ],
             allowed: Allowed::Everywhere,
             example: "store.incr(\"visits\");\nws.send(`${store.incr(\"visits\", 2)}`); // => 3",
@@ -194,7 +197,7 @@ pub const PACKAGE: Package = Package {
         Function {
             signatures: &["store.delete(key: string) -> bool"],
             about: "Deletes a key; whether there was one.",
-            throws: &[KEY, IN_UPDATE, AWAY],
+            throws: &[KEY, IN_UPDATE, AWAY, ENGINE],
             allowed: Allowed::Everywhere,
             example: "store.set(\"draft\", message);\nws.send(`${store.delete(\"draft\")} \
                 ${store.delete(\"draft\")}`); // => true false",
@@ -212,7 +215,7 @@ pub const PACKAGE: Package = Package {
             ],
             about: "The keys, or those that begin so, in order, 65,536 at the most. Others may come \
                 and go while they are listed.",
-            throws: &[AWAY],
+            throws: &[AWAY, ENGINE],
             allowed: Allowed::Everywhere,
             example: "store.set(\"user/bob\", 1);\nstore.set(\"user/ada\", 2);\n\
                 store.set(\"news\", 3);\nws.send(to_json(store.keys(\"user/\"))); // => \
@@ -235,6 +238,7 @@ pub const PACKAGE: Package = Package {
                 ("option", "for no number of seconds above 0"),
                 IN_UPDATE,
                 AWAY,
+                ENGINE,
             ],
             allowed: Allowed::Everywhere,
             example: "store.set(\"code\", 1234);\nstore.expire(\"code\", 0.05);\n\
@@ -272,6 +276,7 @@ pub const PACKAGE: Package = Package {
                 ("time", "for less than 0 or more than 86,400 seconds"),
                 IN_UPDATE,
                 AWAY,
+                ENGINE,
             ],
             allowed: Allowed::Everywhere,
             example: "store.set(\"score\", 1);\nws.send(`${store.wait(\"score\", 0)}`); // => 1\n\

@@ -27,6 +27,12 @@ const BLOB: u8 = 0;
 /// Throws that every function here may throw.
 pub const AWAY: (&str, &str) = ("store", "outside of a hook, and where the disk fails");
 
+/// And where the engine is in another process.
+pub const ENGINE: (&str, &str) = (
+    "engine",
+    "with a store in Redis that is away (`--engine-timeout`), or that refuses",
+);
+
 /// Throws of all that changes something or waits.
 pub const IN_UPDATE: (&str, &str) = ("update", "in the function of an `update`");
 
