@@ -62,6 +62,11 @@ impl Commands {
         &self.health
     }
 
+    /// Whether the connection is there now.
+    pub fn are_there(&self) -> bool {
+        !self.health.is_away(CONNECTION, Duration::ZERO)
+    }
+
     /// How many commands that nobody waited for were lost.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)

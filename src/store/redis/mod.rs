@@ -438,7 +438,7 @@ impl Engine for Shared {
     }
 
     fn tick(&self, now: Millis) {
-        if !self.0.commands.health().is_up() {
+        if !self.0.commands.are_there() {
             return;
         }
         let mut command = self.0.call(&self.0.scripts.sweep);
