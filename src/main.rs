@@ -44,6 +44,7 @@ fn task(cli: Cli, given: Given, log: &Log) -> Result<ExitCode> {
         Task::New(root, name, template) => commands::new(&root, &name, template),
         Task::NewFrom(root, name, har) => commands::new_from(&root, &name, &har),
         Task::Replay(options) => commands::replay(*options),
+        Task::Proxy(options) => commands::proxy(*options),
         Task::Templates => commands::templates(),
         Task::Connect(options) => commands::connect(*options),
         Task::Config(effective) => commands::config(&effective),

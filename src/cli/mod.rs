@@ -10,6 +10,7 @@ mod given;
 mod handlers;
 mod help;
 mod predecessor;
+mod proxy;
 mod replay;
 mod serve;
 mod vain;
@@ -23,13 +24,14 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::commands::{Connect, Format, Replay, TEMPLATES, Template};
+use crate::commands::{Connect, Format, Proxy, Replay, TEMPLATES, Template};
 use crate::config::{Config, Handlers, Script};
 use crate::observe::{self, Filter, Format as LogFormat};
 use connect::Dial;
 pub use effective::Effective;
 pub use given::Given;
 use handlers::{Folder, Power, Root};
+use proxy::Between as Proxying;
 use replay::Again;
 use serve::{Serve, Settings};
 
@@ -150,12 +152,16 @@ enum Command {
     /// is a message, and each message a line. The exit status tells how it ended: 0 as it should, 1
     /// refused, 2 not reached, 3 lost without a Close, others by the code of the server's Close.
     Connect(Box<Dial>),
-    /// Say again what was said in a recording, and show what is answered otherwise
+    /// Replay recordings, and show what is answered otherwise
     ///
     /// Recordings are HAR files, of `connect --record`, of Chrome's network panel, Playwright, HTTP
     /// Toolkit or mitmproxy. Each message is sent when what was answered before it has come again.
     /// Exit status 1 if anything differs.
     Replay(Box<Again>),
+    /// Stand between a client and its server, and show what they say
+    ///
+    /// Bytes go through as they are. Point the client at the address that is printed.
+    Proxy(Box<Proxying>),
     /// Print the settings in force, and where each comes from
     ///
     /// They are those that a server with these flags, this environment and this configuration file
@@ -231,6 +237,8 @@ pub enum Task {
     NewFrom(PathBuf, String, PathBuf),
     /// Talk to a server.
     Connect(Box<Connect>),
+    /// Stand between a client and a server.
+    Proxy(Box<Proxy>),
     /// Replay recordings.
     Replay(Box<Replay>),
     /// Print a configuration.
@@ -281,6 +289,7 @@ impl Cli {
                 Task::Routes(look.folder.into(), Box::new(look.power.into()))
             }
             Some(Command::Replay(again)) => Task::Replay(Box::new(again.options()?)),
+            Some(Command::Proxy(proxy)) => Task::Proxy(Box::new(proxy.options()?)),
             Some(Command::New(new)) => match new.name {
                 Some(name) => match new.from {
                     Some(har) => Task::NewFrom(new.root.websock_handlers, name, har),

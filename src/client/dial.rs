@@ -115,25 +115,7 @@ async fn open(
     limit: usize,
 ) -> Result<Dialed, NotOpened> {
     let mut timing = Timing::default();
-    let mut stream = reach(address, &mut timing).await?;
-    if address.secure {
-        let begun = Instant::now();
-        let broken = |error| NotOpened::Tls(address.authority(), error);
-        let Some(config) = tls else {
-            return Err(broken(io::Error::other("it was not set up")));
-        };
-        let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other);
-        let name = name.map_err(broken)?;
-        let connector = TlsConnector::from(Arc::clone(config));
-        stream = match stream {
-            Stream::Plain(plain) => {
-                let encrypted = connector.connect(name, plain).await.map_err(broken)?;
-                Stream::Tls(Box::new(encrypted))
-            }
-            encrypted => encrypted,
-        };
-        timing.tls = Some(begun.elapsed());
-    }
+    let mut stream = reach_encrypted(address, tls, &mut timing).await?;
     let lost = |error| NotOpened::Unreached(address.authority(), error);
     let key = handshake::key();
     let fields = ask.fields(address, &key);
@@ -173,6 +155,34 @@ async fn open(
         }
         Err(Unfit::Broken(why)) => Err(NotOpened::Broken(why)),
     }
+}
+
+/// A stream to the server, encrypted where the address says so; without a handshake.
+pub async fn reach_encrypted(
+    address: &Address,
+    tls: Option<&Arc<ClientConfig>>,
+    timing: &mut Timing,
+) -> Result<Stream, NotOpened> {
+    let mut stream = reach(address, timing).await?;
+    if address.secure {
+        let begun = Instant::now();
+        let broken = |error| NotOpened::Tls(address.authority(), error);
+        let Some(config) = tls else {
+            return Err(broken(io::Error::other("it was not set up")));
+        };
+        let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other);
+        let name = name.map_err(broken)?;
+        let connector = TlsConnector::from(Arc::clone(config));
+        stream = match stream {
+            Stream::Plain(plain) => {
+                let encrypted = connector.connect(name, plain).await.map_err(broken)?;
+                Stream::Tls(Box::new(encrypted))
+            }
+            encrypted => encrypted,
+        };
+        timing.tls = Some(begun.elapsed());
+    }
+    Ok(stream)
 }
 
 /// Connects to the first of the name's addresses that answers.

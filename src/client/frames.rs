@@ -65,6 +65,8 @@ pub struct Frames {
     compressor: Option<Compressor>,
     /// Bytes of the longest message.
     limit: usize,
+    /// Whether what arrives is a client's, whose frames are masked.
+    masked: bool,
 }
 
 struct Open {
@@ -85,6 +87,20 @@ impl Frames {
             history: Vec::new(),
             compressor: None,
             limit,
+            masked: false,
+        }
+    }
+
+    /// The same for whoever reads what a client sends.
+    pub fn of_client(deflate: Option<Deflate>, limit: usize) -> Self {
+        let seen_from_there = |deflate: Deflate| Deflate {
+            server_context: deflate.client_context,
+            client_context: deflate.server_context,
+            ..deflate
+        };
+        Self {
+            masked: true,
+            ..Self::new(deflate.map(seen_from_there), Vec::new(), limit)
         }
     }
 
@@ -98,7 +114,7 @@ impl Frames {
     pub fn next(&mut self) -> Result<Option<Incoming>, Breach> {
         loop {
             let rest = &self.bytes[self.taken..];
-            check_front(rest)?;
+            check_front(rest, self.masked)?;
             match Raw::extent(rest) {
                 Some((_, length)) if length > (self.limit as u64).saturating_add(14) => {
                     return Err(Violation::TooBig { limit: self.limit }.into());
@@ -245,12 +261,14 @@ fn put(out: &mut Vec<u8>, opcode: u8, compressed: bool, payload: &[u8]) {
 }
 
 /// What two bytes can show.
-fn check_front(bytes: &[u8]) -> Result<(), Breach> {
+fn check_front(bytes: &[u8], masked: bool) -> Result<(), Breach> {
     let &[first, second, ..] = bytes else {
         return Ok(());
     };
-    if second & 0x80 != 0 {
-        return Err(Breach::Masked);
+    match (second & 0x80 != 0, masked) {
+        (true, false) => return Err(Breach::Masked),
+        (false, true) => return Err(Violation::Unmasked.into()),
+        _ => {}
     }
     if first & 0x08 != 0 && second & 0x7F > 125 {
         return Err(Violation::ControlTooLong.into());

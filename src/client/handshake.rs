@@ -150,6 +150,13 @@ impl Ask {
     }
 }
 
+/// The compression that an answer agrees to, for whoever only looks on.
+pub fn compression(answer: &Answer) -> Option<Deflate> {
+    let found = extensions::parse(answer.values("sec-websocket-extensions")).ok()?;
+    let offer = found.iter().find(|offer| offer.name == DEFLATE)?;
+    agreed(offer).ok()
+}
+
 /// What both sides have agreed on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Terms {

@@ -12,8 +12,8 @@ mod handshake;
 mod tls;
 
 pub(crate) use address::Address;
-pub(crate) use connection::{Connection, Ended};
-pub(crate) use dial::{Dialed, NotOpened, dial};
-pub(crate) use frames::Incoming;
-pub(crate) use handshake::Ask;
+pub(crate) use connection::{Connection, Ended, Stream};
+pub(crate) use dial::{Dialed, NotOpened, Timing, dial, reach_encrypted};
+pub(crate) use frames::{Frames, Incoming};
+pub(crate) use handshake::{Answer, Ask, compression};
 pub(crate) use tls::Trust;

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 
 pub(crate) use read::read;
-pub(crate) use recorder::Recorder;
+pub(crate) use recorder::{Recorder, name};
 pub(crate) use write::{Head, Writer};
 
 use crate::observe::event::By;

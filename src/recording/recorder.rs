@@ -214,7 +214,7 @@ impl Drop for Tape {
 }
 
 /// `HANDLER-TIME-NUMBER.har`: files of one handler stand together, in the order of their beginning.
-fn name(handler: &str, started: SystemTime, connection: u64) -> String {
+pub fn name(handler: &str, started: SystemTime, connection: u64) -> String {
     let stem = handler.strip_suffix("_wsh.rhai").unwrap_or(handler);
     let stem: String = stem
         .chars()

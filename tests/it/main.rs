@@ -12,6 +12,7 @@ mod conformance_run;
 use conformance_cases as cases;
 
 mod access;
+mod between;
 mod breaches;
 mod broker;
 mod buffered;
