@@ -91,18 +91,17 @@ pub fn check_kept(all: &[Subscription], published: &[Published], kept: u64) -> R
         if one.recovered != should {
             return Err(format!("recovered is not {should}: {one:?}"));
         }
-        let mut next = match (&known, one.recovered) {
+        let first = match (&known, one.recovered) {
             (Some(since), true) => since.number + 1,
             _ => one.position.number + 1,
         };
-        if one.missed != one.position.number + 1 - next {
+        if one.missed != one.position.number + 1 - first {
             return Err(format!("not as many missed: {one:?}"));
         }
-        for (position, data) in &one.got {
+        for (next, (position, data)) in (first..).zip(&one.got) {
             if position.number != next || position.epoch != one.position.epoch {
                 return Err(format!("{next} is due, not {position:?}: {one:?}"));
             }
-            next += 1;
             let order = orders.entry(&one.topic).or_default();
             let same = order.entry(position.number).or_insert(data);
             if same != data {
