@@ -58,11 +58,13 @@ impl Effective {
                         _ => "default".to_owned(),
                     },
                 };
+                // A default is no secret.
+                let is_secret = arg.is_hide_env_values_set() && source != "default";
                 let source = match unit(arg, &values) {
                     Some(unit) => format!("{source}, {unit}"),
                     None => source,
                 };
-                let value = if arg.is_hide_env_values_set() && !values.is_empty() {
+                let value = if is_secret && !values.is_empty() {
                     Some("\"(hidden)\"".to_owned())
                 } else {
                     toml(&values, is_list)

@@ -403,9 +403,10 @@ impl Tap {
             reason: String::new(),
             by: By::Nobody,
         });
-        print(&format!("#{} ended: {}\n", self.number, ending.code));
         if let Some(record) = &mut self.record {
             let _ = record.close(SystemTime::now(), &ending);
         }
+        // Whoever reads this finds the whole recording.
+        print(&format!("#{} ended: {}\n", self.number, ending.code));
     }
 }

@@ -476,7 +476,12 @@ async fn a_signal_with_nobody_connected() {
 
 #[tokio::test]
 async fn nobody_is_let_in_while_it_drains() {
-    let mut server = Server::start(&[("nap_wsh.rhai", &napping_at_the_end())]).await;
+    // Of two workers one may hear of it later.
+    let builder = Server::builder().workers(1);
+    let mut server = builder
+        .file("nap_wsh.rhai", napping_at_the_end())
+        .start()
+        .await;
     let mut client = Raw::open(&server, "/nap").await;
     client.echoes(1).await;
     let address = ("127.0.0.1", server.port());

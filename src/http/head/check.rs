@@ -98,6 +98,7 @@ impl Head {
                 ));
             }
         }
+        self.check_empty()?;
         self.extensions()?;
         self.protocols().map(|_| ())
     }

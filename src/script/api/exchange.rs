@@ -62,7 +62,10 @@ pub const PACKAGE: Package = Package {
             signatures: &["request.status = int", "request.status -> int"],
             about: "The status of the answer: 200 with a body and 204 without one, unless it is \
                 set. A redirect needs a `Location` beside it.",
-            throws: &[("status", "for one outside 200 to 599")],
+            throws: &[(
+                "status",
+                "for one outside 200 to 599, and in a handshake, which `request.reject` refuses",
+            )],
             allowed: EXCHANGE,
             example: "fn on_request(request) {\n    request.status = 303;\n    \
                       request.add_header(\"Location\", \"/chat.html\");\n}\n\n\
@@ -70,7 +73,9 @@ pub const PACKAGE: Package = Package {
             register: |engine, _| {
                 engine
                     .register_get("status", |request: &mut Rc<Request>| {
-                        i64::from(request.answer.borrow().status.unwrap_or(200))
+                        is_exchange(request)?;
+                        let status = request.answer.borrow().status;
+                        Ok::<_, Box<EvalAltResult>>(i64::from(status.unwrap_or(200)))
                     })
                     .register_set("status", set_status);
             },
@@ -84,6 +89,17 @@ fn body(request: &Request) -> Result<&Blob> {
     match &request.body {
         Some(body) => Ok(body),
         None => throw("gone", "a handshake has no body: only on_request sees one"),
+    }
+}
+
+/// A handshake is answered with 101, or refused.
+fn is_exchange(request: &Request) -> Result<()> {
+    match request.body {
+        Some(_) => Ok(()),
+        None => throw(
+            "status",
+            "a handshake has no status to choose: request.reject(403) turns the connection away",
+        ),
     }
 }
 
@@ -108,6 +124,7 @@ fn form(request: &mut Rc<Request>) -> Result<Dynamic> {
 }
 
 fn set_status(request: &mut Rc<Request>, status: i64) -> Result<()> {
+    is_exchange(request)?;
     match u16::try_from(status) {
         Ok(status) if (200..600).contains(&status) => {
             request.answer.borrow_mut().status = Some(status);
