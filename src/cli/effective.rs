@@ -59,7 +59,11 @@ impl Effective {
                     },
                 };
                 // A default is no secret.
-                let is_secret = arg.is_hide_env_values_set() && source != "default";
+                let default = arg.get_default_values().iter();
+                let is_default = default
+                    .map(|value| value.to_string_lossy().into_owned())
+                    .eq(values.iter().cloned());
+                let is_secret = arg.is_hide_env_values_set() && !is_default;
                 let source = match unit(arg, &values) {
                     Some(unit) => format!("{source}, {unit}"),
                     None => source,

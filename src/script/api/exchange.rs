@@ -88,7 +88,10 @@ type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 fn body(request: &Request) -> Result<&Blob> {
     match &request.body {
         Some(body) => Ok(body),
-        None => throw("gone", "a handshake has no body: only on_request sees one"),
+        None => throw(
+            "gone",
+            "a handshake has no body, only on_request sees one; its query is request.query_params",
+        ),
     }
 }
 
