@@ -41,10 +41,13 @@ fn task(cli: Cli, given: Given, log: &Log) -> Result<ExitCode> {
         Task::Serve(config) => commands::serve(*config, log),
         Task::Check(config, format, strict) => commands::check(*config, format, strict),
         Task::Routes(handlers, script) => commands::routes(handlers, *script),
-        Task::New(root, name, template) => commands::new(&root, &name, template),
+        Task::New(root, name, template, with_test) => {
+            commands::new(&root, &name, template, with_test)
+        }
         Task::NewFrom(root, name, har) => commands::new_from(&root, &name, &har),
         Task::Replay(options) => commands::replay(*options),
         Task::Proxy(options) => commands::proxy(*options),
+        Task::Test(handlers, script, tested) => commands::test(&handlers, &script, &tested),
         Task::Templates => commands::templates(),
         Task::Connect(options) => commands::connect(*options),
         Task::Config(effective) => commands::config(&effective),

@@ -33,7 +33,7 @@ const BRIEF: [&str; 12] = [
 ];
 
 /// Commands that the short help leaves out: nobody needs them every day.
-const RARE: [&str; 3] = ["config", "completions", "man"];
+const RARE: [&str; 4] = ["proxy", "config", "completions", "man"];
 
 /// Reads the command line; prints help or an error, and ends the process, when there is nothing
 /// else to do.

@@ -24,7 +24,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::commands::{Connect, Format, Proxy, Replay, TEMPLATES, Template};
+use crate::commands::{Connect, Format, Proxy, Replay, Results, TEMPLATES, Template, Tested};
 use crate::config::{Config, Handlers, Script};
 use crate::observe::{self, Filter, Format as LogFormat};
 use connect::Dial;
@@ -162,6 +162,12 @@ enum Command {
     ///
     /// Bytes go through as they are. Point the client at the address that is printed.
     Proxy(Box<Proxying>),
+    /// Run the tests beside the handlers
+    ///
+    /// Tests are functions `fn test_NAME()` in files NAME_test.rhai, which are not served. Each
+    /// runs in a server of its own in memory, whose clock jumps when everybody waits. Exit status
+    /// 1 if one fails, 2 if there is none.
+    Test(Test),
     /// Print the settings in force, and where each comes from
     ///
     /// They are those that a server with these flags, this environment and this configuration file
@@ -202,6 +208,30 @@ struct Look {
     power: Power,
 }
 
+/// Heads what only `test` takes.
+const TEST: &str = "Test";
+
+#[derive(Debug, Args)]
+struct Test {
+    /// Files of tests, or folders with such [default: all of the handler folder]
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    look: Look,
+    /// Only the test of this name, or those with this in their names
+    #[arg(long, value_name = "NAME", help_heading = TEST)]
+    filter: Option<String>,
+    /// How results are printed
+    #[arg(long, value_enum, default_value_t = Results::Text, help_heading = TEST)]
+    format: Results,
+    /// Run them again whenever a script is saved
+    #[arg(long, help_heading = TEST)]
+    watch: bool,
+    /// What random numbers follow from
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = TEST)]
+    seed: u64,
+}
+
 #[derive(Debug, Args)]
 struct New {
     /// The handler's path: chat is /chat, room/[id] is /room/anything
@@ -213,8 +243,11 @@ struct New {
     #[arg(short, long, default_value = "echo", value_parser = template())]
     template: &'static Template,
     /// Answer as in this recording, a HAR file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["template", "list"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["template", "list", "with_test"])]
     from: Option<PathBuf>,
+    /// Write a file of tests beside it
+    #[arg(long)]
+    with_test: bool,
     /// Print the names of all templates
     #[arg(long, conflicts_with = "name")]
     list: bool,
@@ -229,8 +262,10 @@ pub enum Task {
     Check(Box<Config>, Format, bool),
     /// Print every path.
     Routes(Handlers, Box<Script>),
-    /// Write a new handler of this name into this folder.
-    New(PathBuf, String, &'static Template),
+    /// Write a new handler of this name into this folder, and whether tests, too.
+    New(PathBuf, String, &'static Template, bool),
+    /// Run tests of the handlers in this folder.
+    Test(Handlers, Box<Script>, Tested),
     /// Print the names of the templates.
     Templates,
     /// Write a new handler of this name into this folder, from a recording.
@@ -293,10 +328,21 @@ impl Cli {
             Some(Command::New(new)) => match new.name {
                 Some(name) => match new.from {
                     Some(har) => Task::NewFrom(new.root.websock_handlers, name, har),
-                    None => Task::New(new.root.websock_handlers, name, new.template),
+                    None => Task::New(new.root.websock_handlers, name, new.template, new.with_test),
                 },
                 None => Task::Templates,
             },
+            Some(Command::Test(test)) => {
+                let tested = Tested {
+                    paths: test.paths,
+                    filter: test.filter,
+                    results: test.format,
+                    watch: test.watch,
+                    seed: test.seed,
+                };
+                let script = Box::new(test.look.power.into());
+                Task::Test(test.look.folder.into(), script, tested)
+            }
             Some(Command::Api {
                 name: Some(name), ..
             }) => Task::Entry(name),

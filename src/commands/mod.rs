@@ -12,6 +12,7 @@ mod proxy;
 mod replay;
 mod routes;
 mod serve;
+mod test;
 
 use std::io::Write;
 
@@ -28,6 +29,7 @@ pub use proxy::{Proxy, proxy};
 pub use replay::{Ignored, Replay, replay};
 pub use routes::routes;
 pub use serve::serve;
+pub use test::{Results, Tested, test};
 
 use crate::app;
 use crate::config::{Handlers, Script};

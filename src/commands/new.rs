@@ -90,9 +90,28 @@ pub const TEMPLATES: &[Template] = &[
     },
 ];
 
-/// Writes a handler of this name into the folder, and never over another.
-pub fn new(root: &Path, name: &str, template: &Template) -> Result<ExitCode> {
-    create(root, name, template.text, template.flags)
+/// Writes a handler of this name into the folder, and never over another; with a file of tests
+/// beside it if it is asked for.
+pub fn new(root: &Path, name: &str, template: &Template, with_test: bool) -> Result<ExitCode> {
+    if !with_test {
+        return create(root, name, template.text, template.flags);
+    }
+    let file = file_of(name)?;
+    let tests = root.join(file.replace(SUFFIX, TESTS));
+    if tests.exists() {
+        bail!("{} exists: give another name", tests.display());
+    }
+    let code = create(root, name, template.text, template.flags)?;
+    let route = Route::of_file(&file).first().map(Route::to_string);
+    let path = utf8_percent_encode(&route.unwrap_or_default(), ESCAPED).to_string();
+    let text = include_str!("templates/test.rhai").replace("PATH", &path);
+    fs::write(&tests, text).with_context(|| format!("{} cannot be written", tests.display()))?;
+    let root = root.display();
+    print(&format!(
+        "\nwrote {}\n\n  run the tests:  wsh-server test -w {root}\n",
+        tests.display()
+    ));
+    Ok(code)
 }
 
 /// The same with a handler that answers as a recording did.
@@ -106,6 +125,9 @@ pub fn new_from(root: &Path, name: &str, har: &Path) -> Result<ExitCode> {
     }
     Ok(code)
 }
+
+/// What the name of a file of tests ends with, in the place of a handler's [`SUFFIX`].
+const TESTS: &str = "_test.rhai";
 
 /// Writes a file, and says what to do with it.
 fn create(root: &Path, name: &str, text: &str, flags: &str) -> Result<ExitCode> {

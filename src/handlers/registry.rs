@@ -92,6 +92,16 @@ impl Generation {
         (generation, problems)
     }
 
+    /// The handlers with hooks of their own, which run once in the process.
+    pub fn services(&self) -> BTreeMap<String, Arc<Source>> {
+        let own = [Hook::OnLoad, Hook::OnInterval];
+        let entries = self.entries.iter();
+        entries
+            .filter(|(_, entry)| entry.hooks.iter().any(|hook| own.contains(hook)))
+            .filter_map(|(file, entry)| Some((file.clone(), Arc::clone(entry.source.as_ref()?))))
+            .collect()
+    }
+
     /// The handler of a decoded path.
     pub fn find(&self, path: &str) -> Option<Found<'_>> {
         if let Some(file) = self.literal.get(path) {

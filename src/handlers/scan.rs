@@ -8,9 +8,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::is_handler;
 use super::near::NearMisses;
 use super::path::IGNORED_PREFIXES;
+use super::{is_handler, is_test};
 use crate::config;
 use crate::file::{self, Disk};
 use crate::observe::is_printable;
@@ -268,7 +268,7 @@ impl Walk<'_> {
                 self.folder(&path, below(name), &metadata);
             }
             Ok(Target::Here(metadata) | Target::Linked(_, metadata)) if is_taken => {
-                if !is_handler(name) {
+                if !is_handler(name) && !is_test(name) {
                     self.scan.near.note(above, name);
                 }
                 self.script(below(name), &metadata);

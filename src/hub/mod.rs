@@ -6,6 +6,7 @@
 //! | `settings` | what handlers say about topics by name: history, slow subscribers, envelopes |
 //! | `history`, `position` | what a topic keeps for those who come back, and where they were |
 //! | `publication` | one message on its way to many, encoded once and compressed once |
+//! | `record` | all that was published, for tests that ask afterwards |
 //! | `account` | what each handler's topics take, within a bound of its own |
 //! | `mailbox` | what crosses to a worker: publications and subscriptions, in order |
 //! | `delivery`, `subscriber` | from a worker's mailbox to its subscribers, and to the outbox of each |
@@ -36,6 +37,7 @@ mod node;
 mod position;
 mod presence;
 mod publication;
+mod record;
 mod redis;
 mod replica;
 mod settings;
@@ -54,6 +56,7 @@ pub use letters::{Letter, Letters, Newcomers};
 pub use position::Position;
 pub use presence::{Changes, Info, People};
 pub use publication::{Draft, Publication};
+pub use record::Recorded;
 pub use redis::start as start_redis;
 pub use settings::{Settings, Slow};
 pub use subscriptions::{Seat, Subscriptions, Wish};

@@ -21,6 +21,7 @@ use super::node::Node;
 use super::position::Position;
 use super::presence::{Arrival, Changes, Info, Presence, Present};
 use super::publication::{Draft, Publication};
+use super::record::{Record, Recorded};
 use super::settings::{Declared, Settings};
 use super::tally::Tally;
 use crate::observe::Flood;
@@ -54,6 +55,8 @@ pub struct Hub {
     next: AtomicUsize,
     /// Of subscribers that were closed.
     closed: Mutex<Flood<&'static str>>,
+    /// All that was published, where it is kept.
+    record: Option<Record>,
     /// What was counted.
     pub tally: Tally,
 }
@@ -170,6 +173,7 @@ impl Hub {
             broker: None,
             next: AtomicUsize::new(0),
             closed: Mutex::new(Flood::lines(1)),
+            record: None,
             tally: Tally::default(),
         }
     }
@@ -180,6 +184,19 @@ impl Hub {
         self.presence.reports();
         self.broker = Some(broker);
         self
+    }
+
+    /// The same, which keeps all that is published: for tests.
+    #[must_use]
+    pub fn recording(mut self) -> Self {
+        self.record = Some(Record::default());
+        self
+    }
+
+    /// What a hub that keeps it was given to publish in a topic.
+    pub fn published(&self, topic: &str) -> Vec<Recorded> {
+        let of = |record: &Record| record.of(topic);
+        self.record.as_ref().map(of).unwrap_or_default()
     }
 
     /// What topics go through, if not through this process alone.
@@ -318,6 +335,9 @@ impl Hub {
         draft: Draft,
     ) -> Result<usize, Refused> {
         Tally::count(&self.tally.published, 1);
+        if let Some(record) = &self.record {
+            record.take(topic, &draft);
+        }
         let mut shard = self.shard(topic);
         if settings.history == 0 && !shard.contains_key(topic) {
             return self.check(topic).map(|()| 0);

@@ -23,6 +23,7 @@ use super::owner::Owner;
 use super::program::Program;
 use super::request::Body;
 use super::state::State;
+use super::suite::{self, Test};
 use crate::machine::budget::Stop;
 use crate::machine::error::HostError;
 use crate::machine::packages::json;
@@ -43,6 +44,8 @@ pub enum Call {
     Load(Rc<Handler>),
     /// Free a connection's state.
     Drop(State),
+    /// Run a test.
+    Test(Test),
 }
 
 /// A hook's call.
@@ -69,6 +72,8 @@ pub enum Return {
     },
     /// A load or a drop is done.
     Done,
+    /// A test has ended, with the fault that it failed for.
+    Test(Option<Box<Fault>>),
 }
 
 /// How a hook ended.
@@ -140,6 +145,11 @@ pub fn run(call: Call) -> Return {
         Call::Drop(state) => {
             drop(state);
             Return::Done
+        }
+        Call::Test(test) => {
+            let whole = Fault::of_file(&test.source.file, suite::PANIC);
+            let ran = catch_unwind(AssertUnwindSafe(|| test.run()));
+            Return::Test(ran.unwrap_or(Err(whole)).err().map(Box::new))
         }
     }
 }

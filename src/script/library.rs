@@ -123,6 +123,18 @@ pub struct Checked {
     pub is_apart: bool,
 }
 
+/// A file of tests.
+#[derive(Debug)]
+pub struct Tests {
+    /// The file with all its modules.
+    pub source: Arc<Source>,
+    /// The tests in it, in the order in which they stand there, each with its line.
+    pub names: Vec<(String, usize)>,
+}
+
+/// What the name of a test begins with.
+const TEST: &str = "test_";
+
 /// References that lead nowhere and do not matter for certain, of which a handler is told at once.
 const DOUBTFUL: usize = 10;
 
@@ -222,6 +234,50 @@ impl<'l> Checker<'l> {
             asked,
             is_apart,
         }
+    }
+
+    /// Reads a file of tests, or says what is wrong with it.
+    pub fn tests(&mut self, file: &str, text: &Result<String, Unreadable>) -> Result<Tests, Fault> {
+        meter::start(self.compiler.budget());
+        match text {
+            Ok(text) => self.read_tests(file, text).map_err(|broken| *broken.fault),
+            Err(unreadable) => Err(unreadable.fault(file)),
+        }
+    }
+
+    fn read_tests(&mut self, file: &str, text: &str) -> Result<Tests, Broken> {
+        let ast = self.compiler.parse(file, text)?;
+        let importer = Importer {
+            file,
+            text,
+            imports: &imports(file, text, &ast)?,
+        };
+        let modules = self.link(importer, &mut Vec::new(), &mut BTreeSet::new())?;
+        let source = Arc::new(Source {
+            file: file.to_owned(),
+            text: text.to_owned(),
+            version: 1,
+            modules,
+        });
+        let (dangling, _) = self.resolve(&source, &ast)?;
+        if let Some(fatal) = dangling.iter().find(|dangling| dangling.is_fatal) {
+            return Err(self.in_words(&source, fatal).into());
+        }
+        let mut names = Vec::new();
+        for function in ast.iter_fn_def() {
+            if !function.name.starts_with(TEST) {
+                continue;
+            }
+            let start = function.body.start_position();
+            if !function.params.is_empty() {
+                let message = format!("a test takes no arguments: fn {}()", function.name);
+                return Err(Fault::new(file, text, start, message).into());
+            }
+            names.push((function.name.to_string(), start.line().unwrap_or(0)));
+        }
+        // Functions come in no order of their own.
+        names.sort_by_key(|(_, line)| *line);
+        Ok(Tests { source, names })
     }
 
     fn try_handler(

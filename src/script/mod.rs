@@ -16,6 +16,7 @@
 //! | `peer`, `request`, `state` | a connection as its handler has it: its request, its `this`, its timers |
 //! | `session`, `loops` | a connection's hooks in order, the version that its loop keeps; and the handler's own in `service` |
 //! | `peers`, `look` | what a developer who looks on sees of connections and of values |
+//! | `suite`, `tested` | a test of a file, and its run up to its end or that of its time |
 //! | `fault` | what went wrong, in words, with its line and a hint |
 //! | `reference` | what is documented of all this, for people and editors |
 
@@ -44,6 +45,8 @@ mod runtime;
 mod service;
 mod session;
 mod state;
+mod suite;
+mod tested;
 
 pub use crate::machine::heap::Heap;
 pub use crate::machine::host::Host;
@@ -55,7 +58,7 @@ pub(crate) use fault::report::last_incident;
 pub(crate) use fault::{Fault, Location, Severity};
 pub(crate) use handler::Handler;
 pub use hooks::{HOOKS, Hook, HookInfo};
-pub use library::{Checked, Checker, Library, Tried, Unreadable};
+pub use library::{Checked, Checker, Library, Tests, Tried, Unreadable};
 pub use peer::{Peer, Place};
 pub use program::Program;
 pub use request::{Answer, Body, Rejection, Request, Wire};
@@ -64,3 +67,4 @@ pub use service::Services;
 pub(crate) use session::reload;
 pub use session::{Again, Handshake, HandshakeFailure, ScriptSession, ensure_loaded, run_again};
 pub use state::State;
+pub(crate) use tested::run as run_test;

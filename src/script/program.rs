@@ -40,27 +40,30 @@ pub struct Program {
     frames: RefCell<Vec<Box<Frame>>>,
 }
 
-/// A hook's function, taken out of the script so that a call neither looks for its name nor checks
-/// its arguments.
+/// A hook's function, or a test's, taken out of the script so that a call neither looks for its
+/// name nor checks its arguments.
 #[derive(Debug)]
-struct Body {
+pub(super) struct Body {
     params: Vec<ImmutableString>,
-    statements: Expr,
-    start: Position,
+    /// What it does.
+    pub statements: Expr,
+    /// Where that begins.
+    pub start: Position,
 }
 
 impl Body {
-    fn of(ast: &AST, info: &HookInfo) -> Option<Self> {
-        let is_hook = |name: &str, params: usize| name == info.name && params == info.params.len();
+    /// The function of this name with so many parameters.
+    pub fn of(ast: &AST, name: &str, count: usize) -> Option<Self> {
+        let is_it = |other: &str, params: usize| other == name && params == count;
         let defined = ast
             .iter_fn_def()
-            .find(|defined| is_hook(&defined.name, defined.params.len()))?;
+            .find(|defined| is_it(&defined.name, defined.params.len()))?;
         let start = defined.body.start_position();
         // Rhai does not name the type of a function's body, but walks through an AST that has no
         // other function.
         let mut statements = Vec::new();
         let mut alone = ast.clone_functions_only();
-        alone.retain_functions(|_, _, name, params| is_hook(name, params));
+        alone.retain_functions(|_, _, name, params| is_it(name, params));
         alone.walk(&mut |path| {
             if let [ASTNode::Stmt(statement)] = path {
                 statements.push((*statement).clone());
@@ -96,7 +99,9 @@ impl Program {
     /// The same with a source that has been parsed.
     pub fn new(compiler: &Compiler, source: &Arc<Source>, ast: AST) -> Result<Self, Fault> {
         let (world, _) = compiler.run(source, &ast)?;
-        let hooks = HOOKS.each_ref().map(|info| Body::of(&ast, info));
+        let hooks = HOOKS
+            .each_ref()
+            .map(|info| Body::of(&ast, info.name, info.params.len()));
         let defined = HOOKS.iter().zip(&hooks);
         let defined = defined.filter_map(|(info, body)| body.as_ref().map(|_| info.hook));
         let served = Served {

@@ -30,7 +30,7 @@ pub struct Runtime {
     pub(super) turns: Turns,
     /// For hooks that find no fiber.
     pub(super) freed: Turns,
-    compiler: Rc<Compiler>,
+    pub(super) compiler: Rc<Compiler>,
     limits: Rc<Limits>,
     dev: bool,
     meters: Rc<Meters>,

@@ -2,7 +2,6 @@
 //! is an order.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +23,7 @@ use crate::handlers::Generation;
 use crate::http::{self, Client, Descriptors, Kind, Site, log_refusal};
 use crate::hub::{Delivery, Hub, Seat};
 use crate::observe::metrics::{Gauges, Meters, Snapshot};
-use crate::script::{self, Hook, Host, Runtime, Services, Source};
+use crate::script::{self, Host, Runtime, Services};
 use crate::store::Shelf;
 use crate::websocket::{Shared, Transport};
 
@@ -176,7 +175,7 @@ async fn run(
     let is_first = number == 0;
     let mut services = is_first.then(Services::default);
     if let Some(services) = &mut services {
-        services.update(&site.runtime, &services_of(&site.generation.borrow()));
+        services.update(&site.runtime, &site.generation.borrow().services());
     }
     let turns = Rc::clone(&site.runtime);
     tokio::task::spawn_local(async move { turns.run_turns().await });
@@ -229,16 +228,6 @@ async fn run(
     }
 }
 
-/// The handlers with hooks of their own.
-fn services_of(generation: &Generation) -> BTreeMap<String, Arc<Source>> {
-    let own = [Hook::OnLoad, Hook::OnInterval];
-    let entries = generation.entries.iter();
-    entries
-        .filter(|(_, entry)| entry.hooks.iter().any(|hook| own.contains(hook)))
-        .filter_map(|(file, entry)| Some((file.clone(), Arc::clone(entry.source.as_ref()?))))
-        .collect()
-}
-
 fn obey(site: &Rc<Site>, order: Order, services: &mut Option<Services>) {
     match order {
         Order::Connection(arrival, permit) => receive(site, arrival, permit),
@@ -256,7 +245,7 @@ fn obey(site: &Rc<Site>, order: Order, services: &mut Option<Services>) {
                 }
             }
             if let Some(services) = services {
-                services.update(&site.runtime, &services_of(&generation));
+                services.update(&site.runtime, &generation.services());
             }
             *site.generation.borrow_mut() = generation;
         }

@@ -76,6 +76,7 @@ mod services;
 mod store;
 mod targets;
 mod terminal;
+mod testing;
 mod texts;
 mod tls;
 mod topics;
