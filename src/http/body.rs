@@ -135,32 +135,8 @@ impl Reader {
         Ok(match self.state {
             State::Done => None,
             State::Rest(_) | State::Chunk(_) if bytes.is_empty() => None,
-            State::Rest(left) => {
-                let count = left.min(bytes.len());
-                self.body.extend_from_slice(&bytes[..count]);
-                let is_all = count == left;
-                Some((
-                    count,
-                    if is_all {
-                        State::Done
-                    } else {
-                        State::Rest(left - count)
-                    },
-                ))
-            }
-            State::Chunk(left) => {
-                let count = left.min(bytes.len());
-                self.body.extend_from_slice(&bytes[..count]);
-                let is_all = count == left;
-                Some((
-                    count,
-                    if is_all {
-                        State::End
-                    } else {
-                        State::Chunk(left - count)
-                    },
-                ))
-            }
+            State::Rest(left) => Some(self.data(left, bytes, State::Rest, State::Done)),
+            State::Chunk(left) => Some(self.data(left, bytes, State::Chunk, State::End)),
             State::Size => match httparse::parse_chunk_size(bytes) {
                 Ok(httparse::Status::Complete((count, 0))) => Some((count, State::Trailers(0))),
                 Ok(httparse::Status::Complete((count, size))) => {
@@ -184,6 +160,22 @@ impl Reader {
                 _ => return Err(malformed()),
             },
         })
+    }
+
+    /// Takes what belongs to the body, of which so much is still to come.
+    fn data(
+        &mut self,
+        left: usize,
+        bytes: &[u8],
+        more: fn(usize) -> State,
+        end: State,
+    ) -> (usize, State) {
+        let count = left.min(bytes.len());
+        self.body.extend_from_slice(&bytes[..count]);
+        match left - count {
+            0 => (count, end),
+            left => (count, more(left)),
+        }
     }
 }
 
