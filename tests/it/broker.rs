@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::desk::{ask, loaded, publish, subscribe};
 use crate::support::{Builder, Client, Redis, Relay, Server, connect, within};
 
 /// Does what it is told in JSON, and answers with a text that begins with `=`.
@@ -54,45 +55,13 @@ fn on_gap(ws, topic) {
 /// A node whose topics go through this engine.
 async fn node(url: &str) -> Server {
     let server = node_with(url, |builder| builder).await;
-    let mut client = connect(server.url("/desk")).await;
-    let is_ready = async {
-        loop {
-            let order = json!({"act": "position", "topic": "letters/ready"});
-            if ask(&mut client, order).await.is_string() {
-                break;
-            }
-        }
-    };
-    within("on_load, and the engine", is_ready).await;
+    loaded(&server, "on_load, and the engine").await;
     server
 }
 
 async fn node_with(url: &str, build: impl FnOnce(Builder) -> Builder) -> Server {
     let builder = Server::builder().workers(2).file("desk_wsh.rhai", DESK);
     build(builder.args(["--broker", url])).start().await
-}
-
-/// The answer to an order; what is published meanwhile is passed over.
-async fn ask(client: &mut Client, order: Value) -> Value {
-    client.send_text(order.to_string()).await;
-    loop {
-        if let Some(answer) = client.next_text().await.strip_prefix('=') {
-            return serde_json::from_str(answer).expect("JSON");
-        }
-    }
-}
-
-async fn subscribe(client: &mut Client, topic: &str, since: Option<&str>) -> Value {
-    let order = json!({"act": "subscribe", "topic": topic, "since": since});
-    ask(client, order).await
-}
-
-async fn publish(client: &mut Client, topic: &str, message: &str) -> Value {
-    ask(
-        client,
-        json!({"act": "publish", "topic": topic, "message": message}),
-    )
-    .await
 }
 
 /// So many clients of a node, all of which subscribe.

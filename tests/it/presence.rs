@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::desk::ask;
 use crate::support::{Builder, Client, Raw, Server, Wire, connect, within};
 
 const DESK: &str = r#"
@@ -39,16 +40,6 @@ async fn serve(build: impl FnOnce(Builder) -> Builder) -> Server {
         .file("desk_wsh.rhai", DESK)
         .file("told_wsh.rhai", [DESK, TOLD].concat());
     build(builder).start().await
-}
-
-/// The answer to an order; what is told meanwhile is passed over.
-async fn ask(client: &mut Client, order: Value) -> Value {
-    client.send_text(order.to_string()).await;
-    loop {
-        if let Some(answer) = client.next_text().await.strip_prefix('=') {
-            return serde_json::from_str(answer).expect("JSON");
-        }
-    }
 }
 
 async fn join(client: &mut Client, topic: &str, options: Value) -> Value {

@@ -9,6 +9,7 @@
 pub mod browser;
 mod cases;
 mod client;
+pub mod desk;
 pub mod frame;
 mod probe;
 pub mod proxy;
