@@ -1,6 +1,6 @@
 //! A model checker for what connects connections: random histories of several connections at once,
 //! run against the real program, and what they have seen held against plain models. A history is
-//! made from its seed, which a failure prints; `WSH_SEED` runs that one alone, `WSH_HISTORIES` says
+//! made from its seed, which a failure prints; `HISTORY_SEED` runs that one alone, `HISTORIES` says
 //! how many there are.
 
 mod linear;
@@ -452,9 +452,9 @@ async fn run(urls: &[String], seed: u64) -> Result<(), String> {
 /// Seeds to run: so many unless the environment says otherwise.
 fn seeds(count: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
-    match number("WSH_SEED") {
+    match number("HISTORY_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("WSH_HISTORIES").unwrap_or(count),
+        None => 0..number("HISTORIES").unwrap_or(count),
     }
 }
 
@@ -472,7 +472,7 @@ async fn run_all(urls: &[String], seeds: std::ops::Range<u64>, at_once: usize) {
                 Err(_) => Err("it does not end".to_owned()),
             };
             if let Err(complaint) = outcome {
-                panic!("the history of WSH_SEED={seed}: {complaint}");
+                panic!("the history of HISTORY_SEED={seed}: {complaint}");
             }
         }
     });
