@@ -21,6 +21,7 @@ use crate::keeper::{Ask, asking};
 use crate::observe::event::{Event, text};
 use crate::observe::{live, metrics, terminal};
 use crate::recording::Recorder;
+use crate::runner::Rehearsal;
 use crate::script::{self, Host, loops};
 use crate::server::{
     self, Admission, Certificates, Gate, Listener, Order, Socket, State, Worker, notify,
@@ -65,6 +66,9 @@ impl App {
     pub fn new(config: Config, host: Host) -> Result<Self> {
         checks::folders(&config)?;
         let mut reconciler = Reconciler::new(config.handlers.clone(), host.clone());
+        if let Some(rehearse) = &config.rehearse {
+            reconciler = reconciler.proven_by(Rehearsal::new(rehearse.clone(), host.clone()));
+        }
         let (generation, report) = reconciler.first().with_context(|| {
             format!(
                 "the handler folder {} cannot be read",

@@ -334,6 +334,31 @@ pub(super) struct Bounds {
         env = "WSH_CLOSE_TIMEOUT"
     )]
     pub(super) close_timeout: Seconds,
+    /// Time for playing recordings after a save, with --replay
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Time(limits::REHEARSAL.time),
+        env = "WSH_REPLAY_TIMEOUT"
+    )]
+    pub(super) replay_timeout: Time,
+    /// Files of --replay that are read; of more, the newest
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::REHEARSAL.files as u32,
+        value_parser = clap::value_parser!(u32).range(1..),
+        env = "WSH_MAX_REPLAY_FILES"
+    )]
+    pub(super) max_replay_files: u32,
+    /// Size of all files of --replay that are held
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::REHEARSAL.bytes),
+        env = "WSH_MAX_REPLAY_SIZE"
+    )]
+    pub(super) max_replay_size: Size,
     /// Time for a shutdown
     #[arg(
         long,
@@ -345,6 +370,17 @@ pub(super) struct Bounds {
     /// Time before it in which clients are let in, while /readyz says 503; 0 is none
     #[arg(long, value_name = "TIME", default_value_t = Interval(None), env = "WSH_DRAIN_DELAY")]
     pub(super) drain_delay: Interval,
+}
+
+impl Bounds {
+    /// Those of recordings that new versions are played.
+    pub(super) fn rehearsal(&self) -> limits::Rehearsal {
+        limits::Rehearsal {
+            time: self.replay_timeout.0,
+            files: self.max_replay_files as usize,
+            bytes: self.max_replay_size.0,
+        }
+    }
 }
 
 impl From<Bounds> for Limits {

@@ -8,7 +8,8 @@ use clap::Args;
 use super::connect::Opening;
 use super::value::Time;
 use crate::client::Address;
-use crate::commands::{Ignored, Replay};
+use crate::commands::Replay;
+use crate::config::JsonPath;
 
 /// Flags of `replay`.
 #[derive(Debug, Args)]
@@ -24,7 +25,7 @@ pub(super) struct Again {
     ///
     /// $.users[*].id is that of every user, $..id every id at any depth.
     #[arg(short, long, value_name = "PATH")]
-    ignore: Vec<Ignored>,
+    ignore: Vec<JsonPath>,
     /// Send at the recorded times, or so many times faster: --timed, --timed=10
     ///
     /// Otherwise the next message is sent as soon as what was answered before has come.

@@ -14,7 +14,8 @@ use super::predecessor::Predecessor;
 use super::value::{MetricsPort, Recorded, Seconds, Size, Time};
 use crate::config::{
     Admission, Broker, ClientCertificates, Config, Credential, Deflate, HostPattern, Identity,
-    Interface, Limits, Listen, OriginPattern, Proxy, Script, Tls, Trusted, limits,
+    Interface, JsonPath, Limits, Listen, OriginPattern, Proxy, Rehearse, Script, Tls, Trusted,
+    limits,
 };
 
 /// Everything that a server can be told.
@@ -107,6 +108,24 @@ struct Listening {
     /// out; messages are not.
     #[arg(long, value_name = "DIR[=PATH]", env = "WSH_RECORD")]
     record: Option<Recorded>,
+    /// Play the recordings of this folder to each version of a handler that is saved
+    ///
+    /// HAR files, those of the handler's path, in a server that is only tried out. What it answers
+    /// otherwise is shown; it serves all the same, unless --replay-strict is given.
+    #[arg(long, value_name = "DIR", env = "WSH_REPLAY")]
+    replay: Option<PathBuf>,
+    /// With --replay, a version that answers otherwise than recorded does not serve
+    #[arg(long, env = "WSH_REPLAY_STRICT", value_parser = BoolishValueParser::new())]
+    replay_strict: bool,
+    /// With --replay, a path in JSON messages that may differ, such as $.time; may be given several
+    /// times
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "WSH_REPLAY_IGNORE",
+        value_delimiter = ','
+    )]
+    replay_ignore: Vec<JsonPath>,
     /// Show faults to clients, and keep them
     ///
     /// The developer's seat: faults keep their connection and say where they are, and the log has a
@@ -359,6 +378,9 @@ impl Settings {
             document_root,
             store,
             record,
+            replay,
+            replay_strict,
+            replay_ignore,
             dev,
             no_inject,
             access_log,
@@ -371,6 +393,7 @@ impl Settings {
             probes = vec![Trusted::LOOPBACK, Trusted::UNIX];
             probes.extend_from_slice(&self.behind.trusted_proxy);
         }
+        let rehearsal = self.bounds.rehearsal();
         let limits = Limits::from(self.bounds);
         let mut script = Script::from(self.power);
         // A script holds what it is given.
@@ -403,6 +426,12 @@ impl Settings {
             // Not when the flags are read: that would print what is wrong, with its password.
             store: store.parse().context("--store")?,
             record: record.map(|Recorded(record)| record),
+            rehearse: replay.map(|folder| Rehearse {
+                folder,
+                strict: replay_strict,
+                ignored: replay_ignore,
+                limits: rehearsal,
+            }),
             dev,
             inject: !no_inject,
             script,

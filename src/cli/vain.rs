@@ -8,7 +8,18 @@ use crate::config::{Config, limits};
 /// Settings, when they are in vain, and why.
 type Row = (&'static [&'static str], fn(&Config) -> bool, &'static str);
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 9] = [
+    (
+        &[
+            "replay-strict",
+            "replay-ignore",
+            "replay-timeout",
+            "max-replay-files",
+            "max-replay-size",
+        ],
+        |config| config.rehearse.is_none(),
+        "no folder is given with --replay",
+    ),
     (
         &["tls-handshake-timeout"],
         |config| config.tls.is_none(),

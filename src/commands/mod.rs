@@ -26,7 +26,7 @@ pub use connect::{Connect, connect};
 pub use man::man;
 pub use new::{TEMPLATES, Template, new, new_from, templates};
 pub use proxy::{Proxy, proxy};
-pub use replay::{Ignored, Replay, replay};
+pub use replay::{Replay, replay};
 pub use routes::routes;
 pub use serve::serve;
 pub use test::{Results, Tested, test};

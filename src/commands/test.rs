@@ -12,9 +12,9 @@ use clap::ValueEnum;
 
 use super::{look, print};
 use crate::app;
-use crate::config::{Handlers, Script};
+use crate::config::{Admission, Handlers, Script};
 use crate::handlers::Suites;
-use crate::runner::{self, Outcome, Plan, Testing};
+use crate::runner::{self, BEGIN, Outcome, Plan, Testing};
 use crate::script::{Fault, Tests};
 
 /// How results of tests are printed.
@@ -92,6 +92,8 @@ fn once(
         host: app::host(script.clone()).with(Testing),
         seed: tested.seed,
         limit: LIMIT,
+        begin: BEGIN,
+        admission: Admission::default(),
     };
     let root = &handlers.root;
     let files = suites.files().filter(|file| is_meant(root, file, tested));

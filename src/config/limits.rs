@@ -342,6 +342,28 @@ pub const RECORDINGS: Recordings = Recordings {
     waiting: 32 * 1024 * 1024,
 };
 
+/// The bounds of recordings that new versions of handlers are played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// Time for all that one save has to be played. Over it: the rest is said not to be played, and
+    /// what must be does not serve.
+    pub time: Duration,
+    /// Files that are read; of more, the newest.
+    pub files: usize,
+    /// Bytes of the files that are held; the rest is not played.
+    pub bytes: usize,
+}
+
+/// The bounds of recordings that new versions of handlers are played.
+pub const REHEARSAL: Rehearsal = Rehearsal {
+    // 5 s: some hundred recordings, and as long as somebody who has just saved looks on.
+    time: Duration::from_secs(5),
+    // 500: each has a server of its own, which takes some milliseconds to begin.
+    files: 500,
+    // 64 MiB: as much as one recording has at most.
+    bytes: 64 * 1024 * 1024,
+};
+
 /// A request head's bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {

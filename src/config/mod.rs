@@ -5,6 +5,7 @@ mod credential;
 mod engine;
 mod host;
 mod invalid;
+mod json_path;
 pub mod limits;
 mod nearest;
 mod origin;
@@ -18,6 +19,7 @@ pub use credential::Credential;
 pub use engine::{Broker, Engine, EngineUrl, Place, Store};
 pub use host::{Authority, Host, HostPattern};
 pub use invalid::Invalid;
+pub use json_path::{JsonPath, Part};
 pub use nearest::nearest;
 pub use origin::{Origin, OriginPattern, Site};
 pub use trusted::Trusted;
@@ -35,6 +37,8 @@ pub struct Config {
     pub store: Store,
     /// What is recorded, if anything is.
     pub record: Option<Record>,
+    /// The recordings that new versions of handlers are played, if they are.
+    pub rehearse: Option<Rehearse>,
     /// Whether this is a developer's seat: what happens is shown, on loopback or behind a password.
     pub dev: bool,
     /// Whether pages of a developer's seat are told when they change.
@@ -88,6 +92,19 @@ impl Record {
         let below = path.strip_prefix(only.trim_end_matches('/'));
         below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
     }
+}
+
+/// The recordings that a new version of a handler is played before it serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rehearse {
+    /// The folder of recordings.
+    pub folder: PathBuf,
+    /// Whether a version that answers otherwise does not serve.
+    pub strict: bool,
+    /// What may differ.
+    pub ignored: Vec<JsonPath>,
+    /// How much is played, and for how long.
+    pub limits: limits::Rehearsal,
 }
 
 /// The bounds of connections, before and after their handshake.

@@ -3,6 +3,7 @@
 //! `scan` walks the folder, and `texts` reads what has come to rest in it. `trial` makes handlers
 //! of texts, `path` turns file names into routes, `registry` holds one immutable [`Generation`].
 //! `suites` finds the files of tests, which are not served.
+//! `proof` is what new versions have to stand.
 //! `reconcile` makes the next one when something has changed, and `watch` has it look. `aliases` is
 //! the map file; `near` names what is no handler and was probably meant as one; `standing` says
 //! what is wrong once, and once more when it is over.
@@ -10,6 +11,7 @@
 mod aliases;
 mod near;
 mod path;
+mod proof;
 mod reconcile;
 mod registry;
 mod report;
@@ -24,6 +26,7 @@ use std::time::Duration;
 
 pub(crate) use path::IGNORED_PREFIXES;
 pub use path::{PathError, Route, SUFFIX, decode_path};
+pub(crate) use proof::Proof;
 pub(crate) use reconcile::Reconciler;
 pub(crate) use registry::{Entry, Found, Generation, PAGES};
 pub(crate) use report::Report;

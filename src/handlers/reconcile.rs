@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::aliases::MapFile;
+use super::proof::Proof;
 use super::registry::Generation;
 use super::report::Report;
 use super::scan::{self, Scan};
@@ -54,6 +55,7 @@ pub struct Reconciler {
     handlers: Handlers,
     changes: Changes,
     standing: Standing,
+    proof: Option<Box<dyn Proof>>,
 }
 
 /// Files that have changed since handlers were made of them last.
@@ -103,7 +105,14 @@ impl Reconciler {
             handlers: Handlers::new(host),
             changes: Changes::default(),
             standing: Standing::default(),
+            proof: None,
         }
+    }
+
+    /// New versions have to stand this before they serve, from the second look on.
+    pub fn proven_by(mut self, proof: impl Proof + 'static) -> Self {
+        self.proof = Some(Box::new(proof));
+        self
     }
 
     /// The folder that it keeps, and how it is looked at.
@@ -189,12 +198,19 @@ impl Reconciler {
         if self.changes.is_misfit && !patience.is_zero() {
             return Err(patience);
         }
-        let trial = self.handlers.try_out(&self.changes.files, &self.texts);
+        let mut trial = self.handlers.try_out(&self.changes.files, &self.texts);
         if !patience.is_zero() && self.handlers.is_misfit(&trial) {
             self.changes.is_misfit = true;
             return Err(patience);
         }
         self.changes = Changes::default();
+        if let Some(proof) = &mut self.proof {
+            let (entries, files) = self.handlers.entries_with(&trial);
+            if !files.is_empty() {
+                let (generation, _) = Generation::new(entries, &self.map_file.aliases);
+                trial.refuse(proof.refused(generation, &files));
+            }
+        }
         Ok(self.handlers.take(trial, report))
     }
 

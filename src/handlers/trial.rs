@@ -43,6 +43,18 @@ pub struct Trial {
     removed: Vec<String>,
 }
 
+impl Trial {
+    /// These versions are not to serve.
+    pub fn refuse(&mut self, faults: Vec<(String, Fault)>) {
+        for (file, fault) in faults {
+            let mut checked = self.checked.iter_mut();
+            if let Some((_, checked)) = checked.find(|(known, _)| *known == file) {
+                checked.result = Err(fault);
+            }
+        }
+    }
+}
+
 impl Handlers {
     /// Creates an empty set of handlers.
     pub fn new(host: Host) -> Self {
@@ -139,6 +151,24 @@ impl Handlers {
         let entries = self.handlers.iter();
         let entries = entries.map(|(file, handler)| (file.clone(), handler.entry.clone()));
         entries.collect()
+    }
+
+    /// Returns the entries as they were if a trial was taken on, and the files of new versions.
+    pub fn entries_with(&self, trial: &Trial) -> (BTreeMap<String, Entry>, BTreeSet<String>) {
+        let (mut entries, mut files) = (self.entries(), BTreeSet::new());
+        entries.retain(|file, _| !trial.removed.contains(file));
+        for (file, checked) in &trial.checked {
+            if let Ok(tried) = &checked.result {
+                let entry = Entry {
+                    source: Some(tried.source.clone()),
+                    hooks: tried.hooks.clone(),
+                    fault: None,
+                };
+                entries.insert(file.clone(), entry);
+                files.insert(file.clone());
+            }
+        }
+        (entries, files)
     }
 
     /// Whether anything of a file serves.

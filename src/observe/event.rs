@@ -6,6 +6,8 @@ use std::fmt;
 
 use tracing::field::DisplayValue;
 
+use super::apart;
+
 /// A part of the server, as `--log-level` and log lines name it: a stable list, whatever modules
 /// there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +164,9 @@ macro_rules! events {
             /// Tells the log alone: what metrics have counted already.
             #[allow(unused_variables, reason = "some of what is told is for metrics alone")]
             pub(crate) fn log(self) {
+                if apart::is_here() {
+                    return;
+                }
                 match self {
                     $(Self::$name { $($field,)* $($($word,)*)? } => tracing::event!(
                         name: $id,
@@ -388,6 +393,17 @@ events! {
     /// A new version does not compile; the one before goes on serving.
     ERROR Handlers "handler-broken" HandlerBroken { file: &'e str, report: Text<'e> }
         "handler broken" with { files: &'e [String], plain: Words<'e> };
+    /// A new version was played recordings, and answers as it was recorded.
+    INFO Handlers "rehearsed" Rehearsed
+        { file: &'e str, version: u64, connections: usize, messages: usize }
+        "answers as recorded";
+    /// A new version answers otherwise than it was recorded.
+    WARN Handlers "rehearsal-differs" RehearsalDiffers
+        { file: &'e str, version: u64, differences: usize, report: Text<'e> }
+        "answers otherwise than recorded" with { plain: Words<'e> };
+    /// A recording cannot be played.
+    WARN Handlers "rehearsal-problem" RehearsalProblem { file: &'e str } "not played: {problem}"
+        with { problem: Words<'e> };
     /// Something in a file is probably not meant.
     WARN Handlers "handler-doubt" HandlerDoubt { file: &'e str, report: Text<'e> }
         "probably a mistake" with { plain: Words<'e> };

@@ -5,17 +5,27 @@
 //! happens, `recorder` does so for a server's connections. What HAR has no place for (the Close,
 //! and who served) stands in one member `_wsh` of the entry: readers of HAR pass over members that
 //! begin with an underscore.
+//!
+//! For those who play it again, `steps` puts what was said in one order, `compare` looks at two
+//! messages, `diff` shows how they differ, and `differences` adds that up.
 
+mod compare;
+mod diff;
+mod differences;
 mod read;
 mod recorder;
+mod steps;
 mod write;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
+pub(crate) use compare::differ;
+pub(crate) use differences::Differences;
 pub(crate) use read::read;
 pub(crate) use recorder::{Recorder, name};
+pub(crate) use steps::{Step, What, headers, of as steps};
 pub(crate) use write::{Head, Writer};
 
 use crate::observe::event::By;
@@ -67,8 +77,18 @@ pub struct Recording {
     pub said: Vec<Said>,
     /// How it ended, where that is known.
     pub ending: Option<Ending>,
+    /// When it ended, in seconds since 1970; 0 where it is not known.
+    pub ended: f64,
     /// Messages that the file does not have, because of its bound.
     pub left_out: u64,
+}
+
+impl Recording {
+    /// Path and query, as the request line had them; `None` if the address makes no sense.
+    pub fn target(&self) -> Option<String> {
+        let uri: http::Uri = self.url.parse().ok()?;
+        Some(uri.path_and_query()?.as_str().to_owned())
+    }
 }
 
 /// Seconds since 1970.

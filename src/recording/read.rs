@@ -122,6 +122,7 @@ fn recording(entry: &Value, messages: &[Value], number: usize) -> Result<Recordi
         protocol: protocol.map(|(_, value)| value.clone()),
         said,
         ending: ending(&wsh["close"]),
+        ended: time(&wsh["close"]["time"]),
         left_out: wsh["left_out"].as_u64().unwrap_or_default(),
     })
 }

@@ -6,6 +6,9 @@
 //! | `client` | a virtual client: a stream in memory, with the handshake and frames of a real one |
 //! | `package` | what tests may call |
 //! | `compare` | whether two values are the same, and where they are not |
+//! | `conversation` | recorded connections, played to a world's handlers |
+//! | `library` | the recordings of a folder, and which of them belong together |
+//! | `rehearsal` | what new versions of handlers are played before they serve |
 //!
 //! A test's clock stands still while anybody has something to do, and jumps to the next time that
 //! somebody waits for when nobody has. So an hour takes as long as what happens in it, and what is
@@ -15,10 +18,14 @@
 
 mod client;
 mod compare;
+mod conversation;
+mod library;
 mod package;
+mod rehearsal;
 #[cfg(test)]
 mod tests;
 mod world;
 
 pub use package::Testing;
-pub use world::{Outcome, Plan, run};
+pub use rehearsal::Rehearsal;
+pub use world::{BEGIN, Outcome, Plan, run};

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::world::BEGIN;
 use super::*;
-use crate::config::Script;
+use crate::config::{Admission, Script};
 use crate::handlers::{Entry, Generation};
 use crate::script::{Checker, Host, Library, Source};
 
@@ -36,6 +37,8 @@ fn plan() -> Plan {
         host,
         seed: 1,
         limit: Duration::from_millis(500),
+        begin: BEGIN,
+        admission: Admission::default(),
     }
 }
 

@@ -26,7 +26,7 @@ use crate::store::{Memory, Notices, Shelf};
 use crate::websocket::{Ledger, Shared};
 
 /// The time of day at which every test begins: the first of January 2026.
-const BEGIN: f64 = 1_767_225_600.0;
+pub const BEGIN: f64 = 1_767_225_600.0;
 /// The unit of the connections' clock.
 const SECOND: Duration = Duration::from_secs(1);
 /// Seconds between two looks at what nobody uses any more, which costs more than the rest of one.
@@ -47,6 +47,10 @@ pub struct Plan {
     pub seed: u64,
     /// The real time that a test may take.
     pub limit: Duration,
+    /// The time of day at which it begins, in seconds since 1970.
+    pub begin: f64,
+    /// Who may connect.
+    pub admission: Admission,
 }
 
 /// What came of a test.
@@ -115,20 +119,12 @@ impl World {
 
 /// Runs one test in a world of its own. `Err` is the system's, which has no more of something.
 pub fn run(plan: &Plan, source: &Arc<Source>, name: &str) -> io::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()?;
     let began = Instant::now();
     let (_running, over) = watchdog(plan.limit)?;
-    let outcome = LocalSet::new().block_on(&runtime, async {
+    let outcome = LocalSet::new().block_on(&clockwork()?, async {
         let begun = tokio::time::Instant::now();
-        let world = begin(plan);
+        let world = begin(plan).await;
         CURRENT.set(Some(Rc::clone(&world)));
-        // `on_load` has run when the first client comes.
-        for _ in 0..TURNS {
-            tokio::task::yield_now().await;
-        }
         let limit = async {
             let _ = over.await;
         };
@@ -146,6 +142,28 @@ pub fn run(plan: &Plan, source: &Arc<Source>, name: &str) -> io::Result<Outcome>
     Ok(outcome)
 }
 
+/// Does something in a world of its own; `None` if its real time was over before. `Err` is the
+/// system's.
+pub fn inside<T>(plan: &Plan, work: impl AsyncFnOnce(&World) -> T) -> io::Result<Option<T>> {
+    let (_running, over) = watchdog(plan.limit)?;
+    let done = LocalSet::new().block_on(&clockwork()?, async {
+        let world = begin(plan).await;
+        tokio::select! {
+            done = work(&world) => Some(done),
+            _ = over => None,
+        }
+    });
+    Ok(done)
+}
+
+/// A runtime whose clock stands still while anybody has something to do.
+fn clockwork() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+}
+
 /// Has somebody told when so much real time is over: a thread, since the test's own clock may stand
 /// still. It ends when the first of the two is dropped.
 fn watchdog(limit: Duration) -> io::Result<(mpsc::Sender<()>, oneshot::Receiver<()>)> {
@@ -159,11 +177,11 @@ fn watchdog(limit: Duration) -> io::Result<(mpsc::Sender<()>, oneshot::Receiver<
     Ok((running, over))
 }
 
-/// A worker with these handlers, and everything that they reach, as new.
-fn begin(plan: &Plan) -> Rc<World> {
+/// A worker with these handlers, and everything that they reach, as new. Their `on_load` has run.
+async fn begin(plan: &Plan) -> Rc<World> {
     let limits = Limits::default();
     let mut host = plan.host.clone();
-    host.clock = Clock::starting_at(BEGIN);
+    host.clock = Clock::starting_at(plan.begin);
     host.random = Random::seeded(plan.seed);
     let shelf = Arc::new(shelf(&limits, host.clock.clone()));
     let hub = Arc::new(Hub::new(1, limits.topics).recording());
@@ -180,7 +198,7 @@ fn begin(plan: &Plan) -> Rc<World> {
         runtime: Rc::new(Runtime::new(&host)),
         shared: Rc::new(shared),
         turns: Semaphore::new(FILES.at_once),
-        settings: settings(limits, ledger),
+        settings: settings(plan, limits, ledger),
     });
     let runtime = Rc::clone(&site.runtime);
     spawn_local(async move { runtime.run_turns().await });
@@ -190,6 +208,9 @@ fn begin(plan: &Plan) -> Rc<World> {
     let delivery = Delivery::new(Arc::clone(&hub), 0, Rc::clone(&site.shared), newcomers);
     spawn_local(delivery.run());
     spawn_local(tick(Rc::clone(&site), Arc::clone(&hub), shelf));
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+    }
     World {
         site,
         hub,
@@ -225,17 +246,17 @@ fn shelf(limits: &Limits, clock: Clock) -> Shelf {
     Shelf::new(engine, notices, limits.stores, now)
 }
 
-/// A server as it is without flags.
-fn settings(limits: Limits, ledger: Arc<Ledger>) -> http::Settings {
+/// A server as it is without flags, but for who may connect.
+fn settings(plan: &Plan, limits: Limits, ledger: Arc<Ledger>) -> http::Settings {
     http::Settings {
         recorder: None,
         files: None,
         room: http::Descriptors::new(usize::MAX / 2),
         health: Arc::new(http::Health::new(1)),
-        dev: false,
+        dev: plan.host.settings.dev,
         access_log: false,
         limits,
-        admission: Admission::default(),
+        admission: plan.admission.clone(),
         proxy: Proxy::default(),
         probes: Vec::new(),
         deflate: Deflate::default(),

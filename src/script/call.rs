@@ -245,7 +245,7 @@ fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Endi
             version: program.source.version,
             about: message.note(hook),
         };
-        let place = handler.dev.then(|| live_fault(&incident, owner, program));
+        let place = (handler.dev && live::is_on()).then(|| live_fault(&incident, owner, program));
         let report = report::log(&program.source, incident, |fault| {
             program.hint(fault, error?)
         });
@@ -277,7 +277,7 @@ fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Endi
         },
         Ok(value) if hook == Hook::OnFrame && value.as_bool() == Ok(false) => Ending::Hidden,
         Ok(_) => {
-            if handler.dev && FAULTS.are_there() {
+            if handler.dev && live::is_on() && FAULTS.are_there() {
                 let source = &program.source;
                 FAULTS.ran_well(&source.file, hook.name(), source.version);
             }

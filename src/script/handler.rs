@@ -16,6 +16,7 @@ use crate::hub::Letters;
 use crate::machine::budget::Budget;
 use crate::machine::meter;
 use crate::machine::source::Source;
+use crate::observe::apart;
 use crate::observe::event::{Event, text};
 use crate::observe::metrics::{HandlerMeter, Open};
 
@@ -129,6 +130,7 @@ impl Handler {
                 let report = fault.in_log(&[]);
                 let report = text(&report);
                 self.meter.failed(hooks::LOAD);
+                apart::keep(|| fault.to_string());
                 Event::LoadFault {
                     file: &source.file,
                     report,

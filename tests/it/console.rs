@@ -524,7 +524,7 @@ async fn it_is_for_the_developer_alone() {
 const API: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/console-api.json");
 
 /// A request of the API: the status, and what was answered.
-async fn call(server: &Server, method: &str, target: &str) -> (u16, Value) {
+pub(crate) async fn call(server: &Server, method: &str, target: &str) -> (u16, Value) {
     let line = format!("{method} /_wsh/api/{target} HTTP/1.1");
     let request = Request::get("/").line(line).with("Connection", "close");
     let mut raw = Raw::connect(server).await;

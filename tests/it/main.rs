@@ -66,6 +66,7 @@ mod readme;
 mod recordings;
 mod reference;
 mod refusals;
+mod rehearsal;
 mod reload;
 mod repeatable;
 mod replay;

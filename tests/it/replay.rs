@@ -22,7 +22,7 @@ async fn run(args: &[&str]) -> Finished {
 }
 
 /// A recording of this conversation: `>` is the client's, `<` the server's; binary behind a `#`.
-fn har(connections: &[(&str, &[&str])]) -> String {
+pub(crate) fn har(connections: &[(&str, &[&str])]) -> String {
     let mut entries = Vec::new();
     let mut second = 1_700_000_000.0;
     for (path, said) in connections {

@@ -1,14 +1,12 @@
 //! `replay`: recorded conversations once more, with us as the client, and what is answered
 //! otherwise than it was.
 //!
-//! `steps` puts what was said in one order, `party` is one connection, `compare` looks at two
-//! messages and `diff` shows how they differ. Here the steps are gone through.
+//! `party` is one connection, and `again` asks for it as it was asked for then. What was said, in
+//! one order, and how messages differ, `recording` knows. Here the steps are gone through.
 
-mod compare;
-mod diff;
+mod again;
 mod party;
 mod progress;
-mod steps;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,18 +18,15 @@ use tokio_rustls::rustls::ClientConfig;
 
 use super::print;
 use crate::client::{Address, Ask, NotOpened, Trust, dial};
+use crate::config::JsonPath;
 use crate::observe::event::By;
-use crate::recording::{Ending, Recording, read};
+use crate::recording::{Differences, Ending, Recording, Step, What, differ, read, steps};
 use crate::websocket::Message;
-pub use compare::Ignored;
 use party::{Party, Told};
 use progress::Progress;
-use steps::{Step, What};
 
 /// Bytes of the longest message.
 const LONGEST: usize = 256 * 1024 * 1024;
-/// Differences that are shown; more are counted.
-const SHOWN: usize = 20;
 
 /// What `replay` is told.
 #[derive(Debug)]
@@ -49,7 +44,7 @@ pub struct Replay {
     /// Whether messages are sent at their recorded times, and how many times faster.
     pub timed: Option<f64>,
     /// What may differ.
-    pub ignored: Vec<Ignored>,
+    pub ignored: Vec<JsonPath>,
 }
 
 /// Replays; exit code 1 if anything was otherwise.
@@ -67,53 +62,10 @@ pub fn replay(options: Replay) -> Result<ExitCode> {
         .build()?;
     let report = runtime.block_on(Box::pin(run(&options, &recordings)))?;
     print(&report.text());
-    Ok(match report.differences {
+    Ok(match report.count {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(1),
     })
-}
-
-/// What was otherwise.
-#[derive(Debug, Default)]
-struct Report {
-    text: String,
-    differences: usize,
-    connections: usize,
-    messages: usize,
-}
-
-impl Report {
-    /// Takes a difference: a line about it, and how it looks.
-    fn differs(&mut self, line: &str, shown: &str) {
-        self.differences += 1;
-        if self.differences <= SHOWN {
-            self.text += line;
-            self.text.push('\n');
-            self.text += shown;
-            self.text.push('\n');
-        }
-    }
-
-    fn text(&self) -> String {
-        let count = |number: usize, what: &str| match number {
-            1 => format!("1 {what}"),
-            number => format!("{number} {what}s"),
-        };
-        let more = match self.differences.saturating_sub(SHOWN) {
-            0 => String::new(),
-            more => format!("… and {} more\n\n", count(more, "difference")),
-        };
-        let verdict = match self.differences {
-            0 => "as recorded".to_owned(),
-            number => count(number, "difference"),
-        };
-        format!(
-            "{}{more}{}, {}: {verdict}\n",
-            self.text,
-            count(self.connections, "connection"),
-            count(self.messages, "message"),
-        )
-    }
 }
 
 /// The state of a run.
@@ -125,21 +77,18 @@ struct Run<'r> {
     parties: Vec<Option<Party>>,
     /// With `--timed`: the messages that are still to be looked at.
     awaited: Vec<Vec<usize>>,
-    report: Report,
+    report: Differences,
 }
 
-async fn run(options: &Replay, recordings: &[(String, Recording)]) -> Result<Report> {
-    let steps = steps::of(recordings.iter().map(|(_, recording)| recording));
+async fn run(options: &Replay, recordings: &[(String, Recording)]) -> Result<Differences> {
+    let steps = steps(recordings.iter().map(|(_, recording)| recording));
     let mut run = Run {
         options,
         recordings,
         tls: None,
         parties: recordings.iter().map(|_| None).collect(),
         awaited: recordings.iter().map(|_| Vec::new()).collect(),
-        report: Report {
-            connections: recordings.len(),
-            ..Report::default()
-        },
+        report: Differences::of(recordings.len()),
     };
     let begun = Instant::now();
     let first = steps.first().map_or(0.0, |step| step.time);
@@ -195,7 +144,7 @@ impl Run<'_> {
         if address.secure && self.tls.is_none() {
             self.tls = Some(self.options.trust.config()?);
         }
-        let ask = steps::ask(recording, &self.options.ask);
+        let ask = again::ask(recording, &self.options.ask);
         let time = self.options.wait;
         match dial(&address, &ask, self.tls.as_ref(), time, LONGEST).await {
             Ok(dialed) => self.parties[index] = Some(Party::new(dialed.connection)),
@@ -219,7 +168,7 @@ impl Run<'_> {
         self.report.messages += 1;
         let line = match &told {
             Some(Told::Message(message)) => {
-                if let Some(shown) = compare::differ(wanted, message, &self.options.ignored) {
+                if let Some(shown) = differ(wanted, message, &self.options.ignored) {
                     self.report.differs(&format!("{place} differs"), &shown);
                 }
                 return;
@@ -232,8 +181,7 @@ impl Run<'_> {
             Some(end) => format!("{place} is missing: {end}"),
         };
         self.parties[index] = None;
-        self.report
-            .differs(&line, &diff::removed(&compare::lines(wanted)));
+        self.report.misses(&line, wanted);
     }
 
     async fn end(&mut self, index: usize) {
@@ -279,9 +227,7 @@ impl Run<'_> {
     }
 
     fn unexpected(&mut self, name: &str, number: usize, message: &Message<'_>) {
-        self.report.differs(
-            &format!("{name}, message {number} was not recorded"),
-            &diff::added(&compare::lines(message)),
-        );
+        let line = format!("{name}, message {number} was not recorded");
+        self.report.exceeds(&line, message);
     }
 }

@@ -34,7 +34,7 @@ export class Log {
 
   item(row) {
     const event = row.kind === "save" ? row.event : row.kind;
-    const isBad = ["handler-broken", "load-fault", "handler-problem"].includes(event) || row.level === "error";
+    const isBad = ["handler-broken", "load-fault", "handler-problem", "rehearsal-differs"].includes(event) || row.level === "error";
     const text = {
       opened: () => "#" + row.connection + " " + row.path + " (" + row.handler + ") " + row.client,
       closed: () => "#" + row.connection + " " + row.handler + " " + row.code + " " + closeWord(row.code) + " " + row.reason,

@@ -33,6 +33,7 @@ const ENGLISH = {
   saves: "Saved files, and lines of scripts", event: {
     "handler-added": "added", "handler-reloaded": "reloaded", "handler-removed": "removed", "handler-broken": "broken",
     "handler-doubt": "probably a mistake", "handler-problem": "problem", "problem-over": "mended", "load-fault": "fault at load",
+    rehearsed: "answers as recorded", "rehearsal-differs": "answers otherwise than recorded", "rehearsal-problem": "recording not played",
     opened: "opened", closed: "closed", printed: "printed", message: "message",
   },
   topic: "Topic", subscribers: "Subscribers", present: "Present", history: "History", noTopicsYet: "No topics yet: a handler makes one by subscribing to it.",
@@ -81,6 +82,7 @@ const CHINESE = {
   saves: "保存的文件和脚本的输出", event: {
     "handler-added": "已添加", "handler-reloaded": "已重新加载", "handler-removed": "已移除", "handler-broken": "有错误",
     "handler-doubt": "可能有误", "handler-problem": "问题", "problem-over": "已解决", "load-fault": "加载时出错",
+    rehearsed: "回答与录制一致", "rehearsal-differs": "回答与录制不同", "rehearsal-problem": "录制未播放",
     opened: "已打开", closed: "已关闭", printed: "输出", message: "消息",
   },
   topic: "主题", subscribers: "订阅者", present: "在场", history: "历史", noTopicsYet: "还没有主题：处理脚本订阅后就会出现。",

@@ -21,6 +21,21 @@ pub fn hear(event: &Event<'_>) {
         Event::HandlerBroken { file, plain, .. } => {
             save("handler-broken", file, &plain.to_string());
         }
+        Event::Rehearsed {
+            file,
+            connections,
+            messages,
+            ..
+        } => {
+            let text = format!("{connections} connections, {messages} messages");
+            save("rehearsed", file, &text);
+        }
+        Event::RehearsalDiffers { file, plain, .. } => {
+            save("rehearsal-differs", file, &plain.to_string());
+        }
+        Event::RehearsalProblem { file, problem } => {
+            save("rehearsal-problem", file, &problem.to_string());
+        }
         Event::HandlerDoubt { file, plain, .. } => save("handler-doubt", file, &plain.to_string()),
         Event::HandlerProblem { file, problem } => save("handler-problem", file, problem),
         Event::ProblemOver { file, what } => save("problem-over", file, what),

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::observe::apart;
+
 /// Whether this is a developer's seat.
 static IS_ON: AtomicBool = AtomicBool::new(false);
 /// How many look.
@@ -13,9 +15,9 @@ pub fn turn_on() {
     IS_ON.store(true, Ordering::Relaxed);
 }
 
-/// Whether it is one.
+/// Whether it is one, and what happens on this thread is for those who look on.
 pub fn is_on() -> bool {
-    IS_ON.load(Ordering::Relaxed)
+    IS_ON.load(Ordering::Relaxed) && !apart::is_here()
 }
 
 /// Whether somebody looks.

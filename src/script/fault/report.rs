@@ -14,8 +14,8 @@ use super::{Fault, Location, Severity, characters};
 use crate::machine::source::Source;
 use crate::observe::Flood;
 use crate::observe::event::{Event, text};
-use crate::observe::json;
 use crate::observe::terminal::{self, Terminal};
+use crate::observe::{apart, json};
 use crate::script::hooks::Hook;
 
 /// A fault as text: message, `file:line:column`, the line with a caret, notes, the hint.
@@ -243,6 +243,10 @@ pub fn log(
     incident.fault.hint = hint(&incident.fault);
     // Before the line: whoever reads that may ask for the page at once.
     let plain = incident.to_string();
+    if apart::is_here() {
+        apart::keep(|| plain.clone());
+        return Some(plain);
+    }
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
     last.insert(handler.file.clone(), (incident.version, plain.clone()));
     drop(last);

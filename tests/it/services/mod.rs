@@ -95,6 +95,7 @@ fn config(root: &Path) -> Config {
         },
         store: Default::default(),
         record: None,
+        rehearse: None,
         document_root: None,
         dev: false,
         inject: false,
