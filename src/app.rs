@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::task::JoinSet;
 
+use crate::client::{Egress, Trust};
 use crate::config::{Broker, Config, Engine, Interface, Limits, Listen, Metrics, Store, limits};
 use crate::console::Console;
 use crate::handlers::{Generation, Reconciler, Report};
@@ -165,7 +166,9 @@ impl App {
         let engines = [hub.broker().map(|broker| broker.health()), shelf.health()];
         let engines = engines.into_iter().flatten().map(Arc::clone);
         site.health.uses(engines.collect());
-        let host = host.providing(Arc::clone(&shelf));
+        let host = host
+            .providing(Arc::clone(&shelf))
+            .providing(Arc::new(egress(&config)?));
         let workers = (0..config.workers)
             .map(|number| {
                 Worker::start(
@@ -242,6 +245,31 @@ fn shelf(config: &Config, host: &Host) -> Result<Arc<Shelf>> {
         }
     };
     Ok(Arc::new(shelf))
+}
+
+/// The way out of the process for scripts. The authorities that the system trusts are read if they
+/// have one.
+fn egress(config: &Config) -> Result<Egress> {
+    let allowed = config.script.connect.clone();
+    let trust = Trust {
+        authorities: Trust::own_authority().into_iter().collect(),
+        ..Trust::default()
+    };
+    let tls = match allowed.is_empty() {
+        true => None,
+        false => Some(
+            trust
+                .config()
+                .context("--allow-connect: TLS cannot be set up")?,
+        ),
+    };
+    let limits = &config.limits;
+    Ok(Egress::new(
+        allowed,
+        tls,
+        limits.egress,
+        limits.websocket.message,
+    ))
 }
 
 /// The topics, and what they go through.

@@ -12,7 +12,7 @@
 //!
 //! | module | turns | into | imports (besides `config` and `observe`) |
 //! |---|---|---|---|
-//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `console`, `handlers`, `http`, `hub`, `keeper`, `machine`, `recording`, `runner`, `script`, `server`, `store`, `websocket` |
+//! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `client`, `console`, `handlers`, `http`, `hub`, `keeper`, `machine`, `recording`, `runner`, `script`, `server`, `store`, `websocket` |
 //! | [`cli`] | flags | a `Config` and a subcommand | `client`, `commands`: what they can be told; `text` |
 //! | [`commands`] | a subcommand | what it prints, and the exit code | `app`, `client`, `file`, `handlers`, `recording`, `runner`, `script`, `websocket` |
 //! | [`runner`] | a file of tests | what came of each, in a world of its own | `handlers`, `http`, `hub`, `machine`, `recording`, `script`, `store`, `websocket` |
@@ -20,7 +20,7 @@
 //! | [`http`] | a request head | an upgrade, a file, a refusal | `console`, `handlers`, `link`, `machine`, `recording`, `script`, `websocket` |
 //! | [`console`] | a developer's questions | what happens in the server, shown and done | `handlers`, `hub`, `script`, `store`, `websocket` |
 //! | [`handlers`] | a folder | the current generation: path → script | `file`, `keeper`, `machine`, `script` |
-//! | [`script`] | a message | hook calls and their effects | `hub`, `link`, `local`, `machine`, `store`, `text`, `websocket` |
+//! | [`script`] | a message | hook calls and their effects | `client`, `hub`, `link`, `local`, `machine`, `store`, `text`, `websocket` |
 //! | [`hub`] | a publication | messages in its subscribers' outboxes, on all workers and nodes | `link`, `redis`, `websocket` |
 //! | [`store`] | keys, queues | values, for all connections and beyond them | `link`, `redis` |
 //! | [`redis`] | commands | answers of a Redis server, and messages of its channels | `link` |

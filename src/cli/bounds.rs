@@ -195,6 +195,54 @@ pub(super) struct Bounds {
         env = "WSH_MAX_ENGINE_INCOMING"
     )]
     pub(super) max_engine_incoming: Size,
+    /// Connections that the scripts of one connection dial
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::EGRESS.dialed as u32,
+        env = "WSH_MAX_DIALED"
+    )]
+    pub(super) max_dialed: u32,
+    /// Connections that the scripts of one handler dial
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::EGRESS.by_handler as u32,
+        env = "WSH_MAX_DIALED_PER_HANDLER"
+    )]
+    pub(super) max_dialed_per_handler: u32,
+    /// What those hold together: unread, unsent and unfinished messages
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::EGRESS.bytes),
+        env = "WSH_MAX_DIALED_SIZE"
+    )]
+    pub(super) max_dialed_size: Size,
+    /// HTTP requests of one handler's scripts under way at once
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::EGRESS.requests as u32,
+        env = "WSH_MAX_REQUESTS_PER_HANDLER"
+    )]
+    pub(super) max_requests_per_handler: u32,
+    /// The body of an answer to them
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::EGRESS.body),
+        env = "WSH_MAX_RESPONSE_BODY"
+    )]
+    pub(super) max_response_body: Size,
+    /// Time for a script's request with its answer, and for the handshake of what it dials
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_t = Time(limits::EGRESS.time),
+        env = "WSH_CONNECT_TIMEOUT"
+    )]
+    pub(super) connect_timeout: Time,
     /// Time for a request's head to arrive
     #[arg(
         long,
@@ -442,6 +490,14 @@ impl From<Bounds> for Limits {
                 time: bounds.engine_timeout.0,
                 queue: bounds.max_engine_queue.0,
                 incoming: bounds.max_engine_incoming.0,
+            },
+            egress: limits::Egress {
+                dialed: bounds.max_dialed as usize,
+                by_handler: bounds.max_dialed_per_handler as usize,
+                bytes: bounds.max_dialed_size.0,
+                requests: bounds.max_requests_per_handler as usize,
+                body: bounds.max_response_body.0,
+                time: bounds.connect_timeout.0,
             },
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use crate::config::{Handlers, Script, nearest};
+use crate::config::{Destination, Destinations, Handlers, Script, nearest};
 
 /// The folder that handlers are in, for commands that write to it, too.
 #[derive(Debug, Args)]
@@ -43,6 +43,16 @@ pub(super) struct Power {
         value_delimiter = ','
     )]
     allow_env: Vec<String>,
+    /// Let scripts connect to this host: NAME, ADDRESS or NETWORK, with :PORT if only there; may
+    /// be given several times
+    #[arg(
+        long,
+        alias = "allow_connect",
+        value_name = "HOST",
+        env = "WSH_ALLOW_CONNECT",
+        value_delimiter = ','
+    )]
+    allow_connect: Vec<Destination>,
 }
 
 /// The handlers that are served.
@@ -94,6 +104,7 @@ impl From<Power> for Script {
         Self {
             allow_raw: power.allow_raw,
             env: Arc::from(power.allow_env),
+            connect: Destinations::from(power.allow_connect),
             ..Self::default()
         }
     }

@@ -116,6 +116,14 @@ impl Address {
         }
     }
 
+    /// Host and port, as lists of hosts have them.
+    pub fn place(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
     /// This address with the target of another, where this one names none of its own.
     pub fn with_target_of(mut self, other: &Self) -> Self {
         if self.target == "/" {

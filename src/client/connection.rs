@@ -106,6 +106,11 @@ impl Connection {
         self.out.len() - self.sent
     }
 
+    /// Bytes of messages that it holds: what is not sent, and what is not whole yet.
+    pub fn held(&self) -> usize {
+        self.unsent() + self.frames.held()
+    }
+
     fn control(&mut self, control: Control, payload: &[u8]) {
         if !self.has_closed {
             frames::control(&mut self.out, control, payload);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,12 +74,37 @@ pub struct Dialed {
     pub timing: Timing,
 }
 
+/// Whether a host may be reached at this address.
+pub type Admits<'a> = dyn Fn(&str, SocketAddr) -> bool + 'a;
+
+/// How a server is reached.
+#[derive(Clone, Copy)]
+pub struct Way<'w> {
+    /// TLS, where an address wants it.
+    pub tls: Option<&'w Arc<ClientConfig>>,
+    /// Which of the addresses of a name may be connected to; all of them without.
+    pub admits: Option<&'w Admits<'w>>,
+}
+
+impl<'w> Way<'w> {
+    /// The way to any address.
+    pub fn open(tls: Option<&'w Arc<ClientConfig>>) -> Self {
+        Self { tls, admits: None }
+    }
+}
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum NotOpened {
     /// Nobody was reached.
     #[error("{0} cannot be reached: {1}")]
     Unreached(String, io::Error),
+    /// None of the name's addresses may be connected to.
+    #[error(
+        "{0} is {1}, an address of this machine or of a network behind it: --allow-connect {1} \
+         lets scripts connect to it"
+    )]
+    Barred(String, std::net::IpAddr),
     /// TLS was not agreed on.
     #[error("no TLS with {0}: {1}")]
     Tls(String, io::Error),
@@ -97,11 +123,11 @@ pub enum NotOpened {
 pub async fn dial(
     address: &Address,
     ask: &Ask,
-    tls: Option<&Arc<ClientConfig>>,
+    way: Way<'_>,
     time: Duration,
     limit: usize,
 ) -> Result<Dialed, NotOpened> {
-    let opening = Box::pin(open(address, ask, tls, limit));
+    let opening = Box::pin(open(address, ask, way, limit));
     match timeout(time, opening).await {
         Ok(opened) => opened,
         Err(_) => Err(NotOpened::Late(time)),
@@ -111,11 +137,11 @@ pub async fn dial(
 async fn open(
     address: &Address,
     ask: &Ask,
-    tls: Option<&Arc<ClientConfig>>,
+    way: Way<'_>,
     limit: usize,
 ) -> Result<Dialed, NotOpened> {
     let mut timing = Timing::default();
-    let mut stream = reach_encrypted(address, tls, &mut timing).await?;
+    let mut stream = reach_encrypted(address, way, &mut timing).await?;
     let lost = |error| NotOpened::Unreached(address.authority(), error);
     let key = handshake::key();
     let fields = ask.fields(address, &key);
@@ -160,14 +186,14 @@ async fn open(
 /// A stream to the server, encrypted where the address says so; without a handshake.
 pub async fn reach_encrypted(
     address: &Address,
-    tls: Option<&Arc<ClientConfig>>,
+    way: Way<'_>,
     timing: &mut Timing,
 ) -> Result<Stream, NotOpened> {
-    let mut stream = reach(address, timing).await?;
+    let mut stream = reach(address, way, timing).await?;
     if address.secure {
         let begun = Instant::now();
         let broken = |error| NotOpened::Tls(address.authority(), error);
-        let Some(config) = tls else {
+        let Some(config) = way.tls else {
             return Err(broken(io::Error::other("it was not set up")));
         };
         let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other);
@@ -185,16 +211,26 @@ pub async fn reach_encrypted(
     Ok(stream)
 }
 
-/// Connects to the first of the name's addresses that answers.
-async fn reach(address: &Address, timing: &mut Timing) -> Result<Stream, NotOpened> {
+/// Connects to the first of the name's addresses that answers: to that address, so that what was
+/// looked at is what is reached.
+async fn reach(address: &Address, way: Way<'_>, timing: &mut Timing) -> Result<Stream, NotOpened> {
     let unreached = |error| NotOpened::Unreached(address.authority(), error);
     let begun = Instant::now();
     let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
     let found: Vec<_> = found.map_err(unreached)?.collect();
     timing.name = begun.elapsed();
     let begun = Instant::now();
+    let may = |place: &SocketAddr| {
+        way.admits
+            .is_none_or(|admits| admits(&address.host, *place))
+    };
+    if let Some(first) = found.first()
+        && !found.iter().any(may)
+    {
+        return Err(NotOpened::Barred(address.host.clone(), first.ip()));
+    }
     let mut last = io::Error::other("the name has no address");
-    for place in found {
+    for place in found.into_iter().filter(may) {
         match TcpStream::connect(place).await {
             Ok(stream) => {
                 // Messages are to leave when they are sent.

@@ -110,6 +110,12 @@ impl Frames {
         &mut self.bytes
     }
 
+    /// Bytes of messages that are not whole yet.
+    pub fn held(&self) -> usize {
+        let open = self.open.as_ref().map_or(0, |open| open.payload.len());
+        self.bytes.len() - self.taken + open
+    }
+
     /// What is next; `None` asks for more bytes.
     pub fn next(&mut self) -> Result<Option<Incoming>, Breach> {
         loop {

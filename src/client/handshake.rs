@@ -61,6 +61,13 @@ impl Ask {
         Ok(())
     }
 
+    /// The first subprotocol that is none: RFC 6455 section 4.1 wants tokens.
+    pub fn wrong_subprotocol(&self) -> Option<&str> {
+        let mut all = self.subprotocols.iter();
+        let wrong = all.find(|name| !is_token(name));
+        wrong.map(String::as_str)
+    }
+
     /// The request's header fields for this address and key, in order.
     pub fn fields(&self, address: &Address, key: &str) -> Vec<(String, String)> {
         let has = |name: &str| {

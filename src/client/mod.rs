@@ -3,17 +3,23 @@
 //! `address` reads a URL, `dial` makes a stream of it (TCP, and `tls` where it says so) and asks
 //! for the upgrade by `handshake`; [`Connection`] then turns the server's bytes into messages and
 //! back by `frames`. The last two are pure; whoever has a stream from elsewhere can use them, too.
+//! `egress` says where scripts may go and how much of it they may have open; `fetch` is an HTTP
+//! request of theirs.
 
 mod address;
 mod connection;
 mod dial;
+mod egress;
+mod fetch;
 mod frames;
 mod handshake;
 mod tls;
 
 pub(crate) use address::Address;
 pub(crate) use connection::{Connection, Ended, Stream};
-pub(crate) use dial::{Dialed, NotOpened, Timing, dial, reach_encrypted};
+pub(crate) use dial::{Dialed, NotOpened, Timing, Way, dial, reach_encrypted};
+pub(crate) use egress::{Barred, Egress, Kind, Permit};
+pub(crate) use fetch::{Fetched, NotFetched, Query, fetch};
 pub(crate) use frames::{Frames, Incoming};
 pub(crate) use handshake::{Answer, Ask, compression};
 pub(crate) use tls::Trust;

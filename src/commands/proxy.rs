@@ -21,7 +21,8 @@ use tokio_rustls::rustls::ClientConfig;
 
 use super::print;
 use crate::client::{
-    Address, Answer, Ask, Frames, Incoming, Stream, Timing, Trust, compression, reach_encrypted,
+    Address, Answer, Ask, Frames, Incoming, Stream, Timing, Trust, Way, compression,
+    reach_encrypted,
 };
 use crate::config::limits::RECORDINGS;
 use crate::observe::event::By;
@@ -131,7 +132,7 @@ async fn pass(
     let (asked, behind) = timeout(options.timeout, reading).await.map_err(late)??;
     let opening = async {
         let mut timing = Timing::default();
-        let mut server = reach_encrypted(&asked.address, tls, &mut timing)
+        let mut server = reach_encrypted(&asked.address, Way::open(tls), &mut timing)
             .await
             .map_err(|error| error.to_string())?;
         let lost = |error: io::Error| format!("the server is gone: {error}");

@@ -318,6 +318,42 @@ pub const ENGINE: Engine = Engine {
     incoming: 64 * 1024 * 1024,
 };
 
+/// The bounds of what scripts open and ask for outside: `dial`, `http_get`, `http_post`.
+#[derive(Debug, Clone, Copy)]
+pub struct Egress {
+    /// Connections that one connection has dialed. Over it: the call throws `dials`.
+    pub dialed: usize,
+    /// Connections that the connections of one handler have dialed. Over it: the call throws
+    /// `dials`.
+    pub by_handler: usize,
+    /// Bytes that they hold together, unread, unsent and unfinished. Over it: the one that comes
+    /// across it ends.
+    pub bytes: usize,
+    /// HTTP requests of one handler under way at once. Over it: the call throws `requests`.
+    pub requests: usize,
+    /// Bytes of an answer's body. Over it: the call throws `large`.
+    pub body: usize,
+    /// Time for a handshake, and for a request with its whole answer. Over it: the call throws
+    /// `late`.
+    pub time: Duration,
+}
+
+/// The bounds of what scripts open and ask for outside.
+pub const EGRESS: Egress = Egress {
+    // 16: a backend or two for a client, and room for one that collects from several.
+    dialed: 16,
+    // 1,000 descriptors: what is left to the clients of a process that may open a few thousand.
+    by_handler: 1_000,
+    // 64 MiB, as the histories and stores of one handler: it does not fill a small machine.
+    bytes: 64 * 1024 * 1024,
+    // 100: what a login service that is slow has waiting, and 100 MiB of answers.
+    requests: 100,
+    // 1 MiB, as the requests that the server takes: a document of JSON.
+    body: 1024 * 1024,
+    // 10 s, as a client's own head: whoever waits for longer has been forgotten.
+    time: Duration::from_secs(10),
+};
+
 /// The bounds of recorded conversations.
 #[derive(Debug, Clone, Copy)]
 pub struct Recordings {

@@ -2,6 +2,7 @@
 //! part.
 
 mod credential;
+mod destination;
 mod engine;
 mod host;
 mod invalid;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use credential::Credential;
+pub use destination::{Destination, Destinations};
 pub use engine::{Broker, Engine, EngineUrl, Place, Store};
 pub use host::{Authority, Host, HostPattern};
 pub use invalid::Invalid;
@@ -125,6 +127,8 @@ pub struct Limits {
     pub stores: limits::Stores,
     /// Engines in other processes.
     pub engine: limits::Engine,
+    /// Connections and requests of scripts.
+    pub egress: limits::Egress,
 }
 
 impl Default for Limits {
@@ -137,6 +141,7 @@ impl Default for Limits {
             topics: limits::TOPICS,
             stores: limits::STORES,
             engine: limits::ENGINE,
+            egress: limits::EGRESS,
         }
     }
 }
@@ -245,6 +250,8 @@ pub struct Script {
     pub allow_raw: bool,
     /// The environment variables that they may read.
     pub env: Arc<[String]>,
+    /// Where they may connect to.
+    pub connect: Destinations,
     /// Bytes of the longest message, up to which a script may lower its connection's own bound.
     pub max_message: usize,
 }
@@ -256,6 +263,7 @@ impl Default for Script {
             dev: false,
             allow_raw: false,
             env: Arc::default(),
+            connect: Destinations::default(),
             max_message: limits::WEBSOCKET.message,
         }
     }

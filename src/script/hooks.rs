@@ -23,6 +23,10 @@ pub enum Hook {
     OnPresence,
     /// Messages of a topic may have been missed.
     OnGap,
+    /// A message of a connection that was dialed.
+    OnDialed,
+    /// The end of one.
+    OnDialedClose,
     /// A new version begins to serve the connection.
     OnReload,
     /// A frame, before the protocol sees it.
@@ -55,7 +59,7 @@ pub struct HookInfo {
 }
 
 /// Table of all hooks, in the order of the enum.
-pub const HOOKS: [HookInfo; 17] = [
+pub const HOOKS: [HookInfo; 19] = [
     HookInfo {
         hook: Hook::DoExtraHandshake,
         name: "do_extra_handshake",
@@ -137,6 +141,22 @@ pub const HOOKS: [HookInfo; 17] = [
         when: "when messages of a topic that this connection subscribes to may have been missed: \
             the broker was away, or has lost what the topic kept. It has its place between the \
             messages: the place to send the client the state anew, or to close",
+        result: "ignored",
+    },
+    HookInfo {
+        hook: Hook::OnDialed,
+        name: "on_dialed",
+        params: &["ws", "dialed", "message"],
+        when: "for every message of a connection that this one has dialed: a string or a blob, \
+            unless a hook waits for it in `dialed.receive()`",
+        result: "ignored",
+    },
+    HookInfo {
+        hook: Hook::OnDialedClose,
+        name: "on_dialed_close",
+        params: &["ws", "dialed", "code", "reason"],
+        when: "once, when a connection that this one has dialed has ended, and all its messages \
+            were taken; `code` is 1005 for a Close without one, 1006 for an end without a Close",
         result: "ignored",
     },
     HookInfo {
@@ -233,6 +253,8 @@ impl Hook {
                 | Self::OnPublish
                 | Self::OnPresence
                 | Self::OnGap
+                | Self::OnDialed
+                | Self::OnDialedClose
                 | Self::OnFrame
         )
     }

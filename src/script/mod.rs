@@ -15,6 +15,7 @@
 //! | `owner` | whose hook it is: a connection's, a handshake's, or the handler's own |
 //! | `peer`, `request`, `state` | a connection as its handler has it: its request, its `this`, its timers |
 //! | `session`, `loops` | a connection's hooks in order, the version that its loop keeps; and the handler's own in `service` |
+//! | `dialed` | connections that a script has opened, and what comes from them |
 //! | `peers`, `look` | what a developer who looks on sees of connections and of values |
 //! | `suite`, `tested` | a test of a file, and its run up to its end or that of its time |
 //! | `fault` | what went wrong, in words, with its line and a hint |
@@ -25,6 +26,7 @@ mod call;
 mod caller;
 mod compiler;
 mod delivery;
+mod dialed;
 mod doubts;
 mod engine;
 mod fault;

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use rhai::{Dynamic, FnPtr, Map};
 
 use super::Limits;
+use super::dialed::Lines;
 use super::hooks::Hook;
 use crate::local::Slot;
 
@@ -33,6 +34,8 @@ pub struct State {
     is_held: Cell<bool>,
     /// The version of the handler that served it last, as far as the bits go; 0 before the first.
     served_by: Cell<u32>,
+    /// What it has dialed, if it has.
+    lines: Slot<Option<Box<Lines>>>,
 }
 
 impl State {
@@ -87,7 +90,18 @@ impl State {
             charge: Cell::new(self.charge.take()),
             is_held: Cell::default(),
             served_by: Cell::new(self.served_by.take()),
+            lines: Slot::new(self.lines.take()),
         }
+    }
+
+    /// Looks at what it has dialed, from the first time on.
+    pub fn lines<R>(&self, look: impl FnOnce(&mut Lines) -> R) -> R {
+        self.lines.look(|lines| look(lines.get_or_insert_default()))
+    }
+
+    /// Looks at what it has dialed, if it has.
+    pub fn dialed<R>(&self, look: impl FnOnce(&mut Lines) -> R) -> Option<R> {
+        self.lines.look(|lines| lines.as_deref_mut().map(look))
     }
 
     /// This version serves from now on, unless another one did before.

@@ -29,6 +29,7 @@ mod console;
 mod deflate;
 mod deliveries;
 mod dev;
+mod dial;
 mod echo;
 mod events;
 mod examples;

@@ -20,7 +20,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use tokio_rustls::rustls::ClientConfig;
 
-use crate::client::{Address, Ask, Connection, Dialed, Ended, Incoming, NotOpened, Trust, dial};
+use crate::client::{
+    Address, Ask, Connection, Dialed, Ended, Incoming, NotOpened, Trust, Way, dial,
+};
 use crate::config::limits::RECORDINGS;
 use crate::observe::event::By;
 use crate::recording::{Ending, Head, Side, Writer};
@@ -172,7 +174,7 @@ impl Client {
             ..
         } = &self.options;
         let started = SystemTime::now();
-        let dialed = dial(address, ask, tls, *timeout, *max_message).await?;
+        let dialed = dial(address, ask, Way::open(tls), *timeout, *max_message).await?;
         self.opened += 1;
         let mut record = None;
         if let Some(path) = &self.options.record {

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use tokio_rustls::rustls::ClientConfig;
 
 use super::print;
-use crate::client::{Address, Ask, NotOpened, Trust, dial};
+use crate::client::{Address, Ask, NotOpened, Trust, Way, dial};
 use crate::config::JsonPath;
 use crate::observe::event::By;
 use crate::recording::{Differences, Ending, Recording, Step, What, differ, read, steps};
@@ -146,7 +146,7 @@ impl Run<'_> {
         }
         let ask = again::ask(recording, &self.options.ask);
         let time = self.options.wait;
-        match dial(&address, &ask, self.tls.as_ref(), time, LONGEST).await {
+        match dial(&address, &ask, Way::open(self.tls.as_ref()), time, LONGEST).await {
             Ok(dialed) => self.parties[index] = Some(Party::new(dialed.connection)),
             Err(NotOpened::Refused(answer, body)) => {
                 let line = format!("{name}: refused with {} {}", answer.status, answer.reason);

@@ -7,6 +7,7 @@ use std::task::Poll;
 use rhai::{Array, Blob, Dynamic, EvalAltResult, ImmutableString, Map};
 
 use super::extensions::extension;
+use super::messages::no_message;
 use super::options::option;
 use crate::hub::Seat;
 use crate::machine::budget::Stop;
@@ -14,7 +15,6 @@ use crate::machine::error::{duration, throw};
 use crate::machine::host::{Allowed, Function, Package};
 use crate::machine::meter;
 use crate::machine::packages::json;
-use crate::machine::types;
 use crate::machine::wait::Wait;
 use crate::script::Limits;
 use crate::script::caller;
@@ -507,20 +507,6 @@ fn sent(peer: &Rc<Peer>, result: Result<(), SendError>) -> Result<(), Box<EvalAl
         Ok(()) | Err(SendError::NotOpen) => Ok(()),
         Err(error @ SendError::InFragments) => throw("fragment", error.to_string()),
     }
-}
-
-/// Throws `type` for what is no message.
-fn no_message<T>(function: &str, value: &Dynamic) -> Result<T, Box<EvalAltResult>> {
-    let found = types::name_of(value);
-    // What these are mistaken for is a string, not JSON.
-    let advice = match found {
-        "()" | "char" | "function" => "",
-        _ => ": send_json sends other values",
-    };
-    throw(
-        "type",
-        format!("{function} takes a string or a blob, not {found}{advice}"),
-    )
 }
 
 fn receive(

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 
 use super::connection::WebSocket;
+use super::dial::Handle;
 use super::people::Other;
 use super::queues::Queue;
 use super::request;
@@ -207,18 +208,20 @@ pub fn types() -> impl Iterator<Item = (&'static str, TypeId)> {
         ("Connection", TypeId::of::<Other>()),
         ("Store", TypeId::of::<Store>()),
         ("Queue", TypeId::of::<Queue>()),
+        ("Dialed", TypeId::of::<Handle>()),
     ];
     types::TYPES.into_iter().chain(ours)
 }
 
 /// Our own types, and what the documentation calls a value of them.
-pub const OBJECTS: [(&str, &str); 6] = [
+pub const OBJECTS: [(&str, &str); 7] = [
     ("WebSocket", "ws"),
     ("Request", "request"),
     ("Error", "error"),
     ("Store", "store"),
     ("Queue", "queue"),
     ("Connection", "connection"),
+    ("Dialed", "dialed"),
 ];
 
 /// A type as Rhai's own definition files call it.

@@ -1,10 +1,13 @@
 //! What scripts may call beyond the machine's own packages, and the list of all of them.
 
 pub mod connection;
+pub mod dial;
 mod exchange;
 pub mod extensions;
 pub mod form;
+mod http;
 pub mod log;
+pub mod messages;
 pub mod options;
 pub mod people;
 pub mod queues;
@@ -27,6 +30,8 @@ pub const PACKAGES: &[&Package] = &[
     &people::PACKAGE,
     &store::PACKAGE,
     &queues::PACKAGE,
+    &dial::PACKAGE,
+    &http::PACKAGE,
     &time::PACKAGE,
     &values::PACKAGE,
     &encoding::PACKAGE,

@@ -3,14 +3,15 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use rhai::{Dynamic, ImmutableString};
+use rhai::Dynamic;
 
 use super::{ScriptSession, Then};
 use crate::observe::metrics::Direction;
+use crate::script::api::messages::of_message;
 use crate::script::api::raw::frame_map;
 use crate::script::call::{Ending, Failure};
 use crate::script::hooks::Hook;
-use crate::websocket::{self, Close, Event, Interest, Message, Outcome, Session, close, frame};
+use crate::websocket::{self, Close, Event, Interest, Outcome, Session, close, frame};
 
 impl<G> Session for ScriptSession<G> {
     fn start(
@@ -32,11 +33,7 @@ impl<G> Session for ScriptSession<G> {
             }
             Event::Message(message) => {
                 self.handler.meter.message(Direction::In, message.len());
-                let message = match message {
-                    Message::Text(text) => Dynamic::from(ImmutableString::from(&*text)),
-                    Message::Binary(bytes) => Dynamic::from_blob(bytes.into_owned()),
-                };
-                self.message(message, context)
+                self.message(of_message(message), context)
             }
             Event::Ping(payload) => {
                 let payload = Dynamic::from_blob(payload.into_vec());
@@ -121,6 +118,7 @@ impl<G> Session for ScriptSession<G> {
         let timers = self.owner.timers(|timers| timers.poll(context));
         match self.owner.peer() {
             Some(peer) if peer.has_letter() => Poll::Ready(()),
+            Some(_) if self.has_news(context) => Poll::Ready(()),
             _ => timers.unwrap_or(Poll::Pending),
         }
     }

@@ -32,8 +32,11 @@ use rhai::{Dynamic, ImmutableString};
 use tokio::time::Sleep;
 
 use super::api::connection::WebSocket;
+use super::api::dial::Handle;
+use super::api::messages::of_message;
 use super::call::{Call, Ending, Failure, HookCall, Return};
 use super::caller::Caller;
+use super::dialed::{self, Line, Lines, News};
 use super::handler::Handler;
 use super::hooks::Hook;
 use super::loops::Loop;
@@ -389,7 +392,48 @@ impl<G> ScriptSession<G> {
         }
         match self.take_due() {
             Some(name) => self.hook(Hook::OnTimer, [name.into()], Then::Nothing, context),
-            None => self.letter(context),
+            None => match self.take_news(context) {
+                Some((line, news)) => self.news(line, news, context),
+                None => self.letter(context),
+            },
+        }
+    }
+
+    /// The hooks that it has for what it dials.
+    fn hooks_of_lines(&self) -> dialed::Hooks {
+        dialed::Hooks {
+            messages: self.has(Hook::OnDialed),
+            ends: self.has(Hook::OnDialedClose),
+        }
+    }
+
+    /// Whether something that it has dialed has news for a hook.
+    fn has_news(&self, context: &Context<'_>) -> bool {
+        let Some(peer) = self.owner.peer() else {
+            return false;
+        };
+        let lines = |lines: &mut Lines| lines.has_news(self.hooks_of_lines(), context);
+        peer.state.dialed(lines) == Some(true)
+    }
+
+    fn take_news(&self, context: &Context<'_>) -> Option<(Rc<Line>, News)> {
+        let state = &self.owner.peer()?.state;
+        let news = state.dialed(|lines| lines.take_news(self.hooks_of_lines(), context));
+        news.flatten()
+    }
+
+    /// Tells a hook of what was dialed.
+    fn news(&mut self, line: Rc<Line>, news: News, context: &mut Context<'_>) -> Poll<Ending> {
+        let line = Dynamic::from(Handle(line));
+        match news {
+            News::Message(message) => {
+                let args = [line, of_message(message)];
+                self.hook(Hook::OnDialed, args, Then::Nothing, context)
+            }
+            News::End(Close { code, reason }) => {
+                let args = [line, i64::from(code).into(), (&*reason).into()];
+                self.hook(Hook::OnDialedClose, args, Then::Nothing, context)
+            }
         }
     }
 
