@@ -88,6 +88,12 @@ pub const TEMPLATES: &[Template] = &[
         flags: " --allow-raw",
         text: include_str!("templates/raw.rhai"),
     },
+    Template {
+        name: "misbehave",
+        about: "thirty things that a client should survive; needs --allow-raw",
+        flags: " --allow-raw",
+        text: include_str!("templates/misbehave.rhai"),
+    },
 ];
 
 /// Writes a handler of this name into the folder, and never over another; with a file of tests

@@ -5,6 +5,7 @@
 //! its module saves one of them first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::is_handler;
 use super::registry::Entry;
@@ -160,7 +161,7 @@ impl Handlers {
         for (file, checked) in &trial.checked {
             if let Ok(tried) = &checked.result {
                 let entry = Entry {
-                    source: Some(tried.source.clone()),
+                    source: Some(Arc::clone(&tried.source)),
                     hooks: tried.hooks.clone(),
                     fault: None,
                 };

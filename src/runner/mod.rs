@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `world` | what a test has to itself: hub, store, clock, chance, and handlers that serve |
 //! | `client` | a virtual client: a stream in memory, with the handshake and frames of a real one |
+//! | `fetch` | an ordinary request, and its answer |
 //! | `package` | what tests may call |
 //! | `compare` | whether two values are the same, and where they are not |
 //! | `conversation` | recorded connections, played to a world's handlers |
@@ -19,6 +20,7 @@
 mod client;
 mod compare;
 mod conversation;
+mod fetch;
 mod library;
 mod package;
 mod rehearsal;

@@ -8,6 +8,7 @@ use tungstenite::Message;
 
 use super::client::{Client, End, Refused};
 use super::compare::{difference, is_same, shown};
+use super::fetch::{self, Answer, Asked};
 use super::world::World;
 use crate::hub::Recorded;
 use crate::machine::error::{duration, throw, thrown};
@@ -63,6 +64,35 @@ pub const PACKAGE: Package = Package {
             example: "fn test_it() {\n    let c = connect(\"/echo\");\n    c.send(\"hello\");\n    \
                       expect(c.receive(), \"hello\");\n}",
             register: |engine, _| register_connect(engine),
+        },
+        Function {
+            signatures: &[
+                "fetch(path: string) -> map",
+                "fetch(path: string, options: map) -> map",
+            ],
+            about: "Sends an ordinary request to a handler's `on_request`, and gives the answer's \
+                `#{status, headers, body}`. Options are `method` (GET, and POST with a body), \
+                `headers`, a map of strings, and `body`, a string or a blob, which is a form unless \
+                a `Content-Type` says otherwise. Names of the answer's headers are in lower case, \
+                several of one name in lines; a body that is no UTF-8 is a blob.",
+            throws: &[
+                (
+                    "option",
+                    "for an option that there is not, or another kind of value",
+                ),
+                ("silence", "if no answer comes, or not in 60 seconds"),
+                NO_TEST,
+            ],
+            allowed: Allowed::Everywhere,
+            example: "fn test_it() {\n    expect(fetch(\"/echo\").status, 426);\n    \
+                      expect(fetch(\"/nowhere\", #{method: \"HEAD\"}).body, \"\");\n}",
+            register: |engine, _| {
+                engine
+                    .register_fn("fetch", |path: ImmutableString| fetch(&path, Map::new()))
+                    .register_fn("fetch", |path: ImmutableString, options: Map| {
+                        fetch(&path, options)
+                    });
+            },
         },
         Function {
             signatures: &[
@@ -205,23 +235,11 @@ fn register_connect(engine: &mut Engine) {
 
 fn connect(path: &str, options: Map) -> Result<Client> {
     let world = world()?;
-    let is_plain = path.bytes().all(|byte| byte > b' ' && byte != 0x7f);
-    if !path.starts_with('/') || !is_plain {
-        return throw(
-            "option",
-            format!(
-                "connect takes a path as a URL has it, such as \"/chat?user=ada\", not {path:?}"
-            ),
-        );
-    }
+    check_path("connect", path)?;
     let mut headers = Vec::new();
     for (name, value) in options {
         match name.as_str() {
-            "headers" => {
-                for (name, value) in map(&name, value)? {
-                    headers.push((name.to_string(), text(&name, &value)?));
-                }
-            }
+            "headers" => add_headers(&mut headers, value)?,
             "subprotocols" => {
                 let named = match value.into_array() {
                     Ok(items) => items,
@@ -238,11 +256,7 @@ fn connect(path: &str, options: Map) -> Result<Client> {
             }
         }
     }
-    for (name, value) in &headers {
-        if !is_token(name) || !is_field_value(value) {
-            return throw("option", format!("{name}: {value:?} is no header"));
-        }
-    }
+    check_headers(&headers)?;
     let stream = world.dial();
     let opening = Client::open(stream, path.to_owned(), headers);
     let patience = Duration::from_secs(60);
@@ -254,6 +268,95 @@ fn connect(path: &str, options: Map) -> Result<Client> {
         Ok(Err(Refused(why))) => throw("refused", why),
         Err(_) => throw("silence", "no answer to the handshake in 60 s"),
     }
+}
+
+fn check_path(function: &str, path: &str) -> Result<()> {
+    let is_plain = path.bytes().all(|byte| byte > b' ' && byte != 0x7f);
+    match path.starts_with('/') && is_plain {
+        true => Ok(()),
+        false => throw(
+            "option",
+            format!(
+                "{function} takes a path as a URL has it, such as \"/chat?user=ada\", not {path:?}"
+            ),
+        ),
+    }
+}
+
+fn add_headers(headers: &mut Vec<(String, String)>, value: Dynamic) -> Result<()> {
+    for (name, value) in map("headers", value)? {
+        headers.push((name.to_string(), text(&name, &value)?));
+    }
+    Ok(())
+}
+
+fn check_headers(headers: &[(String, String)]) -> Result<()> {
+    for (name, value) in headers {
+        if !is_token(name) || !is_field_value(value) {
+            return throw("option", format!("{name}: {value:?} is no header"));
+        }
+    }
+    Ok(())
+}
+
+fn fetch(path: &str, options: Map) -> Result<Map> {
+    let world = world()?;
+    check_path("fetch", path)?;
+    let (mut method, mut headers, mut body) = (None, Vec::new(), Vec::new());
+    for (name, value) in options {
+        match name.as_str() {
+            "method" => method = Some(text(&name, &value)?),
+            "headers" => add_headers(&mut headers, value)?,
+            "body" if value.is_blob() => body = value.into_blob().unwrap_or_default(),
+            "body" => body = text(&name, &value)?.into_bytes(),
+            other => {
+                return throw(
+                    "option",
+                    format!("fetch has no option {other:?}: it has method, headers and body"),
+                );
+            }
+        }
+    }
+    check_headers(&headers)?;
+    let usual = if body.is_empty() { "GET" } else { "POST" };
+    let method = method.unwrap_or_else(|| usual.to_owned());
+    if !is_token(&method) {
+        return throw("option", format!("{method:?} is no method"));
+    }
+    let asked = Asked {
+        method,
+        path: path.to_owned(),
+        headers,
+        body,
+    };
+    let answering = fetch::fetch(world.dial(), asked);
+    let patience = Duration::from_secs(60);
+    match meter::until(async move { tokio::time::timeout(patience, answering).await })? {
+        Ok(Ok(answer)) => Ok(shown_answer(answer)),
+        Ok(Err(why)) => throw("silence", why),
+        Err(_) => throw("silence", "no answer in 60 s"),
+    }
+}
+
+/// An answer as scripts have it.
+fn shown_answer(answer: Answer) -> Map {
+    let mut headers = Map::new();
+    for (name, value) in answer.headers {
+        let known = headers
+            .remove(name.as_str())
+            .map(|known: Dynamic| known.to_string());
+        let value = known.map_or(value.clone(), |known| format!("{known}\n{value}"));
+        headers.insert(name.into(), value.into());
+    }
+    let body = match String::from_utf8(answer.body) {
+        Ok(text) => text.into(),
+        Err(error) => Dynamic::from_blob(error.into_bytes()),
+    };
+    Map::from([
+        ("status".into(), i64::from(answer.status).into()),
+        ("headers".into(), headers.into()),
+        ("body".into(), body),
+    ])
 }
 
 fn map(name: &str, value: Dynamic) -> Result<Map> {

@@ -43,6 +43,7 @@ async fn the_list_of_routes_names_each_one() {
         "counter",
         "echo",
         "handshake_protocol",
+        "login",
         "origin_check",
         "prices",
         "work",

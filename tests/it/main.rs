@@ -51,6 +51,7 @@ mod lifecycle;
 mod load;
 mod logs;
 mod metrics;
+mod misbehaviour;
 mod modules;
 mod nodes;
 mod operating;
