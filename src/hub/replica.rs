@@ -143,17 +143,18 @@ impl<M> Replica<M> {
         self.held_bytes = 0;
     }
 
-    /// From now on it has a copy, which it reads whole.
+    /// From now on it has a copy, which it reads whole; one that it has stays as it is.
     pub fn keep(&mut self) -> Vec<Step<M>> {
-        self.keeps = true;
-        self.at = None;
-        self.was_in_force = false;
         let mut steps = Vec::new();
-        match self.state {
-            State::Joining => {}
-            State::Reading => self.reads_again = true,
-            State::InForce => self.read(&mut steps),
+        match (self.state, self.keeps) {
+            (State::InForce, true) => steps.push(Step::InForce),
+            (State::InForce, false) => {
+                self.was_in_force = false;
+                self.read(&mut steps);
+            }
+            (State::Joining | State::Reading, _) => {}
         }
+        self.keeps = true;
         steps
     }
 
@@ -415,6 +416,13 @@ mod tests {
             told(&replica.portion(portion(1, 12, [11, 12]))),
             "11, 12, in force"
         );
+        // Somebody else comes while the connection is away: what is there is not read again.
+        replica.parted();
+        assert_eq!(told(&replica.keep()), "");
+        assert_eq!(told(&replica.joined()), "read 12");
+        assert_eq!(told(&replica.keep()), "");
+        assert_eq!(told(&replica.portion(portion(1, 12, []))), "in force");
+        assert_eq!(told(&replica.keep()), "in force");
         let mut plain = Replica::<u64>::new(false);
         assert_eq!(told(&plain.joined()), "in force");
         assert_eq!(told(&plain.plain(7)), "plain 7");

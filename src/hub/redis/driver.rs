@@ -349,6 +349,11 @@ impl Driver {
     /// Makes this node a replica of a topic; what is to be subscribed to for that.
     async fn join(&mut self, topic: Arc<str>, keeps: bool) -> Option<(Arc<str>, u64)> {
         if let Some(member) = self.members.get_mut(&topic) {
+            let copied = member.replica.at().filter(|_| member.replica.keeps());
+            if let Some(place) = copied.filter(|_| keeps && !self.hub.has_history(&topic)) {
+                // Its settings said for a while that nothing is kept.
+                self.hub.begin(&topic, place);
+            }
             let steps = match keeps {
                 true => member.replica.keep(),
                 false if member.replica.is_joining() => Vec::new(),

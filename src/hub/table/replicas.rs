@@ -109,6 +109,14 @@ impl Hub {
         Ok(Some(Arc::clone(broker).publish(topic, kept, draft)))
     }
 
+    /// Whether there is a copy of what a topic keeps.
+    pub(in crate::hub) fn has_history(&self, topic: &str) -> bool {
+        let shard = self.shard(topic);
+        shard
+            .get(topic)
+            .is_some_and(|known| known.history.is_some())
+    }
+
     /// The copy of a topic is empty, and behind this place.
     pub(in crate::hub) fn begin(&self, topic: &str, place: Position) {
         let settings = self.settings(topic);
