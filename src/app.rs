@@ -23,7 +23,7 @@ use crate::observe::event::{Event, text};
 use crate::observe::{live, metrics, terminal};
 use crate::recording::Recorder;
 use crate::runner::Rehearsal;
-use crate::script::{self, Host, loops};
+use crate::script::{self, Begun, Host, loops};
 use crate::server::{
     self, Admission, Certificates, Gate, Listener, Order, Socket, State, Worker, notify,
 };
@@ -168,7 +168,8 @@ impl App {
         site.health.uses(engines.collect());
         let host = host
             .providing(Arc::clone(&shelf))
-            .providing(Arc::new(egress(&config)?));
+            .providing(Arc::new(egress(&config)?))
+            .providing(Begun::default());
         let workers = (0..config.workers)
             .map(|number| {
                 Worker::start(

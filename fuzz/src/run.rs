@@ -15,7 +15,7 @@ use tokio::task::{LocalSet, spawn_local};
 use wsh_server::config::limits;
 use wsh_server::script::{
     Answer, Checker, Handshake, Hook, Host, Library, Limits, Peer, Place, Request, Runtime,
-    ScriptSession, Services, Settings, Source, Wire, ensure_loaded,
+    ScriptSession, Services, Settings, Source, Wire, ensure_begun,
 };
 use wsh_server::websocket::{Connection, Handle, Outbox, Shared};
 
@@ -127,7 +127,7 @@ async fn until(end: Instant) {
 
 async fn connection(runtime: &Rc<Runtime>, source: &Arc<Source>) {
     let handler = runtime.handler(source);
-    if !ensure_loaded(runtime, &handler).await {
+    if !ensure_begun(runtime, &handler).await {
         return;
     }
     let request = Rc::new(request());

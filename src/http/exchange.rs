@@ -32,7 +32,7 @@ where
         Err(refusal) => return Some((Err(refusal), Vec::new())),
     };
     let handler = site.runtime.handler(&target.source);
-    script::ensure_loaded(&site.runtime, &handler).await;
+    script::ensure_begun(&site.runtime, &handler).await;
     // What is behind a head without a body is the next request.
     let wire = Wire {
         incoming: if has_body {

@@ -21,7 +21,7 @@ use crate::hub::{Delivery, Hub, Recorded, Seat};
 use crate::machine::clock::Clock;
 use crate::machine::random::Random;
 use crate::observe::metrics::Meters;
-use crate::script::{self, Fault, Host, Runtime, Services, Source};
+use crate::script::{self, Begun, Fault, Host, Runtime, Services, Source};
 use crate::store::{Memory, Notices, Shelf};
 use crate::websocket::{Ledger, Shared};
 
@@ -190,6 +190,7 @@ async fn begin(plan: &Plan) -> Rc<World> {
         worker: 0,
     };
     let host = host.providing(Arc::clone(&shelf)).providing(seat);
+    let host = host.providing(Begun::default());
     Meters::start();
     let ledger = Ledger::new(usize::MAX / 2);
     let shared = Shared::new(limits.websocket).within(Arc::clone(&ledger));

@@ -31,6 +31,8 @@ pub struct Handler {
     /// The newest source's version, at hand for every hook.
     version: Cell<u64>,
     program: RefCell<Option<Rc<Program>>>,
+    /// The `on_load` of its file has run once, or was waited for long enough.
+    pub(super) has_begun: Cell<bool>,
     /// A fiber is compiling; until it is done the others use what serves.
     loading: Cell<bool>,
     /// What it counts for the metrics.
@@ -60,6 +62,7 @@ impl Handler {
             newest: RefCell::new(Arc::clone(source)),
             version: Cell::new(source.version),
             program: RefCell::new(None),
+            has_begun: Cell::new(false),
             loading: Cell::new(false),
             meter,
             letters: Rc::new(letters),

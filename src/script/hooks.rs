@@ -199,7 +199,7 @@ pub const HOOKS: [HookInfo; 19] = [
         name: "on_load",
         params: &[],
         when: "when this version of the handler begins to serve, once in the process and without a \
-            connection",
+            connection; the first connections wait for it, a second at the most",
         result: "ignored",
     },
     HookInfo {

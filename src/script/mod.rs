@@ -22,6 +22,7 @@
 //! | `reference` | what is documented of all this, for people and editors |
 
 pub mod api;
+mod begun;
 mod call;
 mod caller;
 mod compiler;
@@ -55,6 +56,7 @@ pub use crate::machine::host::Host;
 pub use crate::machine::source::{SUFFIX, Source};
 pub(crate) use crate::machine::stack::STACK;
 pub use crate::machine::{Limits, Settings};
+pub use begun::Begun;
 pub use compiler::Compiler;
 pub(crate) use fault::report::last_incident;
 pub(crate) use fault::{Fault, Location, Severity};
@@ -67,6 +69,6 @@ pub use request::{Answer, Body, Rejection, Request, Wire};
 pub use runtime::Runtime;
 pub use service::Services;
 pub(crate) use session::reload;
-pub use session::{Again, Handshake, HandshakeFailure, ScriptSession, ensure_loaded, run_again};
+pub use session::{Again, Handshake, HandshakeFailure, ScriptSession, ensure_begun, run_again};
 pub use state::State;
 pub(crate) use tested::run as run_test;

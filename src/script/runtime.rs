@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Limits;
 use super::api::log;
+use super::begun::Begun;
 use super::call::{self, Call, Return};
 use super::compiler::Compiler;
 use super::fault::report;
@@ -34,6 +35,8 @@ pub struct Runtime {
     limits: Rc<Limits>,
     dev: bool,
     meters: Rc<Meters>,
+    /// Which handlers have begun, where several workers serve them.
+    pub(super) begun: Option<Arc<Begun>>,
     /// Hooks that wait in `receive`.
     receiving: Cell<usize>,
     /// Where topics are reached from.
@@ -70,6 +73,7 @@ impl Runtime {
             limits: Rc::new(host.settings.limits),
             dev: host.settings.dev,
             meters: Meters::here(),
+            begun: host.service(),
             receiving: Cell::new(0),
             seat: host.service(),
             newcomers: Rc::default(),

@@ -75,6 +75,9 @@ async fn run(runtime: &Rc<Runtime>, handler: &Rc<Handler>, session: &mut ScriptS
     if let Ending::Done = call(session, Hook::OnLoad, Dynamic::UNIT).await {
         runtime.retire_topics(&handler.file(), Some(handler.serving()));
     }
+    if let Some(begun) = &runtime.begun {
+        begun.tell(&handler.file());
+    }
     loop {
         poll_fn(|context| session.poll_due(context)).await;
         if let Some(name) = session.take_due() {

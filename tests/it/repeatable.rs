@@ -16,7 +16,7 @@ use wsh_server::machine::clock::Clock;
 use wsh_server::machine::random::Random;
 use wsh_server::script::{
     Checker, Handshake, Hook, Host, Library, Peer, Place, Request, Runtime, ScriptSession,
-    Services, Settings, Source, Wire, ensure_loaded,
+    Services, Settings, Source, Wire, ensure_begun,
 };
 use wsh_server::websocket::{Connection, Handle, Outbox, Shared};
 
@@ -83,7 +83,7 @@ async fn conversation(seed: u64) -> (String, Conversation) {
     let sources = BTreeMap::from([(source.file.clone(), Arc::clone(&source))]);
     services.update(&runtime, &sources);
     let handler = runtime.handler(&source);
-    assert!(ensure_loaded(&runtime, &handler).await);
+    assert!(ensure_begun(&runtime, &handler).await);
 
     let request = Rc::new(request());
     let mut handshake = Handshake::new(&runtime, &handler, Hook::DoExtraHandshake, 1, &request);

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::desk::{ask, loaded, publish, subscribe};
+use crate::support::desk::{ask, publish, subscribe};
 use crate::support::{Builder, Client, Frame, Raw, Server, Wire, connect, within};
 
 /// Does what it is told in JSON, and answers with a text that begins with `=`.
@@ -12,8 +12,7 @@ fn on_load() {
     topic("kept/*", #{history: 5, seconds: 60});
     topic("dropping", #{slow: "drop"});
     topic("latest", #{slow: "latest"});
-    // The last, for which the tests wait.
-    topic("letters/*", #{history: 5, envelope: true});
+    topic("letters/*", #{history: 100, envelope: true});
 }
 
 fn transfer_data(ws, message) {
@@ -43,10 +42,48 @@ fn transfer_data(ws, message) {
 
 async fn serve(build: impl FnOnce(Builder) -> Builder) -> Server {
     let builder = Server::builder().workers(2).file("desk_wsh.rhai", DESK);
-    let server = build(builder).start().await;
-    // What `on_load` says holds from then on.
-    loaded(&server, "on_load").await;
-    server
+    build(builder).start().await
+}
+
+/// Topics are from the first connection on as `on_load` says, even if that takes a while, also
+/// those of a file that comes later; one that takes too long holds nobody up.
+#[tokio::test]
+async fn on_load_comes_before_the_first_connection() {
+    let handler = |seconds: f64, topic: &str| {
+        format!(
+            "fn on_load() {{\n    sleep({seconds});\n    topic(\"{topic}\", #{{history: 1}});\n}}\n\nfn \
+             on_open(ws) {{\n    ws.send_json(ws.subscribe(\"{topic}\"));\n}}\n\nfn \
+             transfer_data(ws, message) {{\n    ws.send_json(position(\"{topic}\"));\n}}\n"
+        )
+    };
+    let position = |text: &str| -> Value {
+        let joined: Value = serde_json::from_str(text).expect("JSON");
+        joined["position"].clone()
+    };
+    let server = Server::builder()
+        .workers(2)
+        .file("first_wsh.rhai", handler(0.3, "first"))
+        .file("late_wsh.rhai", handler(10_000.0, "late"))
+        .start()
+        .await;
+    let first = async {
+        for _ in 0..4 {
+            let mut client = connect(server.url("/first")).await;
+            let joined = client.next_text().await;
+            assert!(position(&joined).is_string(), "{joined}");
+        }
+    };
+    let late = async {
+        let mut client = connect(server.url("/late")).await;
+        let joined = client.next_text().await;
+        assert_eq!(position(&joined), Value::Null, "{joined}");
+    };
+    tokio::join!(first, late);
+    server.write("second_wsh.rhai", handler(0.3, "second"));
+    server.log(["handler added", "second"]).await;
+    let mut client = connect(server.url("/second")).await;
+    let joined = client.next_text().await;
+    assert!(position(&joined).is_string(), "{joined}");
 }
 
 #[tokio::test]
@@ -459,7 +496,7 @@ async fn what_is_too_much_is_an_error_with_a_kind() {
         builder
             .args([
                 "--max-topics",
-                "3",
+                "2",
                 "--max-subscriptions",
                 "3",
                 "--max-topic-name",
@@ -468,7 +505,6 @@ async fn what_is_too_much_is_an_error_with_a_kind() {
             .file("other_wsh.rhai", other)
     })
     .await;
-    // One is taken by the position that was asked for at the start.
     let mut client = connect(server.url("/desk")).await;
     subscribe(&mut client, "a", None).await;
     subscribe(&mut client, "b", None).await;

@@ -64,7 +64,7 @@ impl Upgrade<'_> {
     ) -> Result<(Reply, Prepared), Unopened> {
         let site = self.site;
         let handler = site.runtime.handler(&target.source);
-        script::ensure_loaded(&site.runtime, &handler).await;
+        script::ensure_begun(&site.runtime, &handler).await;
         let mut prepared = Prepared {
             state: State::default(),
             request: None,

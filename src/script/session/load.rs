@@ -7,6 +7,7 @@ use super::{Then, without_connection};
 use crate::machine::source::Source;
 use crate::script::call::Call;
 use crate::script::handler::Handler;
+use crate::script::hooks::Hook;
 use crate::script::owner::Owner;
 use crate::script::runtime::Runtime;
 
@@ -17,6 +18,19 @@ pub async fn ensure_loaded(runtime: &Rc<Runtime>, handler: &Rc<Handler>) -> bool
         load(runtime, handler).await;
     }
     handler.is_loaded()
+}
+
+/// The same with what the handler's `on_load` says in force, where it has one.
+pub async fn ensure_begun(runtime: &Rc<Runtime>, handler: &Rc<Handler>) -> bool {
+    let is_loaded = ensure_loaded(runtime, handler).await;
+    if let Some(begun) = &runtime.begun
+        && handler.has(Hook::OnLoad)
+        && !handler.has_begun.get()
+    {
+        begun.of(&handler.file()).await;
+        handler.has_begun.set(true);
+    }
+    is_loaded
 }
 
 /// A file has a new source: if connections use it here, it is compiled now, and serves from their

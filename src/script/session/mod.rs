@@ -52,7 +52,7 @@ use crate::websocket::{Close, ReadyState, close};
 
 pub use again::{Again, run_again};
 pub use handshake::{Handshake, HandshakeFailure};
-pub use load::{ensure_loaded, reload};
+pub use load::{ensure_begun, ensure_loaded, reload};
 
 type Fiber = fiber::Fiber<Call, Return>;
 type Step = fiber::Step<Call, Return>;
