@@ -60,7 +60,14 @@ async fn connections_are_recorded_while_they_last() {
     assert_eq!(client.next_text().await, "welcome");
     client.send_text("hello").await;
     assert_eq!(client.next_text().await, "hello");
-    let file = files(&folder).remove(0);
+    let begun = std::time::Instant::now();
+    let file = loop {
+        if let Some(file) = files(&folder).pop() {
+            break file;
+        }
+        assert!(begun.elapsed() < PATIENCE, "nothing is recorded");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
     let count = |entry: &Value| entry["_webSocketMessages"].as_array().map_or(0, Vec::len);
     let open = until(&file, |entry| count(entry) == 3).await;
     assert_eq!(open["_wsh"].get("close"), None);

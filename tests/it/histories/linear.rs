@@ -27,10 +27,10 @@ pub trait Model: Clone + Eq + Hash + Default {
 
 /// Whether the calls can have been carried out one after another.
 pub fn is_linearizable<M: Model>(calls: &[Call<M::Call, M::Answer>]) -> bool {
-    assert!(calls.len() <= 64, "one bit each");
+    assert!(calls.len() <= 128, "one bit each");
     let mut seen = HashSet::new();
-    let mut stack = vec![(0_u64, M::default())];
-    let must: u64 = calls
+    let mut stack = vec![(0_u128, M::default())];
+    let must: u128 = calls
         .iter()
         .enumerate()
         .filter(|(_, call)| call.answer.is_some())

@@ -4,6 +4,7 @@
 //! how many there are.
 
 mod linear;
+mod nodes;
 mod topics;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,8 +16,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use self::linear::{Call, Model, is_linearizable};
+use self::nodes::Nodes;
 use self::topics::{LAST, Listening, Position, Published, Subscription, check_kept, check_plain};
-use super::support::{Client, Server, connect};
+use super::support::{Client, Redis, Server};
 
 /// Does what it is told, and answers `{"answer": …}`.
 const HANDLER: &str = r#"
@@ -46,6 +48,10 @@ fn transfer_data(ws, message) {
         answer = #{error: error.kind, message: error.message};
     }
     ws.send_json(#{answer: answer});
+}
+
+fn on_gap(ws, topic) {
+    ws.send(`${topic}|gap`);
 }
 "#;
 
@@ -91,9 +97,13 @@ impl Model for Register {
     }
 }
 
-/// What is in a queue.
+/// What is in a queue, and what was taken by those who had gone when the answer came: it is put
+/// back in front, perhaps after somebody else has taken what was behind it.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
-struct Queue(VecDeque<i64>);
+struct Queue {
+    values: VecDeque<i64>,
+    lost: BTreeMap<i64, i64>,
+}
 
 impl Model for Queue {
     type Call = (&'static str, i64);
@@ -102,10 +112,21 @@ impl Model for Queue {
     fn apply(&mut self, (act, value): &Self::Call) -> Value {
         match *act {
             "put" => {
-                self.0.push_back(*value);
+                self.values.push_back(*value);
                 Value::Null
             }
-            "take" => json!(self.0.pop_front()),
+            "take" => json!(self.values.pop_front()),
+            "lose" => {
+                let taken = self.values.pop_front();
+                self.lost.extend(taken.map(|taken| (*value, taken)));
+                Value::Null
+            }
+            "back" => {
+                if let Some(taken) = self.lost.remove(value) {
+                    self.values.push_front(taken);
+                }
+                Value::Null
+            }
             other => unreachable!("{other}"),
         }
     }
@@ -125,9 +146,17 @@ struct Record {
     positions: Vec<String>,
 }
 
+/// Why there is no answer.
+enum Unanswered {
+    /// Nothing was done, as was said.
+    Undone,
+    /// It may have been done or not.
+    Unknown,
+}
+
 /// A history that runs: its names, its clock and what was seen.
 struct History<'s> {
-    urls: &'s [String],
+    nodes: &'s Nodes,
     name: String,
     clock: AtomicU64,
     record: Mutex<Record>,
@@ -162,7 +191,7 @@ impl History<'_> {
 impl<'h> Actor<'h> {
     async fn new(history: &'h History<'h>, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let client = connect(random.choice(history.urls).expect("a node")).await;
+        let client = history.nodes.connect(&mut random).await;
         Self {
             history,
             random,
@@ -187,73 +216,102 @@ impl<'h> Actor<'h> {
         let (topic, _) = data.split_once('|').expect("a message of ours");
         let kept = self.kept.iter_mut().find(|one| one.topic == topic);
         let plain = self.plain.iter_mut().find(|one| one.topic == topic);
-        match (position, kept, plain) {
-            (Some(position), Some(kept), _) => kept.got.push((position, data)),
-            (None, _, Some(plain)) => plain.got.push(data),
-            (position, ..) => self.early.push((topic.to_owned(), position, data)),
+        match (kept, plain) {
+            (Some(kept), _) => kept.hear(position, data),
+            (_, Some(plain)) => plain.hear(data),
+            _ => self.early.push((topic.to_owned(), position, data)),
         }
     }
 
-    /// The next message, noted if it is no answer.
-    async fn next(&mut self) -> Option<Value> {
-        let text = self.client.next_text().await;
+    /// The next message, noted if it is no answer; an error where the connection is lost.
+    async fn next(&mut self) -> Result<Option<Value>, ()> {
+        let text = self.client.try_next_text().await.ok_or(())?;
         if let Ok(mut answer) = serde_json::from_str::<Value>(&text)
             && let Some(answer) = answer.get_mut("answer")
         {
-            return Some(answer.take());
+            return Ok(Some(answer.take()));
         }
         self.note(&text);
-        None
+        Ok(None)
     }
 
-    async fn ask(&mut self, act: &str, name: &str, value: impl Into<Value>) -> Value {
-        self.tell(act, name, value).await;
-        loop {
-            if let Some(answer) = self.next().await {
-                assert_eq!(answer.get("error"), None, "{act} {name}: {answer}");
-                return answer;
+    /// The answer to an order. Whoever loses the connection has another one afterwards.
+    async fn ask(
+        &mut self,
+        act: &str,
+        name: &str,
+        value: impl Into<Value>,
+    ) -> Result<Value, Unanswered> {
+        let answer = async {
+            self.tell(act, name, value).await?;
+            loop {
+                if let Some(answer) = self.next().await? {
+                    return Ok(answer);
+                }
             }
+        };
+        let answer: Result<Value, ()> = answer.await;
+        let Ok(answer) = answer else {
+            assert!(self.history.nodes.may_fail(), "{act} {name}: lost");
+            self.leave(true).await;
+            return Err(Unanswered::Unknown);
+        };
+        if answer.get("error").is_none() {
+            return Ok(answer);
         }
+        let is_expected = self.history.nodes.may_fail() && answer["error"] == "engine";
+        assert!(is_expected, "{act} {name}: {answer}");
+        let message = answer["message"].as_str().expect("words");
+        if message.contains("nothing was done") {
+            return Err(Unanswered::Undone);
+        }
+        assert!(message.contains("may or may not"), "{act} {name}: {answer}");
+        Err(Unanswered::Unknown)
     }
 
-    async fn tell(&mut self, act: &str, name: &str, value: impl Into<Value>) {
+    async fn tell(&mut self, act: &str, name: &str, value: impl Into<Value>) -> Result<(), ()> {
         let order = json!({"act": act, "name": name, "value": value.into()});
-        self.client.send_text(order.to_string()).await;
+        let sent = self.client.try_send_text(order.to_string()).await;
+        sent.ok_or(())
     }
 
-    async fn subscribe(&mut self, topic: &str, since: Option<String>) {
-        let answer = self.ask("subscribe", topic, since.clone()).await;
+    /// Subscribes, unless that fails: then the connection is another one.
+    async fn subscribe(&mut self, topic: &str, since: Option<String>) -> Result<(), Unanswered> {
+        let answer = match self.ask("subscribe", topic, since.clone()).await {
+            Ok(answer) => answer,
+            Err(why) => {
+                self.leave(true).await;
+                return Err(why);
+            }
+        };
         let early = std::mem::take(&mut self.early);
+        let topic = topic.to_owned();
         match answer["position"].as_str() {
             Some(position) => self.kept.push(Subscription {
-                topic: topic.to_owned(),
+                topic,
                 since,
                 position: Position::parse(position).expect("a position"),
                 recovered: answer["recovered"] == true,
                 missed: answer["missed"].as_u64().expect("a number"),
                 got: Vec::new(),
+                gaps: Vec::new(),
                 stayed: false,
             }),
             None => self.plain.push(Listening {
-                topic: topic.to_owned(),
+                topic,
                 from: self.history.now(),
                 got: Vec::new(),
                 stayed: false,
             }),
         }
         for (of, position, data) in early {
-            assert_eq!(of, topic, "nobody subscribes to it: {data}");
-            match position {
-                Some(position) => {
-                    let one = self.kept.last_mut().expect("a subscription");
-                    one.got.push((position, data));
-                }
-                None => {
-                    let one = self.plain.last_mut().expect("a subscription");
-                    one.got.push(data);
-                }
+            match (self.kept.last_mut(), self.plain.last_mut()) {
+                (Some(one), _) if one.topic == of => one.hear(position, data),
+                (_, Some(one)) if one.topic == of => one.hear(data),
+                _ => panic!("nobody subscribes to it: {data}"),
             }
         }
+        Ok(())
     }
 
     /// Does something, and perhaps loses the connection before it is answered.
@@ -278,21 +336,18 @@ impl<'h> Actor<'h> {
                         self.random.choice(&record.positions).cloned()
                     }
                 };
-                self.subscribe(&topic, since).await;
+                let _ = self.subscribe(&topic, since).await;
             }
             3..6 => {
                 let data = format!("{topic}|{unique} {}", self.random.u64(..));
-                let start = history.now();
                 match is_lost {
-                    true => self.tell("publish", &topic, data.clone()).await,
-                    false => drop(self.ask("publish", &topic, data.clone()).await),
+                    true => {
+                        let start = history.now();
+                        let _ = self.tell("publish", &topic, data.clone()).await;
+                        self.published(topic, data, start, false);
+                    }
+                    false => drop(self.publish(topic, data).await),
                 }
-                history.record().published.push(Published {
-                    topic,
-                    data,
-                    start,
-                    is_certain: !is_lost,
-                });
             }
             what => {
                 let acts: &[&str] = match what {
@@ -301,27 +356,14 @@ impl<'h> Actor<'h> {
                 };
                 let act = acts[self.random.usize(..acts.len())];
                 let name = format!("{}/{}", history.name, self.random.u8(..2));
-                let start = history.now();
-                let answer = match is_lost {
+                match is_lost {
                     true => {
-                        self.tell(act, &name, unique).await;
-                        None
+                        let start = history.now();
+                        let _ = self.tell(act, &name, unique).await;
+                        self.called(act, name, unique, start, None);
                     }
-                    false => Some(self.ask(act, &name, unique).await),
-                };
-                let call = Call {
-                    what: (act, unique),
-                    answer,
-                    start,
-                    end: history.now(),
-                };
-                let mut record = history.record();
-                let record = &mut *record;
-                let calls = match what {
-                    6 | 7 => &mut record.registers,
-                    _ => &mut record.queues,
-                };
-                calls.entry(name).or_default().push(call);
+                    false => drop(self.call(act, &name, unique).await),
+                }
             }
         }
         if is_lost {
@@ -329,14 +371,79 @@ impl<'h> Actor<'h> {
         }
     }
 
+    /// Publishes something. An error says that it was not answered.
+    async fn publish(&mut self, topic: String, data: String) -> Result<(), Unanswered> {
+        let start = self.history.now();
+        match self.ask("publish", &topic, data.clone()).await {
+            Ok(_) => self.published(topic, data, start, true),
+            Err(Unanswered::Undone) => return Err(Unanswered::Undone),
+            Err(Unanswered::Unknown) => {
+                self.published(topic, data, start, false);
+                return Err(Unanswered::Unknown);
+            }
+        }
+        Ok(())
+    }
+
+    fn published(&self, topic: String, data: String, start: u64, is_certain: bool) {
+        self.history.record().published.push(Published {
+            topic,
+            data,
+            start,
+            is_certain,
+        });
+    }
+
+    /// A call of a store or a queue. An error says that it was not answered.
+    async fn call(
+        &mut self,
+        act: &'static str,
+        name: &str,
+        value: i64,
+    ) -> Result<Value, Unanswered> {
+        let start = self.history.now();
+        let answer = self.ask(act, name, value).await;
+        if !matches!(answer, Err(Unanswered::Undone)) {
+            let answer = answer.as_ref().ok().cloned();
+            self.called(act, name.to_owned(), value, start, answer);
+        }
+        answer
+    }
+
+    fn called(
+        &self,
+        act: &'static str,
+        name: String,
+        value: i64,
+        start: u64,
+        answer: Option<Value>,
+    ) {
+        let end = self.history.now();
+        let mut record = self.history.record();
+        let record = &mut *record;
+        let (calls, acts) = match act {
+            "take" if answer.is_none() => (&mut record.queues, &["lose", "back"][..]),
+            "put" | "take" => (&mut record.queues, &[act][..]),
+            _ => (&mut record.registers, &[act][..]),
+        };
+        let calls = calls.entry(name).or_default();
+        calls.extend(acts.iter().map(|act| Call {
+            what: (*act, value),
+            answer: answer.clone(),
+            start,
+            end,
+        }));
+    }
+
     /// Ends the connection, and comes back on any node.
     async fn leave(&mut self, is_lost: bool) {
-        let next = connect(self.random.choice(self.history.urls).expect("a node")).await;
+        let next = self.history.nodes.connect(&mut self.random).await;
         let mut left = std::mem::replace(&mut self.client, next);
-        if !is_lost && self.random.bool() {
+        if !is_lost && !self.history.nodes.may_fail() && self.random.bool() {
             left.close(1000, "").await;
         }
         drop(left);
+        self.early.clear();
         self.end(false);
     }
 
@@ -357,60 +464,46 @@ impl<'h> Actor<'h> {
     async fn clear(&mut self) {
         for place in 0..2 {
             let name = format!("{}/{place}", self.history.name);
-            loop {
-                let taken = self.call("take", &name).await;
-                let is_empty = taken.answer == Some(Value::Null);
-                let mut record = self.history.record();
-                record.queues.entry(name.clone()).or_default().push(taken);
-                if is_empty {
-                    break;
-                }
+            // Numbers that no other lost one has.
+            let mut number = -1;
+            while !matches!(self.call("take", &name, number).await, Ok(Value::Null)) {
+                number -= 1;
             }
             for act in ["get", "delete"] {
-                let call = self.call(act, &name).await;
-                let mut record = self.history.record();
-                record.registers.entry(name.clone()).or_default().push(call);
+                while self.call(act, &name, 0).await.is_err() {}
             }
-        }
-    }
-
-    /// A call without a value that is answered.
-    async fn call(&mut self, act: &'static str, name: &str) -> Call<(&'static str, i64), Value> {
-        let start = self.history.now();
-        let answer = self.ask(act, name, 0).await;
-        Call {
-            what: (act, 0),
-            answer: Some(answer),
-            start,
-            end: self.history.now(),
         }
     }
 
     /// Reads on until every subscription has got the message that was published when all were done.
     /// What a lost connection has published may come behind it.
     async fn finish(&mut self) {
+        let may_fail = self.history.nodes.may_fail();
         loop {
-            let kept = self.kept.iter().all(Subscription::has_last);
-            if kept && self.plain.iter().all(Listening::has_last) {
+            let kept = self.kept.iter().all(Subscription::is_complete);
+            if kept && (may_fail || self.plain.iter().all(Listening::has_last)) {
                 return self.end(true);
             }
-            let answer = self.next().await;
-            assert!(answer.is_none(), "{answer:?} was not asked for");
+            match self.next().await {
+                Ok(answer) => assert!(answer.is_none(), "{answer:?} was not asked for"),
+                Err(()) if may_fail => return self.end(false),
+                Err(()) => panic!("the connection was lost"),
+            }
         }
     }
 }
 
 /// Runs one, and says what is wrong.
-async fn run(urls: &[String], seed: u64) -> Result<(), String> {
+async fn run(nodes: &Nodes, seed: u64) -> Result<(), String> {
     let history = History {
-        urls,
+        nodes,
         name: format!("{seed:x}"),
         clock: AtomicU64::new(1),
         record: Mutex::default(),
     };
     let mut listener = Actor::new(&history, seed).await;
     for topic in history.topics() {
-        listener.subscribe(&topic, None).await;
+        while listener.subscribe(&topic, None).await.is_err() {}
     }
     let actors = (1..=ACTORS as u64).map(async |number| {
         let mut actor = Actor::new(&history, seed << 4 | number).await;
@@ -420,22 +513,24 @@ async fn run(urls: &[String], seed: u64) -> Result<(), String> {
         actor
     });
     let mut actors = join_all(actors).await;
+    // Its subscriptions are what is looked at: another one speaks.
+    let mut speaker = Actor::new(&history, seed).await;
     for topic in history.topics() {
-        let (start, data) = (history.now(), format!("{topic}{LAST}"));
-        listener.ask("publish", &topic, data.clone()).await;
-        history.record().published.push(Published {
-            topic,
-            data,
-            start,
-            is_certain: true,
-        });
+        let mut attempt = 0;
+        loop {
+            let data = format!("{topic}|{attempt}{LAST}");
+            match speaker.publish(topic.clone(), data).await {
+                Ok(()) => break,
+                Err(_) => attempt += 1,
+            }
+        }
     }
-    listener.clear().await;
+    speaker.clear().await;
     actors.push(listener);
     join_all(actors.iter_mut().map(Actor::finish)).await;
     let record = std::mem::take(&mut *history.record());
     check_kept(&record.subscriptions, &record.published, KEPT)?;
-    check_plain(&record.listenings, &record.published, false)?;
+    check_plain(&record.listenings, &record.published, nodes.may_fail())?;
     for (name, calls) in &record.registers {
         if !is_linearizable::<Register>(calls) {
             return Err(format!("the key {name}: {calls:#?}"));
@@ -449,17 +544,22 @@ async fn run(urls: &[String], seed: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// Seeds to run: so many unless the environment says otherwise.
-fn seeds(count: u64) -> std::ops::Range<u64> {
+/// Seeds to run: so many of a thousand that are to be run on one node, unless one is named.
+fn seeds(per_mille: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     match number("HISTORY_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("HISTORIES").unwrap_or(count),
+        None => 0..number("HISTORIES").unwrap_or(2_000) * per_mille / 1_000,
     }
 }
 
-/// Runs histories side by side, so many at once.
-async fn run_all(urls: &[String], seeds: std::ops::Range<u64>, at_once: usize) {
+/// Runs histories side by side, so many at once, while something else goes on again and again.
+async fn run_all(
+    nodes: &Nodes,
+    seeds: std::ops::Range<u64>,
+    at_once: usize,
+    mut beside: impl AsyncFnMut(),
+) {
     let next = AtomicU64::new(seeds.start);
     let lanes = (0..at_once).map(async |_| {
         loop {
@@ -467,7 +567,7 @@ async fn run_all(urls: &[String], seeds: std::ops::Range<u64>, at_once: usize) {
             if seed >= seeds.end {
                 break;
             }
-            let outcome = match tokio::time::timeout(HANG, run(urls, seed)).await {
+            let outcome = match tokio::time::timeout(HANG, run(nodes, seed)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err("it does not end".to_owned()),
             };
@@ -476,40 +576,85 @@ async fn run_all(urls: &[String], seeds: std::ops::Range<u64>, at_once: usize) {
             }
         }
     });
-    join_all(lanes).await;
+    let is_over = AtomicBool::new(false);
+    let histories = async {
+        join_all(lanes).await;
+        is_over.store(true, Ordering::Relaxed);
+    };
+    let beside = async {
+        while !is_over.load(Ordering::Relaxed) {
+            beside().await;
+        }
+    };
+    tokio::join!(histories, beside);
+}
+
+/// A handler is saved, as often as somebody saves who types.
+async fn save(server: &Server, version: &mut u64) {
+    *version += 1;
+    server.replace("model_wsh.rhai", format!("{HANDLER}\n// {version}\n"));
+    tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
 /// One node with two workers, whose handler is saved again and again.
 #[tokio::test]
 async fn histories_on_one_node_are_as_the_models_say() {
-    let server = Server::builder()
-        .workers(2)
-        .file("model_wsh.rhai", HANDLER)
-        .start()
-        .await;
-    // What `on_load` says holds from then on.
-    let urls = [server.url("/model")];
-    let mut first = connect(&*urls[0]).await;
-    loop {
-        let order = json!({"act": "position", "name": "kept/ready"});
-        first.send_text(order.to_string()).await;
-        if first.next_text().await.contains('.') {
-            break;
-        }
+    let mut server = nodes::start(&[]).await;
+    let nodes = Nodes::new([&server], false);
+    let mut version = 0;
+    run_all(&nodes, seeds(1_000), 16, async || {
+        save(&server, &mut version).await
+    })
+    .await;
+    server.stop().await;
+}
+
+/// Three nodes with a Redis for topics, stores and queues, and a handler that is saved.
+#[tokio::test]
+async fn histories_on_three_nodes_are_as_the_models_say() {
+    let redis = Redis::start();
+    let url = redis.url();
+    let args = ["--broker", &url, "--store", &url];
+    let servers = [
+        nodes::start(&args).await,
+        nodes::start(&args).await,
+        nodes::start(&args).await,
+    ];
+    let nodes = Nodes::new(&servers, false);
+    let mut version = 0;
+    run_all(&nodes, seeds(25), 8, async || {
+        save(&servers[0], &mut version).await
+    })
+    .await;
+}
+
+/// Three nodes of which two are killed again and again, whose connections to Redis go silent and
+/// break, and a Redis that stops for a while, or is killed and comes back with what it has written.
+#[tokio::test]
+async fn histories_with_failures_are_as_the_models_say() {
+    let mut redis = Redis::with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let mut lanes = Vec::new();
+    for _ in 0..3 {
+        lanes.push(nodes::Lane::start(redis.port()).await);
     }
-    let is_over = AtomicBool::new(false);
-    let saves = async {
-        let mut version = 0;
-        // As often as somebody saves who types.
-        while !is_over.load(Ordering::Relaxed) {
-            version += 1;
-            server.replace("model_wsh.rhai", format!("{HANDLER}\n// {version}\n"));
-            tokio::time::sleep(Duration::from_millis(100)).await;
+    let nodes = Nodes::new(lanes.iter().map(nodes::Lane::server), true);
+    let mut random = fastrand::Rng::with_seed(1);
+    let fail = async || {
+        let place = random.usize(1..3);
+        match random.u8(..4) {
+            0 => lanes[place].replace(place, &nodes).await,
+            1 => lanes[random.usize(..3)].cut().await,
+            2 => {
+                redis.signal("STOP");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                redis.signal("CONT");
+            }
+            _ => {
+                redis.kill();
+                redis.restart();
+            }
         }
+        tokio::time::sleep(Duration::from_millis(random.u64(100..600))).await;
     };
-    let histories = async {
-        run_all(&urls, seeds(2_000), 16).await;
-        is_over.store(true, Ordering::Relaxed);
-    };
-    tokio::join!(saves, histories);
+    run_all(&nodes, seeds(25), 8, fail).await;
 }

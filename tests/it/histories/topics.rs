@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// How the message ends that is published when all are done.
 pub const LAST: &str = "|last";
+/// How one ends that tells of a gap.
+const GAP: &str = "|gap";
 
 /// A position, taken apart: `k3f9.1042`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Subscription {
     pub missed: u64,
     /// What it got, in order.
     pub got: Vec<(Position, String)>,
+    /// Before which of these it was told that something is missing.
+    pub gaps: Vec<usize>,
     /// Whether it was there until the end, when everybody got a last message.
     pub stayed: bool,
 }
@@ -49,13 +53,36 @@ pub struct Listening {
 }
 
 impl Subscription {
+    /// Takes note of a message or of a gap.
+    pub fn hear(&mut self, position: Option<Position>, data: String) {
+        match position {
+            Some(position) => self.got.push((position, data)),
+            None => {
+                assert!(data.ends_with(GAP), "without a position: {data}");
+                self.gaps.push(self.got.len());
+            }
+        }
+    }
+
     /// Whether it has got the [last](LAST) message.
-    pub fn has_last(&self) -> bool {
+    fn has_last(&self) -> bool {
         self.got.iter().any(|(_, data)| data.ends_with(LAST))
+    }
+
+    /// Whether nothing more has to come.
+    pub fn is_complete(&self) -> bool {
+        self.has_last() || !self.gaps.is_empty()
     }
 }
 
 impl Listening {
+    /// Takes note of a message; a gap is no promise broken here.
+    pub fn hear(&mut self, data: String) {
+        if !data.ends_with(GAP) {
+            self.got.push(data);
+        }
+    }
+
     /// Whether it has got the [last](LAST) message.
     pub fn has_last(&self) -> bool {
         self.got.iter().any(|data| data.ends_with(LAST))
@@ -98,10 +125,16 @@ pub fn check_kept(all: &[Subscription], published: &[Published], kept: u64) -> R
         if one.missed != one.position.number + 1 - first {
             return Err(format!("not as many missed: {one:?}"));
         }
-        for (next, (position, data)) in (first..).zip(&one.got) {
-            if position.number != next || position.epoch != one.position.epoch {
+        let mut next = first;
+        for (place, (position, data)) in one.got.iter().enumerate() {
+            let is_due = match one.gaps.contains(&place) {
+                true => position.number >= next,
+                false => position.number == next,
+            };
+            if !is_due || position.epoch != one.position.epoch {
                 return Err(format!("{next} is due, not {position:?}: {one:?}"));
             }
+            next = position.number + 1;
             let order = orders.entry(&one.topic).or_default();
             let same = order.entry(position.number).or_insert(data);
             if same != data {
@@ -110,17 +143,28 @@ pub fn check_kept(all: &[Subscription], published: &[Published], kept: u64) -> R
         }
     }
     // Whoever stayed has got the last message, and so everything before it.
-    if let Some(one) = all.iter().find(|one| one.stayed && !one.has_last()) {
+    if let Some(one) = all.iter().find(|one| one.stayed && !one.is_complete()) {
         return Err(format!("the last one is missing: {one:?}"));
     }
-    for one in published
-        .iter()
-        .filter(|one| orders.contains_key(&*one.topic))
-    {
-        let order = &orders[&*one.topic];
-        let count = order.values().filter(|data| **data == one.data).count();
-        if count > 1 || count == 0 && one.is_certain {
-            return Err(format!("{count} times in the order: {one:?}"));
+    for (topic, order) in &orders {
+        let of_it = || published.iter().filter(|one| one.topic == *topic);
+        // Somebody has seen everything.
+        let is_whole = all.iter().any(|one| {
+            one.topic == *topic && one.position.number == 0 && one.stayed && one.gaps.is_empty()
+        });
+        for one in of_it() {
+            let count = order.values().filter(|data| **data == one.data).count();
+            // Behind the first of the last ones nobody has looked.
+            let is_due = one.is_certain && is_whole && !one.data.ends_with(LAST);
+            if count > 1 || count == 0 && is_due {
+                return Err(format!("{count} times in the order: {one:?}"));
+            }
+        }
+        if let Some(data) = order
+            .values()
+            .find(|data| of_it().all(|one| one.data != **data))
+        {
+            return Err(format!("nobody has published {data:?}"));
         }
     }
     Ok(())
@@ -181,14 +225,30 @@ fn broken_promises_are_found() {
         recovered,
         missed,
         got: got.iter().map(|at_| (at(*at_), at_.to_string())).collect(),
+        gaps: Vec::new(),
         stayed: false,
     };
-    let check = |all: &[Subscription]| check_kept(all, &[], 3).is_ok();
+    let published: Vec<_> = (0..10)
+        .map(|number| Published {
+            topic: "t".into(),
+            data: number.to_string(),
+            start: 0,
+            is_certain: true,
+        })
+        .collect();
+    let check = |all: &[Subscription]| check_kept(all, &published, 3).is_ok();
     assert!(check(&[
         one(None, false, 0, &[6, 7]),
         one(Some("e.4"), true, 1, &[5, 6])
     ]));
     assert!(!check(&[one(None, false, 0, &[6, 8])]), "a hole");
+    let mut told = one(None, false, 0, &[6, 8]);
+    told.gaps.push(1);
+    assert!(check(&[told]), "a gap that was told");
+    assert!(
+        !check(&[one(None, false, 0, &[6, 7, 8, 9, 10])]),
+        "invented"
+    );
     assert!(!check(&[one(None, false, 0, &[6, 6])]), "twice");
     assert!(!check(&[one(None, false, 0, &[5, 6])]), "from the past");
     assert!(!check(&[one(Some("e.4"), true, 1, &[6])]), "not replayed");

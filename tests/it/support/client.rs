@@ -25,6 +25,13 @@ pub async fn connect(request: impl IntoClientRequest + Unpin) -> Client {
     Client { stream }
 }
 
+/// The same at a server that may not be there.
+pub async fn try_connect(url: &str) -> Option<Client> {
+    let connecting = connect_async_with_config(url, None, true);
+    let (stream, _) = within("the opening handshake", connecting).await.ok()?;
+    Some(Client { stream })
+}
+
 /// Opens a WebSocket over a stream of any kind.
 pub async fn connect_over<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
@@ -55,6 +62,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     pub async fn send_binary(&mut self, data: impl Into<Vec<u8>>) {
         self.send(Message::binary(data.into())).await;
+    }
+
+    /// Sends a text, unless the connection is lost.
+    pub async fn try_send_text(&mut self, text: impl Into<String>) -> Option<()> {
+        let sent = self.stream.send(Message::text(text.into()));
+        within("room to send", sent).await.ok()
+    }
+
+    /// The next text; none where something else comes, or the connection is lost.
+    pub async fn try_next_text(&mut self) -> Option<String> {
+        loop {
+            match within("a message", self.stream.next()).await?.ok()? {
+                Message::Ping(_) | Message::Pong(_) => {}
+                Message::Text(text) => return Some(text.to_string()),
+                _ => return None,
+            }
+        }
     }
 
     /// The next text or binary message, or the Close; pings and pongs are passed over.

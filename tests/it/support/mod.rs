@@ -27,7 +27,7 @@ use std::process::Command;
 use std::time::Duration;
 
 pub use cases::every_case;
-pub use client::{Client, connect, connect_over};
+pub use client::{Client, connect, connect_over, try_connect};
 pub use frame::{Frame, Length, Wire};
 pub use probe::answering;
 pub use raw::{Head, Raw};
