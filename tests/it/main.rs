@@ -75,6 +75,7 @@ mod replay;
 mod requests;
 mod resuming;
 mod runtime;
+mod scale_out;
 mod services;
 mod store;
 mod targets;

@@ -22,7 +22,12 @@ fn transfer_data(ws, message) { ws.close(4321, message); }
 
 /// The first code block under a heading of the page.
 fn block(heading: &str) -> &'static str {
-    let (_, rest) = PAGE
+    block_of(PAGE, heading)
+}
+
+/// The first code block under a heading of a page.
+pub fn block_of<'p>(page: &'p str, heading: &str) -> &'p str {
+    let (_, rest) = page
         .split_once(&format!("\n### {heading}\n"))
         .unwrap_or_else(|| panic!("no heading {heading}"));
     let (_, rest) = rest.split_once("\n```").expect("a code block");
@@ -32,7 +37,7 @@ fn block(heading: &str) -> &'static str {
 }
 
 /// The text with this in place of that, which must be there.
-fn with(text: &str, that: &str, this: &str) -> String {
+pub fn with(text: &str, that: &str, this: &str) -> String {
     assert!(text.contains(that), "{that} in {text}");
     text.replace(that, this)
 }
@@ -65,7 +70,7 @@ async fn start(kind: Kind, site: &str, server: &Server) -> Proxy {
 }
 
 /// Starts a proxy with a site that listens on this port, in whose place a free one is put.
-async fn start_at(kind: Kind, listens: &str, site: &str) -> Proxy {
+pub async fn start_at(kind: Kind, listens: &str, site: &str) -> Proxy {
     let (from, to): (_, fn(u16) -> String) = match kind {
         Kind::Apache => (format!("*:{listens}>"), |port| format!("*:{port}>")),
         Kind::Nginx => (format!("listen {listens}"), |port| {
