@@ -19,6 +19,7 @@ use crate::handlers::{Generation, Reconciler, Report};
 use crate::http::{self, Health};
 use crate::hub::{self, Hub};
 use crate::keeper::{Ask, asking};
+use crate::observe::accounts::Accounts;
 use crate::observe::event::{Event, text};
 use crate::observe::{live, metrics, terminal};
 use crate::recording::Recorder;
@@ -169,7 +170,8 @@ impl App {
         let host = host
             .providing(Arc::clone(&shelf))
             .providing(Arc::new(egress(&config)?))
-            .providing(Begun::default());
+            .providing(Begun::default())
+            .providing(Accounts::new(config.limits.traffic));
         let workers = (0..config.workers)
             .map(|number| {
                 Worker::start(

@@ -382,6 +382,15 @@ pub(super) struct Bounds {
         env = "WSH_CLOSE_TIMEOUT"
     )]
     pub(super) close_timeout: Seconds,
+    /// Names that a handler counts traffic by; of more, those of the last use
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = limits::TRAFFIC_NAMES as u32,
+        value_parser = clap::value_parser!(u32).range(1..),
+        env = "WSH_MAX_TRAFFIC_NAMES"
+    )]
+    pub(super) max_traffic_names: u32,
     /// Time for playing recordings after a save, with --replay
     #[arg(
         long,
@@ -499,6 +508,7 @@ impl From<Bounds> for Limits {
                 body: bounds.max_response_body.0,
                 time: bounds.connect_timeout.0,
             },
+            traffic: bounds.max_traffic_names as usize,
         }
     }
 }

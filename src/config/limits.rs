@@ -462,6 +462,11 @@ pub const FILES: Files = Files {
     rate: 16 * 1024,
 };
 
+/// Names of one handler that traffic is counted by. Over it: the one that was used the longest ago
+/// is forgotten, or `traffic` is thrown. 1,000: those who are there at one time; each takes some
+/// hundred bytes.
+pub const TRAFFIC_NAMES: usize = 1_000;
+
 /// Connections that wait to be accepted: a burst of reconnecting clients.
 pub const BACKLOG: i32 = 1024;
 

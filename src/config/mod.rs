@@ -129,6 +129,8 @@ pub struct Limits {
     pub engine: limits::Engine,
     /// Connections and requests of scripts.
     pub egress: limits::Egress,
+    /// Names of one handler that traffic is counted by.
+    pub traffic: usize,
 }
 
 impl Default for Limits {
@@ -142,6 +144,7 @@ impl Default for Limits {
             stores: limits::STORES,
             engine: limits::ENGINE,
             egress: limits::EGRESS,
+            traffic: limits::TRAFFIC_NAMES,
         }
     }
 }

@@ -42,6 +42,7 @@ where
         },
         ..Wire::default()
     };
+    let length = head.raw().len() + body.len();
     let request = match asking.request(path, target.params, wire, Some(body)) {
         Ok(request) => request,
         Err(refusal) => return Some((Err(refusal), Vec::new())),
@@ -53,7 +54,12 @@ where
     };
     let behind = request.wire.take().incoming;
     let answered = match asked {
-        Ok((_, answer, body)) => Ok(response_of(answer, body)),
+        Ok((_, answer, body)) => {
+            if let Some(account) = &answer.account {
+                account.asked(length);
+            }
+            Ok(response_of(answer, body))
+        }
         Err(HandshakeFailure::Failed(reason)) => Err(asking::failed(reason)),
         // Without a handshake nothing is refused by a `throw`: it is a fault like any other.
         Err(HandshakeFailure::Thrown) => Err(asking::failed("the handler failed".into())),
@@ -82,6 +88,7 @@ fn response_of(answer: Answer, body: Body) -> Response {
         rejection,
         headers,
         status,
+        account,
         ..
     } = answer;
     let (status, reason, body) = match rejection {
@@ -102,6 +109,7 @@ fn response_of(answer: Answer, body: Body) -> Response {
         Body::Json(json) => (Some("application/json"), json.into_bytes()),
     };
     let mut response = Response::new(status).because(reason);
+    response.account = account;
     let has = |name: &str| {
         headers
             .iter()

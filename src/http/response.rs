@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::descriptors::Held;
 use super::trace;
 use crate::config::limits::FILES;
+use crate::observe::accounts::Account;
 
 /// The persistence of the connection after a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct Response {
     pub headers: Headers,
     /// The body, which follows the head; empty by default.
     pub body: Body,
+    /// Whose traffic it is, if that is counted.
+    pub account: Option<Arc<Account>>,
 }
 
 /// Parts, one behind the other.
@@ -153,6 +156,7 @@ impl Response {
             reason: String::new(),
             headers: Vec::new(),
             body: Body::default(),
+            account: None,
         }
     }
 
@@ -190,6 +194,9 @@ impl Response {
         }
         text.push_str("\r\n");
         trace::head(pace.connection, "out", text.as_bytes());
+        if let Some(account) = &self.account {
+            account.sent(text.len() as u64 + if without_body { 0 } else { length });
+        }
         let time = FILES.time + Duration::from_secs(length / FILES.rate);
         let sending = async {
             let body = if without_body {

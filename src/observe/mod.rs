@@ -1,6 +1,7 @@
 //! Logging, for whoever runs the server: lines on standard error, or in a file.
 
 pub(crate) mod access;
+pub(crate) mod accounts;
 pub(crate) mod apart;
 pub mod event;
 mod file;

@@ -20,6 +20,7 @@ use crate::http::{self, Site};
 use crate::hub::{Delivery, Hub, Recorded, Seat};
 use crate::machine::clock::Clock;
 use crate::machine::random::Random;
+use crate::observe::accounts::Accounts;
 use crate::observe::metrics::Meters;
 use crate::script::{self, Begun, Fault, Host, Runtime, Services, Source};
 use crate::store::{Memory, Notices, Shelf};
@@ -191,6 +192,7 @@ async fn begin(plan: &Plan) -> Rc<World> {
     };
     let host = host.providing(Arc::clone(&shelf)).providing(seat);
     let host = host.providing(Begun::default());
+    let host = host.providing(Accounts::new(limits.traffic));
     Meters::start();
     let ledger = Ledger::new(usize::MAX / 2);
     let shared = Shared::new(limits.websocket).within(Arc::clone(&ledger));

@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use rhai::Blob;
 
 use crate::config::limits::RAW_READ;
+use crate::observe::accounts::Account;
 use crate::websocket::extensions::Preferences;
 
 /// A client's request as `do_extra_handshake` and `on_request` see it.
@@ -58,6 +60,8 @@ pub struct Answer {
     pub max_message: Option<usize>,
     /// Overrides of the server's permessage-deflate terms.
     pub deflate: Preferences,
+    /// Whose traffic it is.
+    pub account: Option<Arc<Account>>,
     /// No answer: the connection is dropped.
     pub is_aborted: bool,
     /// With a reset, and not with the end of what was written.

@@ -1,12 +1,15 @@
 //! What is seen of a connection from outside: its frames in the log, its numbers in the access log,
 //! what a developer's console shows of it, and what is recorded.
 
+use std::sync::Arc;
+
 use super::Tally;
 use super::frame::{self, Control, Data, Header, OpCode, Outgoing};
 use super::message::{Incoming, Message};
 use super::onlooker::Onlooker;
 use super::{code, trace};
 use crate::observe::access::By;
+use crate::observe::accounts::Account;
 use crate::observe::live::{Entered, Payload, Way};
 
 /// The onlooker of one connection. Most have none, and are spared every question about it.
@@ -19,6 +22,8 @@ pub struct Watch {
     seen: Option<Entered>,
     /// Who is shown every message.
     onlooker: Option<Box<dyn Onlooker>>,
+    /// Whose traffic it is.
+    account: Option<Arc<Account>>,
 }
 
 impl Watch {
@@ -28,15 +33,18 @@ impl Watch {
         tally: Option<Tally>,
         seen: Option<Entered>,
         onlooker: Option<Box<dyn Onlooker>>,
+        account: Option<Arc<Account>>,
     ) -> Option<Self> {
         let traces = trace::is_on();
         let is_watched = tally.is_some() || seen.is_some() || onlooker.is_some();
+        let is_watched = is_watched || account.is_some();
         (traces || is_watched).then_some(Self {
             connection,
             traces,
             tally,
             seen,
             onlooker,
+            account,
         })
     }
 
@@ -173,12 +181,18 @@ impl Watch {
         if let Some(tally) = &self.tally {
             tally.received(messages, bytes);
         }
+        if let Some(account) = &self.account {
+            account.received(bytes);
+        }
     }
 
     /// So much has gone out.
     pub(super) fn sent(&self, messages: u64, bytes: usize) {
         if let Some(tally) = &self.tally {
             tally.sent(messages, bytes);
+        }
+        if let Some(account) = &self.account {
+            account.sent(bytes as u64);
         }
     }
 

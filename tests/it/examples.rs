@@ -45,6 +45,7 @@ async fn the_list_of_routes_names_each_one() {
         "handshake_protocol",
         "login",
         "origin_check",
+        "polling",
         "prices",
         "work",
     ];

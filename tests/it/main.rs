@@ -60,6 +60,7 @@ mod origins;
 mod packages;
 mod page;
 mod peers;
+mod polling_page;
 mod porting;
 mod presence;
 mod process;

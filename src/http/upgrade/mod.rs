@@ -153,7 +153,10 @@ impl Upgrade<'_> {
         });
         let onlooker = tape.map(|tape| Box::new(tape) as Box<dyn Onlooker>);
         let mut outbox = Outbox::new(prologue);
-        if let Some(watch) = Watch::new(id, tally, seen, onlooker) {
+        if let Some(account) = &answer.account {
+            account.asked(self.head.raw().len());
+        }
+        if let Some(watch) = Watch::new(id, tally, seen, onlooker, answer.account) {
             outbox = outbox.watched(watch);
         }
         if let Some(agreed) = agreed {

@@ -17,6 +17,7 @@ pub mod store;
 mod stored;
 mod time;
 pub mod topics;
+mod traffic;
 
 use crate::machine::host::Package;
 use crate::machine::packages::{encoding, env, errors, json, random, values};
@@ -33,6 +34,7 @@ pub const PACKAGES: &[&Package] = &[
     &dial::PACKAGE,
     &http::PACKAGE,
     &time::PACKAGE,
+    &traffic::PACKAGE,
     &values::PACKAGE,
     &encoding::PACKAGE,
     &json::PACKAGE,

@@ -61,7 +61,7 @@ pub async fn run_again(runtime: &Rc<Runtime>, source: &Arc<Source>, again: Again
     let entered = Entered::apart(person, handler.serving());
     let seen = Arc::clone(&entered.0);
     let mut outbox = Outbox::new(Vec::new());
-    if let Some(watch) = Watch::new(id, None, Some(entered), None) {
+    if let Some(watch) = Watch::new(id, None, Some(entered), None, None) {
         outbox = outbox.watched(watch);
     }
     let handle = Handle::new(id, outbox);
