@@ -45,6 +45,8 @@ pub struct App {
     config: Config,
     host: Host,
     shelf: Arc<Shelf>,
+    /// Whether it says on standard output that it serves.
+    is_said: bool,
 }
 
 /// What scripts may reach besides values of their own. A service of the process is added here, in a
@@ -129,7 +131,14 @@ impl App {
             config,
             host,
             shelf,
+            is_said: true,
         })
+    }
+
+    /// The same for one that is a part of something else, which says by itself where it is.
+    pub fn unsaid(mut self) -> Self {
+        self.is_said = false;
+        self
     }
 
     /// Where it listens, ports that were left to the system among them.
@@ -156,6 +165,7 @@ impl App {
             config,
             host,
             shelf,
+            is_said,
         } = self;
         let mut site = site(&config)?;
         let hub = hub(&config)?;
@@ -167,11 +177,14 @@ impl App {
         let engines = [hub.broker().map(|broker| broker.health()), shelf.health()];
         let engines = engines.into_iter().flatten().map(Arc::clone);
         site.health.uses(engines.collect());
-        let host = host
+        let mut host = host
             .providing(Arc::clone(&shelf))
-            .providing(Arc::new(egress(&config)?))
             .providing(Begun::default())
             .providing(Accounts::new(config.limits.traffic));
+        // Whoever has made the host may know better where scripts may go.
+        if host.service::<Arc<Egress>>().is_none() {
+            host = host.providing(Arc::new(egress(&config)?));
+        }
         let workers = (0..config.workers)
             .map(|number| {
                 Worker::start(
@@ -191,7 +204,9 @@ impl App {
             server::monitor(monitors, workers.clone(), health, room, shared)?;
         }
         let mut keepers = vec![keep_handlers(reconciler, workers.clone())?];
-        say_ready(said, &config, certificates.as_ref());
+        if is_said {
+            say_ready(said, &config, certificates.as_ref());
+        }
         let admission = admission(&config, &site, certificates.as_ref());
         if let Some(certificates) = certificates {
             keepers.push(keep_certificates(certificates)?);

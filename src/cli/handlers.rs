@@ -95,6 +95,7 @@ impl From<Folder> for Handlers {
             scan_dir: folder.scan_dir,
             map_file: folder.websock_handlers_map_file,
             outside_root: folder.allow_handlers_outside_root_dir,
+            alone: None,
         }
     }
 }

@@ -28,6 +28,10 @@ pub(super) struct Between {
     /// Record each connection to this folder, as HAR
     #[arg(short = 'r', long = "record", value_name = "DIR")]
     har: Option<PathBuf>,
+    /// A handler, NAME_wsh.rhai, that every message of both sides goes through, and that you may
+    /// edit meanwhile
+    #[arg(long, value_name = "FILE")]
+    handler: Option<PathBuf>,
     /// Show connections only, and no messages
     #[arg(short, long)]
     quiet: bool,
@@ -43,6 +47,7 @@ impl Between {
             trust,
             timeout,
             folder: self.har,
+            handler: self.handler,
             quiet: self.quiet,
         })
     }

@@ -211,6 +211,7 @@ fn next_steps(root: &Path, file: &str, flags: &str) -> Result<String> {
     let handlers = Handlers {
         root: root.to_owned(),
         scan_dir: None,
+        alone: None,
         map_file: None,
         outside_root: false,
     };

@@ -1,5 +1,7 @@
-//! `proxy`: between a client and its server. Bytes go through as they are; what they say is shown
-//! and recorded.
+//! `proxy`: between a client and its server. Bytes go through as they are, or through a handler;
+//! what the client says and gets is shown and recorded.
+
+mod relay;
 
 use std::cell::RefCell;
 use std::fs::DirBuilder;
@@ -28,6 +30,7 @@ use crate::config::limits::RECORDINGS;
 use crate::observe::event::By;
 use crate::recording::{Ending, Head, Side, Writer};
 use crate::websocket::Message;
+use relay::Relay;
 
 /// Bytes of a head.
 const HEAD: usize = 64 * 1024;
@@ -57,6 +60,16 @@ pub struct Proxy {
     pub folder: Option<PathBuf>,
     /// Whether no messages are shown.
     pub quiet: bool,
+    /// The handler that messages go through.
+    pub handler: Option<PathBuf>,
+}
+
+/// What all connections have in common.
+struct Between {
+    options: Proxy,
+    tls: Option<Arc<ClientConfig>>,
+    /// The port of the handler's server, which stands in for the real one.
+    relay: Option<u16>,
 }
 
 /// Serves until it is ended.
@@ -68,7 +81,18 @@ pub fn proxy(options: Proxy) -> Result<ExitCode> {
             .create(folder)
             .with_context(|| format!("--record {}: no such folder", folder.display()))?;
     }
-    let tls = match options.server.secure {
+    let relay = options.handler.as_ref().map(|file| {
+        let Proxy {
+            server,
+            trust,
+            timeout,
+            ..
+        } = &options;
+        Relay::new(file, server, trust, *timeout)
+    });
+    let relay = relay.transpose()?;
+    // With a handler it is the handler's connection that is encrypted.
+    let tls = match options.server.secure && relay.is_none() {
         true => Some(options.trust.config()?),
         false => None,
     };
@@ -85,7 +109,18 @@ pub fn proxy(options: Proxy) -> Result<ExitCode> {
             "ready: ws://localhost:{own} leads to {}\n",
             options.server
         ));
-        let shared = Rc::new((options, tls));
+        let shared = Rc::new(Between {
+            options,
+            tls,
+            relay: relay.as_ref().map(|relay| relay.address.port()),
+        });
+        let serving = async {
+            match relay {
+                Some(relay) => relay.run().await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut serving = std::pin::pin!(serving);
         let mut number = 0;
         loop {
             tokio::select! {
@@ -97,6 +132,7 @@ pub fn proxy(options: Proxy) -> Result<ExitCode> {
                     // There are no descriptors for now.
                     Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                 },
+                ended = &mut serving => return ended,
                 _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
             }
         }
@@ -104,10 +140,8 @@ pub fn proxy(options: Proxy) -> Result<ExitCode> {
 }
 
 /// A client from its first byte to its last.
-async fn serve(shared: Rc<(Proxy, Option<Arc<ClientConfig>>)>, client: TcpStream, number: u64) {
-    let (options, tls) = &*shared;
-    let mut client = client;
-    if let Err(why) = pass(options, tls.as_ref(), &mut client, number).await {
+async fn serve(between: Rc<Between>, mut client: TcpStream, number: u64) {
+    if let Err(why) = pass(&between, &mut client, number).await {
         print(&format!("#{number} {why}\n"));
         let body = format!("{why}\n");
         let answer = format!(
@@ -121,18 +155,15 @@ async fn serve(shared: Rc<(Proxy, Option<Arc<ClientConfig>>)>, client: TcpStream
 }
 
 /// Passes a handshake on, and then everything else; `Err` if there was no handshake.
-async fn pass(
-    options: &Proxy,
-    tls: Option<&Arc<ClientConfig>>,
-    client: &mut TcpStream,
-    number: u64,
-) -> Result<(), String> {
+async fn pass(between: &Between, client: &mut TcpStream, number: u64) -> Result<(), String> {
+    let Between { options, tls, .. } = between;
     let late = |_| format!("no handshake within {:?}", options.timeout);
     let reading = request(client, &options.server, &options.ask);
     let (asked, behind) = timeout(options.timeout, reading).await.map_err(late)??;
+    let reached = between.reached(&asked.address);
     let opening = async {
         let mut timing = Timing::default();
-        let mut server = reach_encrypted(&asked.address, Way::open(tls), &mut timing)
+        let mut server = reach_encrypted(&reached, Way::open(tls.as_ref()), &mut timing)
             .await
             .map_err(|error| error.to_string())?;
         let lost = |error: io::Error| format!("the server is gone: {error}");
@@ -169,6 +200,21 @@ async fn pass(
     join(client, server, &tap).await;
     tap.borrow_mut().ends();
     Ok(())
+}
+
+impl Between {
+    /// Where a connection to this address of the server really leads.
+    fn reached(&self, address: &Address) -> Address {
+        match self.relay {
+            None => address.clone(),
+            Some(port) => Address {
+                secure: false,
+                host: "127.0.0.1".to_owned(),
+                port,
+                ..address.clone()
+            },
+        }
+    }
 }
 
 /// A client's request as it goes to the server.

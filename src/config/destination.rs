@@ -18,6 +18,8 @@ use super::Invalid;
 pub struct Destination {
     place: Place,
     port: Option<u16>,
+    /// Whether it does not matter where its name leads.
+    is_trusted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,18 +44,18 @@ impl Destinations {
         if let Ok(address) = host.parse() {
             return self.covers(SocketAddr::new(address, port));
         }
-        let host = host.strip_suffix('.').unwrap_or(host);
-        self.0.iter().any(|one| {
-            let is_it = matches!(&one.place, Place::Name(name) if name.eq_ignore_ascii_case(host));
-            is_it && one.is_at(port)
-        })
+        self.0.iter().any(|one| one.is_named(host, port))
     }
 
     /// Whether a host that is named may be reached at this address.
     pub fn admits(&self, host: &str, address: SocketAddr) -> bool {
         let ip = address.ip().to_canonical();
         let is_here = ip.is_loopback() && is_localhost(host);
-        is_here || is_public(ip) || self.covers(address)
+        let mut all = self.0.iter();
+        is_here
+            || is_public(ip)
+            || self.covers(address)
+            || all.any(|one| one.is_trusted && one.is_named(host, address.port()))
     }
 
     fn covers(&self, address: SocketAddr) -> bool {
@@ -72,6 +74,25 @@ impl From<Vec<Destination>> for Destinations {
 }
 
 impl Destination {
+    /// A host wherever it is, since somebody has asked for just that.
+    pub fn trusted(host: &str, port: u16) -> Self {
+        let place = match host.parse::<IpAddr>() {
+            Ok(address) => Place::Network(address.into()),
+            Err(_) => Place::Name(host.to_owned()),
+        };
+        Self {
+            place,
+            port: Some(port),
+            is_trusted: true,
+        }
+    }
+
+    fn is_named(&self, host: &str, port: u16) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let is_it = matches!(&self.place, Place::Name(name) if name.eq_ignore_ascii_case(host));
+        is_it && self.is_at(port)
+    }
+
     fn is_at(&self, port: u16) -> bool {
         self.port.is_none_or(|only| only == port)
     }
@@ -92,7 +113,11 @@ impl FromStr for Destination {
         };
         if let Some(network) = network(text) {
             let place = Place::Network(network);
-            return Ok(Self { place, port: None });
+            return Ok(Self {
+                place,
+                port: None,
+                is_trusted: false,
+            });
         }
         let (host, port) = match text.rsplit_once(':') {
             None => (text, None),
@@ -109,7 +134,11 @@ impl FromStr for Destination {
             None if is_name(host) => Place::Name(host.to_ascii_lowercase()),
             None => return Err(wrong()),
         };
-        Ok(Self { place, port })
+        Ok(Self {
+            place,
+            port,
+            is_trusted: false,
+        })
     }
 }
 
@@ -267,6 +296,17 @@ mod tests {
             let address = address.parse().expect(address);
             assert!(!known.admits("example.com", address), "{address}");
         }
+    }
+
+    #[test]
+    fn who_is_trusted_is_reached_wherever_it_is() {
+        let known = Destinations::from(vec![Destination::trusted("Inside", 80)]);
+        assert!(known.names("inside", 80) && !known.names("inside", 81));
+        let (here, there) = ("127.0.0.1:80", "127.0.0.1:81");
+        assert!(known.admits("inside", here.parse().expect("an address")));
+        assert!(!known.admits("inside", there.parse().expect("an address")));
+        assert!(!known.admits("other", here.parse().expect("an address")));
+        assert!(!known.names("127.0.0.1", 80));
     }
 
     #[test]

@@ -255,8 +255,19 @@ pub struct Script {
     pub env: Arc<[String]>,
     /// Where they may connect to.
     pub connect: Destinations,
+    /// Hooks that a handler has unless it defines them.
+    pub standard: Arc<[StandardHook]>,
     /// Bytes of the longest message, up to which a script may lower its connection's own bound.
     pub max_message: usize,
+}
+
+/// A hook that handlers need not write.
+#[derive(Debug, Clone)]
+pub struct StandardHook {
+    /// Its name.
+    pub name: &'static str,
+    /// Its definition.
+    pub text: String,
 }
 
 impl Default for Script {
@@ -267,6 +278,7 @@ impl Default for Script {
             allow_raw: false,
             env: Arc::default(),
             connect: Destinations::default(),
+            standard: Arc::default(),
             max_message: limits::WEBSOCKET.message,
         }
     }
@@ -320,4 +332,6 @@ pub struct Handlers {
     pub map_file: Option<PathBuf>,
     /// Whether links may lead out of the root.
     pub outside_root: bool,
+    /// The one handler that is served, at every path; `None` serves each at its own.
+    pub alone: Option<String>,
 }

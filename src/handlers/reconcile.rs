@@ -223,7 +223,7 @@ impl Reconciler {
         let warnings = self.handlers.warnings();
         self.standing
             .set(Subject::Handlers, warnings, problems, over);
-        generation
+        generation.served_by(self.config.alone.as_deref())
     }
 
     /// Says what is wrong with the folder, if that is new.

@@ -30,6 +30,8 @@ pub struct Generation {
     literal: HashMap<String, String>,
     /// In order: literals before parameters at each place.
     patterns: Vec<(Route, String)>,
+    /// The file that serves every path.
+    alone: Option<String>,
 }
 
 /// The handler that a path resolves to, with its parameters.
@@ -92,6 +94,12 @@ impl Generation {
         (generation, problems)
     }
 
+    /// The same with one handler for every path.
+    pub fn served_by(mut self, alone: Option<&str>) -> Self {
+        self.alone = alone.map(str::to_owned);
+        self
+    }
+
     /// The handlers with hooks of their own, which run once in the process.
     pub fn services(&self) -> BTreeMap<String, Arc<Source>> {
         let own = [Hook::OnLoad, Hook::OnInterval];
@@ -104,7 +112,7 @@ impl Generation {
 
     /// The handler of a decoded path.
     pub fn find(&self, path: &str) -> Option<Found<'_>> {
-        if let Some(file) = self.literal.get(path) {
+        if let Some(file) = self.alone.as_ref().or_else(|| self.literal.get(path)) {
             return Some(Found {
                 file,
                 entry: self.entries.get(file)?,

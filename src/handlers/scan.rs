@@ -152,6 +152,10 @@ pub fn scan(config: &config::Handlers, disk: &mut Disk) -> io::Result<Scan> {
             walk(&root, |file| !is_handler(file))?;
         }
     }
+    if let Some(alone) = &config.alone {
+        scan.files
+            .retain(|file, _| !is_handler(file) || file == alone);
+    }
     Ok(scan)
 }
 

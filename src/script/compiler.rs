@@ -11,6 +11,7 @@ use super::api::store;
 use super::engine::engine;
 use super::fault::{Fault, hint};
 use super::{Limits, lost};
+use crate::config::StandardHook;
 use crate::machine::budget::Budget;
 use crate::machine::host::Host;
 use crate::machine::modules::{self, Environment, Imports, Resolver, SharedModule};
@@ -25,6 +26,8 @@ pub struct Compiler {
     pub limits: Limits,
     /// Whether they may break the protocol.
     pub allow_raw: bool,
+    /// Hooks that a handler has unless it defines them.
+    pub standard: Arc<[StandardHook]>,
     /// Compiled modules, or the faults that keep them from being compiled, by version.
     modules: RefCell<HashMap<u64, Result<SharedModule, Fault>>>,
 }
@@ -38,8 +41,26 @@ impl Compiler {
             engine: Rc::new(engine),
             limits: host.settings.limits,
             allow_raw: host.settings.allow_raw,
+            standard: Arc::clone(&host.settings.standard),
             modules: RefCell::default(),
         }
+    }
+
+    /// A handler's text with the hooks that it has without defining them, behind its own lines;
+    /// `None` if it has none.
+    pub fn completed(&self, text: &str, ast: &AST) -> Option<String> {
+        let is_missing = |hook: &&StandardHook| {
+            let mut functions = ast.iter_fn_def();
+            !functions.any(|function| function.name == hook.name)
+        };
+        let mut missing = self.standard.iter().filter(is_missing).peekable();
+        missing.peek()?;
+        let mut whole = text.to_owned();
+        for hook in missing {
+            whole.push('\n');
+            whole.push_str(&hook.text);
+        }
+        Some(whole)
     }
 
     /// What a run may use up between two waits.

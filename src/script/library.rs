@@ -287,7 +287,15 @@ impl<'l> Checker<'l> {
         version: u64,
         asked: &mut BTreeSet<String>,
     ) -> Result<Tried, Broken> {
-        let ast = self.compiler.parse(file, text)?;
+        let mut ast = self.compiler.parse(file, text)?;
+        let completed = self.compiler.completed(text, &ast);
+        let text = match &completed {
+            Some(whole) => {
+                ast = self.compiler.parse(file, whole)?;
+                whole
+            }
+            None => text,
+        };
         let importer = Importer {
             file,
             text,

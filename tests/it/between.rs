@@ -121,3 +121,78 @@ async fn compressed_messages_are_read_and_refusals_passed_on() {
     assert!(refused.expect_err("refused").to_string().contains("502"));
     proxy.printed("is not this machine's").await;
 }
+
+/// What the handler does not say goes through as it is; what it says is what the other side hears.
+#[tokio::test]
+async fn a_handler_changes_what_goes_through_and_is_edited_meanwhile() {
+    let server = Server::start(&[("tells_wsh.rhai", TELLS), ("echo_wsh.rhai", ECHO)]).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("change_wsh.rhai");
+    let write = |text: &str| std::fs::write(&file, text).expect("written");
+    write("fn on_dialed(ws, dialed, message) { ws.send(`< ${message}`); }");
+    // Another handler in the folder serves nothing.
+    std::fs::write(dir.path().join("echo_wsh.rhai"), ECHO).expect("written");
+    let handler = file.to_str().expect("UTF-8");
+    let more = ["-H", "X-Given: parrot", "--handler", handler];
+    let (proxy, own) = proxy(&server.url(""), &more).await;
+    let mut client = connect(format!("{own}/tells?a=b")).await;
+    let authority = server.url("").replace("ws://", "");
+    assert_eq!(client.next_text().await, format!("< parrot {authority}"));
+    client.send_text("hello").await;
+    assert_eq!(client.next_text().await, "< hello");
+    proxy.printed("#1 > hello").await;
+    proxy.printed("#1 < < hello").await;
+
+    write(
+        "fn transfer_data(ws, message) { this.server.send(message.to_upper()); }\n\
+         fn on_dialed(ws, dialed, message) { ws.send(message); }",
+    );
+    proxy.log("reloaded").await;
+    client.send_text("hello").await;
+    assert_eq!(
+        client.next_text().await,
+        "HELLO",
+        "on the connection that was open"
+    );
+    client.send_binary([1, 2]).await;
+    let fault = proxy.log("to_upper").await;
+    assert!(
+        fault.contains("change_wsh.rhai") || fault.contains("blob"),
+        "{fault}"
+    );
+    client.send_text("again").await;
+    assert_eq!(
+        client.next_text().await,
+        "AGAIN",
+        "a fault costs its message alone"
+    );
+
+    // Both ends hear how the other has ended.
+    let mut other = connect(format!("{own}/tells")).await;
+    assert_eq!(other.next_text().await, format!("parrot {authority}"));
+    write("fn transfer_data(ws, message) { this.server.send(\"go\"); }");
+    proxy.log("reloaded").await;
+    other.send_text("x").await;
+    assert_eq!(other.next_close().await, (4001, "gone".to_owned()));
+    drop(other);
+    proxy.printed("ended: 4001").await;
+    client.close(4002, "bye").await;
+    drop(client);
+    proxy.printed("ended: 4002").await;
+
+    // Who is refused there is refused here, and says why.
+    let refused = tokio_tungstenite::connect_async(format!("{own}/nowhere")).await;
+    assert!(refused.expect_err("refused").to_string().contains("502"));
+    let binary = env!("CARGO_BIN_EXE_wsh-server");
+    for name in ["change.rhai", "missing_wsh.rhai"] {
+        let wrong = std::process::Command::new(binary)
+            .args(["proxy", "localhost:1", "-p", "0", "--handler", name])
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&wrong.stderr);
+        assert!(
+            !wrong.status.success() && said.contains("--handler"),
+            "{said}"
+        );
+    }
+}

@@ -92,6 +92,7 @@ fn config(root: &Path) -> Config {
             scan_dir: None,
             map_file: None,
             outside_root: false,
+            alone: None,
         },
         store: Default::default(),
         record: None,
