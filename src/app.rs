@@ -331,6 +331,7 @@ fn site(config: &Config) -> Result<http::Settings> {
         admission: config.admission.clone(),
         proxy: config.proxy.clone(),
         deflate: config.deflate,
+        link: config.link,
         ledger: Ledger::new(buffered(&config.limits)),
         console: None,
     })

@@ -14,8 +14,8 @@ use super::predecessor::Predecessor;
 use super::value::{MetricsPort, Recorded, Seconds, Size, Time};
 use crate::config::{
     Admission, Broker, ClientCertificates, Config, Credential, Deflate, HostPattern, Identity,
-    Interface, JsonPath, Limits, Listen, OriginPattern, Proxy, Rehearse, Script, Tls, Trusted,
-    limits,
+    Interface, JsonPath, Limits, Link, Listen, OriginPattern, Proxy, Rehearse, Script, Tls,
+    Trusted, limits,
 };
 
 /// Everything that a server can be told.
@@ -102,6 +102,14 @@ struct Listening {
         hide_env_values = true
     )]
     store: String,
+    /// Have connections take a worse network: latency=100ms,jitter=20ms,rate=50KiB
+    ///
+    /// In both directions, each with the same. More of it: stall=10s/2s lets nothing pass for 2 s
+    /// every 10 s; cut_after=30s or cut_bytes=10KiB, of what a client is sent, ends a connection
+    /// without a Close, reset as one of TCP; seed=1 makes the jitter the same each time. A handler
+    /// says it for one connection: request.link.
+    #[arg(long, value_name = "LINK", env = "WSH_LINK")]
+    link: Option<Link>,
     /// Record connections to this folder, as HAR files
     ///
     /// Of one path and what lies below it: --record DIR=/chat. Cookies and Authorization are left
@@ -377,6 +385,7 @@ impl Settings {
             queue,
             document_root,
             store,
+            link,
             record,
             replay,
             replay_strict,
@@ -449,6 +458,7 @@ impl Settings {
                 server_context: self.compression.compression_server_context,
                 client_context: self.compression.compression_client_context,
             },
+            link,
             broker: self.between.broker()?,
             drain,
             drain_delay: delay.map_or(Duration::ZERO, |Seconds(seconds)| {

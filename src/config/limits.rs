@@ -162,6 +162,10 @@ pub const RAW_READ: usize = 64 * 1024;
 /// line.
 pub const LOG_LINE: usize = 8 * 1024;
 
+/// Bytes of one direction of a link that are under way at once, as the buffers of a network are
+/// bounded: from there on the sender waits. 256 KiB, as `send_queue`.
+pub const LINK: usize = 256 * 1024;
+
 /// Lines that the scripts of one file log in a second on one worker, and their bytes. What is
 /// beyond is counted, not logged: nobody reads as fast, and disks are finite.
 pub const LOG_RATE: (u32, usize) = (2_000, 1024 * 1024);

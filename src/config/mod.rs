@@ -8,6 +8,7 @@ mod host;
 mod invalid;
 mod json_path;
 pub mod limits;
+mod link;
 mod nearest;
 mod origin;
 mod trusted;
@@ -22,6 +23,7 @@ pub use engine::{Broker, Engine, EngineUrl, Place, Store};
 pub use host::{Authority, Host, HostPattern};
 pub use invalid::Invalid;
 pub use json_path::{JsonPath, Part};
+pub use link::Link;
 pub use nearest::nearest;
 pub use origin::{Origin, OriginPattern, Site};
 pub use trusted::Trusted;
@@ -57,6 +59,8 @@ pub struct Config {
     pub proxy: Proxy,
     /// Compression of messages.
     pub deflate: Deflate,
+    /// The worse network that connections to handlers take, if they do.
+    pub link: Option<Link>,
     /// What topics go through.
     pub broker: Broker,
     /// The bounds of connections.

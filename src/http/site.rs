@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::descriptors::Descriptors;
 use super::files::Files;
 use super::health::Health;
-use crate::config::{Admission, Deflate, Limits, Proxy, Trusted};
+use crate::config::{Admission, Deflate, Limits, Link, Proxy, Trusted};
 use crate::console::Console;
 use crate::handlers::Generation;
 use crate::recording::Recorder;
@@ -53,6 +53,8 @@ pub struct Settings {
     pub probes: Vec<Trusted>,
     /// The terms on which permessage-deflate is agreed to.
     pub deflate: Deflate,
+    /// The worse network that connections to handlers take, if they do.
+    pub link: Option<Link>,
     /// The account of message bytes that all connections hold together, and its bound.
     pub ledger: Arc<Ledger>,
     /// The console of a developer's seat.

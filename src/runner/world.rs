@@ -263,6 +263,7 @@ fn settings(plan: &Plan, limits: Limits, ledger: Arc<Ledger>) -> http::Settings 
         proxy: Proxy::default(),
         probes: Vec::new(),
         deflate: Deflate::default(),
+        link: None,
         ledger,
         console: None,
     }

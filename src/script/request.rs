@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rhai::Blob;
 
+use crate::config::Link;
 use crate::config::limits::RAW_READ;
 use crate::observe::accounts::Account;
 use crate::websocket::extensions::Preferences;
@@ -58,6 +59,8 @@ pub struct Answer {
     pub status: Option<u16>,
     /// Bytes of one message, if fewer than the server's bound.
     pub max_message: Option<usize>,
+    /// The network that the connection takes, if a worse one than there is.
+    pub link: Option<Link>,
     /// Overrides of the server's permessage-deflate terms.
     pub deflate: Preferences,
     /// Whose traffic it is.

@@ -6,7 +6,8 @@
 //! [`Handle`] of it; [`Connections`] has all of a worker's. `extensions` says whether messages are
 //! compressed, `deflate` does it, `quantum` and `inflation` say how much of its worker a connection
 //! may use before others have theirs, `ledger` what all of them may hold together, `lent` has
-//! payloads that many outboxes refer to. Nothing here knows scripts, HTTP or configuration files.
+//! payloads that many outboxes refer to. `shaper` is the schedule of a worse network, `shaped` a
+//! stream that goes by it. Nothing here knows scripts, HTTP or configuration files.
 
 mod buffer;
 pub(crate) mod clock;
@@ -31,6 +32,8 @@ mod quantum;
 mod rate;
 mod registry;
 pub(crate) mod session;
+mod shaped;
+mod shaper;
 mod shared;
 mod state;
 mod tally;
@@ -54,6 +57,7 @@ pub use message::{Decoder, Incoming, Message};
 pub use onlooker::Onlooker;
 pub use outbox::{Outbox, ReadyState, SendError};
 pub use session::{Event, Interest, Outcome, Session};
+pub(crate) use shaped::Shaped;
 pub use shared::Shared;
 pub(crate) use tally::Tally;
 pub use transport::Transport;

@@ -48,6 +48,7 @@ mod http_files;
 mod http_pages;
 mod last_words;
 mod lifecycle;
+mod links;
 mod load;
 mod logs;
 mod metrics;

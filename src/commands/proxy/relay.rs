@@ -160,6 +160,7 @@ fn config(handlers: Handlers, script: Script) -> Result<Config> {
         },
         proxy: Proxy::default(),
         deflate: Deflate::default(),
+        link: None,
         broker: Default::default(),
         limits: Limits::default(),
         drain: limits::DRAIN,

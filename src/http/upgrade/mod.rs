@@ -18,7 +18,9 @@ use crate::observe::{access, live};
 use crate::script::{Answer, Wire};
 use crate::websocket::extensions::{self, Agreed, Parameters};
 use crate::websocket::handshake::accept_key;
-use crate::websocket::{Connection, Handle, Onlooker, Outbox, Session, Tally, Transport, Watch};
+use crate::websocket::{
+    Connection, Handle, Onlooker, Outbox, Session, Shaped, Tally, Transport, Watch,
+};
 pub use ask::{REJECTED, Target, Unopened};
 
 /// A checked opening handshake that has no answer yet. Its steps are [`ask`](Self::ask), where a
@@ -176,10 +178,23 @@ impl Upgrade<'_> {
         });
         let max_message = answer.max_message.unwrap_or(site.shared.limits.message);
         let shared = Rc::clone(&site.shared);
-        tokio::task::spawn_local(
-            Connection::new(stream, session, handle, shared, wire.incoming)
-                .with_max_message(max_message),
-        );
+        let incoming = wire.incoming;
+        let link = answer
+            .link
+            .or(site.settings.link.filter(|_| server.is_seen));
+        match link {
+            None => tokio::task::spawn_local(
+                Connection::new(stream, session, handle, shared, incoming)
+                    .with_max_message(max_message),
+            ),
+            Some(link) => {
+                let stream = Shaped::new(stream, link);
+                tokio::task::spawn_local(
+                    Connection::new(stream, session, handle, shared, incoming)
+                        .with_max_message(max_message),
+                )
+            }
+        };
     }
 }
 
@@ -284,6 +299,7 @@ mod tests {
                 admission: Admission::default(),
                 proxy: Proxy::default(),
                 deflate: Deflate::default(),
+                link: None,
                 ledger: Ledger::new(usize::MAX),
                 console: None,
                 recorder: None,

@@ -6,6 +6,7 @@ mod exchange;
 pub mod extensions;
 pub mod form;
 mod http;
+mod link;
 pub mod log;
 pub mod messages;
 pub mod options;
@@ -26,6 +27,7 @@ use crate::machine::packages::{encoding, env, errors, json, random, values};
 pub const PACKAGES: &[&Package] = &[
     &request::PACKAGE,
     &exchange::PACKAGE,
+    &link::PACKAGE,
     &connection::PACKAGE,
     &topics::PACKAGE,
     &people::PACKAGE,

@@ -106,6 +106,7 @@ fn config(root: &Path) -> Config {
         admission: Admission::default(),
         proxy: Proxy::default(),
         deflate: Deflate::default(),
+        link: None,
         limits: Limits::default(),
         drain: Duration::from_secs(5),
         broker: Default::default(),
