@@ -298,7 +298,8 @@ fn hub(config: &Config) -> Result<Arc<Hub>> {
         Broker::Engine(url) => match url.engine {
             Engine::Redis => hub::start_redis(hub, url, &config.limits.engine)
                 .context("a thread for the broker cannot be started"),
-            Engine::Nats => bail!("--broker: NATS is not spoken yet: give redis://HOST"),
+            Engine::Nats => hub::start_nats(hub, url, &config.limits.engine)
+                .context("a thread for the broker cannot be started"),
         },
     }
 }

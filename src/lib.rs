@@ -21,9 +21,10 @@
 //! | [`console`] | a developer's questions | what happens in the server, shown and done | `handlers`, `hub`, `script`, `store`, `websocket` |
 //! | [`handlers`] | a folder | the current generation: path → script | `file`, `keeper`, `machine`, `script` |
 //! | [`script`] | a message | hook calls and their effects | `client`, `hub`, `link`, `local`, `machine`, `store`, `text`, `websocket` |
-//! | [`hub`] | a publication | messages in its subscribers' outboxes, on all workers and nodes | `link`, `redis`, `websocket` |
+//! | [`hub`] | a publication | messages in its subscribers' outboxes, on all workers and nodes | `link`, `nats`, `redis`, `websocket` |
 //! | [`store`] | keys, queues | values, for all connections and beyond them | `link`, `redis` |
 //! | [`redis`] | commands | answers of a Redis server, and messages of its channels | `link` |
+//! | [`nats`] | messages | what comes of a NATS server's subjects, and streams of JetStream | `link` |
 //! | [`link`] | an engine in another process | whether it is there, and when to try again | nothing |
 //! | [`client`] | an address | a connection that we open, and its messages | `websocket` |
 //! | [`recording`] | a conversation | a HAR file, and back | `file`, `websocket` |
@@ -117,6 +118,7 @@ mod keeper;
 mod link;
 mod local;
 pub mod machine;
+mod nats;
 pub mod observe;
 mod recording;
 mod redis;

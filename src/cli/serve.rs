@@ -354,10 +354,11 @@ struct Between {
     /// What topics go through: memory, or the URL of an engine that several nodes share [default:
     /// memory]
     ///
-    /// redis://HOST, rediss://HOST (TLS) or redis+unix:/PATH for Redis and Valkey, nats://HOST for
-    /// NATS; with user, password, port and database as in redis://USER:PASSWORD@HOST:6379/0, and
-    /// ?prefix=NAME for what all keys begin with. A password is better in the environment or in the
-    /// configuration file than on the command line, which every process can read.
+    /// redis://HOST, rediss://HOST (TLS) or redis+unix:/PATH for Redis and Valkey, nats://HOST or
+    /// tls://HOST (TLS) for NATS; with user, password, port and database as in
+    /// redis://USER:PASSWORD@HOST:6379/0, and ?prefix=NAME for what all keys begin with. A password
+    /// is better in the environment or in the configuration file than on the command line, which
+    /// every process can read.
     #[arg(long, value_name = "URL", env = "WSH_BROKER", hide_env_values = true)]
     broker: Option<String>,
 }

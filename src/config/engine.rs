@@ -178,6 +178,11 @@ impl FromStr for EngineUrl {
         if engine == Engine::Nats && parsed.password.is_none() {
             parsed.password = parsed.user.take();
         }
+        if engine == Engine::Nats && parsed.prefix.split('.').any(str::is_empty) {
+            return Err(invalid(
+                "a prefix for NATS has a dot only between two other characters",
+            ));
+        }
         if url.fragment().is_some() {
             return Err(invalid("a # has no meaning: write %23 in a password"));
         }
@@ -280,6 +285,9 @@ mod tests {
             "redis+unix:run/redis.sock?password=secret",
             "nats://:secret@host/1",
             "redis://:secret@host:port",
+            "nats://:secret@host?prefix=.chat",
+            "nats://:secret@host?prefix=my..chat",
+            "nats://:secret@host?db=1",
         ] {
             let error = text.parse::<EngineUrl>().expect_err(text).to_string();
             assert!(!error.contains("secret"), "{error}");

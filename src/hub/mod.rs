@@ -16,9 +16,11 @@
 //! | `letters` | what topics have for the hooks of their subscribers |
 //! | `subscriptions` | what one connection subscribes to, until it ends |
 //! | `broker`, `membership` | the contract of an engine that several nodes share, and how a topic is with it |
+//! | `engine`, `driver`, `desk` | what a broker needs of an engine, what it does with it, and where workers ask |
 //! | `wire` | a message as it goes from node to node |
 //! | `replica` | one topic's copy on this node: what is next, doubled or missing |
 //! | `redis` | Redis or Valkey as that engine |
+//! | `nats` | NATS as that engine |
 //! | `tally` | what is counted |
 //!
 //! A publish takes one short lock, which numbers the message and hands it to every mailbox, so that
@@ -28,11 +30,15 @@
 mod account;
 mod broker;
 mod delivery;
+mod desk;
 mod direct;
+mod driver;
+mod engine;
 mod history;
 mod letters;
 mod mailbox;
 mod membership;
+mod nats;
 mod node;
 mod position;
 mod presence;
@@ -53,6 +59,7 @@ pub use crate::config::limits::Topics as Limits;
 pub use delivery::Delivery;
 pub use direct::{Address, Direct};
 pub use letters::{Letter, Letters, Newcomers};
+pub use nats::start as start_nats;
 pub use position::Position;
 pub use presence::{Changes, Info, People};
 pub use publication::{Draft, Publication};

@@ -31,6 +31,8 @@ pub struct Portion<M> {
     pub last: Position,
     /// Messages behind the place that was asked for.
     pub messages: Vec<Placed<M>>,
+    /// The number up to which all that is there is among them, but for what is not ours.
+    pub until: u64,
     /// Whether there are no more behind them.
     pub is_end: bool,
 }
@@ -228,7 +230,8 @@ impl<M> Replica<M> {
         }
         let number = self.at.map_or(0, |at| at.number);
         if !portion.is_end {
-            self.read(&mut steps);
+            // However much of it is not ours, the next one is behind it.
+            self.read_behind(portion.until.max(number), &mut steps);
             return steps;
         }
         if portion.last.number > number {
@@ -298,9 +301,13 @@ impl<M> Replica<M> {
     }
 
     fn read(&mut self, steps: &mut Vec<Step<M>>) {
+        self.read_behind(self.at.map_or(0, |at| at.number), steps);
+    }
+
+    fn read_behind(&mut self, number: u64, steps: &mut Vec<Step<M>>) {
         self.state = State::Reading;
-        self.read_from = self.at.map_or(0, |at| at.number);
-        steps.push(Step::Read(self.read_from));
+        self.read_from = number;
+        steps.push(Step::Read(number));
     }
 
     fn enter(&mut self, steps: &mut Vec<Step<M>>) {
@@ -343,12 +350,14 @@ mod tests {
 
     fn portion(epoch: u64, last: u64, numbers: impl IntoIterator<Item = u64>) -> Portion<u64> {
         let messages = numbers.into_iter().map(|number| message(epoch, number));
+        let messages: Vec<_> = messages.collect();
         Portion {
+            until: messages.last().map_or(0, |message| message.message),
             last: Position {
                 epoch,
                 number: last,
             },
-            messages: messages.collect(),
+            messages,
             is_end: true,
         }
     }
@@ -388,6 +397,17 @@ mod tests {
         assert_eq!(told(&replica.portion(portion(1, 4, [4]))), "4, 5, in force");
         assert_eq!(told(&replica.placed(message(1, 5))), "", "a double");
         assert_eq!(told(&replica.placed(message(1, 6))), "6");
+    }
+
+    #[test]
+    fn a_portion_in_which_nothing_is_ours_is_passed_over() {
+        let mut replica = in_force(10);
+        assert_eq!(told(&replica.placed(message(1, 900))), "read 10");
+        let mut foreign = portion(1, 900, []);
+        (foreign.until, foreign.is_end) = (266, false);
+        assert_eq!(told(&replica.portion(foreign)), "read 266");
+        let steps = replica.portion(portion(1, 900, [899, 900]));
+        assert_eq!(told(&steps), "begin 1.898, gap, 899, 900, in force");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! bytes. Whatever else comes under the same names is not taken for one.
 
 pub mod direct;
+pub mod nodes;
 pub mod people;
 
 use std::time::{SystemTime, UNIX_EPOCH};

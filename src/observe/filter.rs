@@ -79,6 +79,8 @@ impl FromStr for Filter {
             let target = Target::ALL.into_iter().find(|target| target.name() == name);
             targets = targets.with_target(target.map_or(ALL, Target::path), level);
         }
+        // The client of NATS tells of its connections by itself: what counts is an event of ours.
+        targets = targets.with_target("async_nats", LevelFilter::OFF);
         Ok(Self {
             text: text.to_owned(),
             targets,

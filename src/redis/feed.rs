@@ -9,9 +9,8 @@ use tokio::sync::Notify;
 
 use super::channels::Channels;
 use super::commands::{PING, connect};
-use super::incoming::{Feed, News};
 use crate::config::EngineUrl;
-use crate::link::{Backoff, Health};
+use crate::link::{Backoff, Feed, Health, News};
 
 /// Its number among the connections of an engine.
 const CONNECTION: usize = 1;
@@ -19,7 +18,7 @@ const CONNECTION: usize = 1;
 /// What one life of the connection tells.
 #[derive(Debug)]
 struct Told {
-    feed: Feed,
+    feed: Feed<Channels>,
     /// It is over, and what still comes of it does not count.
     is_over: AtomicBool,
     ended: Notify,
@@ -46,7 +45,7 @@ impl Told {
 }
 
 /// Connects again and again, and feeds whoever reads: runs for ever.
-pub async fn feed(url: EngineUrl, feed: Feed, health: Arc<Health>) {
+pub async fn feed(url: EngineUrl, feed: Feed<Channels>, health: Arc<Health>) {
     let mut backoff = Backoff::new();
     loop {
         let told = Arc::new(Told {

@@ -7,7 +7,6 @@
 //! | `queue` | what is to be sent on it, within a bound |
 //! | `script` | scripts that run in the server, each atomic |
 //! | `feed`, `channels` | the connection for messages: read at once, whoever is slow |
-//! | `incoming` | what has come from it, within a bound |
 //!
 //! All of it runs on the thread of whoever uses it; a clone of [`Commands`] is for every thread.
 
@@ -15,12 +14,10 @@ mod address;
 mod channels;
 mod commands;
 mod feed;
-mod incoming;
 mod queue;
 mod script;
 
 pub use channels::Channels;
 pub use commands::Commands;
 pub use feed::feed;
-pub use incoming::{Feed, News};
 pub use script::Script;

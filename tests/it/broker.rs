@@ -1,5 +1,5 @@
-//! Topics on several nodes: real servers and a real Redis, which is cut off, stopped and killed.
-//! The numbers are those of pitfalls that were met by others.
+//! Topics on several nodes: real servers and a real Redis or NATS, which is cut off, stopped and
+//! killed. The numbers are those of pitfalls that were met by others.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::desk::{ask, loaded, publish, subscribe};
-use crate::support::{Builder, Client, Redis, Relay, Server, connect, within};
+use crate::support::{
+    Builder, Client, Engine, Kind, Nats, Redis, Relay, Server, connect, on_each_engine, within,
+};
 
 /// Does what it is told in JSON, and answers with a text that begins with `=`.
 const DESK: &str = r#"
@@ -75,10 +77,22 @@ async fn subscribers(server: &Server, count: usize, topic: &str) -> Vec<Client> 
     clients
 }
 
-#[tokio::test]
-async fn two_nodes_talk_and_count_and_except_one() {
-    let redis = Redis::start();
-    let (a, b) = (node(&redis.url()).await, node(&redis.url()).await);
+on_each_engine!(
+    two_nodes_talk_and_count_and_except_one,
+    pitfall_11_publishers_on_two_nodes_make_one_order,
+    pitfall_7_a_client_of_a_killed_node_resumes_on_another,
+    pitfall_5_numbers_that_begin_anew_are_of_another_life,
+    pitfall_1_whoever_joins_while_much_is_published_misses_nothing,
+    pitfall_8_a_long_history_is_read_in_portions,
+    pitfall_13_channels_come_and_go,
+    after_a_restart_nothing_kept_is_lost_or_doubled,
+    pitfall_12_a_silent_engine_is_noticed_and_comes_back,
+    a_server_starts_without_its_engine_and_says_so,
+);
+
+async fn two_nodes_talk_and_count_and_except_one(kind: Kind) {
+    let engine = Engine::start(kind);
+    let (a, b) = (node(&engine.url()).await, node(&engine.url()).await);
     let mut here = subscribers(&a, 2, "t").await;
     let mut there = subscribers(&b, 3, "t").await;
     let order = json!({"act": "others", "topic": "t", "message": "not for me"});
@@ -103,11 +117,10 @@ async fn two_nodes_talk_and_count_and_except_one() {
     within("the counts of all nodes", counted).await;
 }
 
-#[tokio::test]
-async fn pitfall_11_publishers_on_two_nodes_make_one_order() {
+async fn pitfall_11_publishers_on_two_nodes_make_one_order(kind: Kind) {
     const EACH: usize = 300;
-    let redis = Redis::start();
-    let (a, b) = (node(&redis.url()).await, node(&redis.url()).await);
+    let engine = Engine::start(kind);
+    let (a, b) = (node(&engine.url()).await, node(&engine.url()).await);
     for topic in ["plain", "kept/t"] {
         let mut readers = subscribers(&a, 5, topic).await;
         readers.extend(subscribers(&b, 5, topic).await);
@@ -128,19 +141,23 @@ async fn pitfall_11_publishers_on_two_nodes_make_one_order() {
             orders.push(seen);
         }
         speakers.join_all().await;
-        assert!(orders.windows(2).all(|pair| pair[0] == pair[1]), "{topic}");
-        for name in ["a", "b"] {
-            let of_one = orders[0].iter().filter(|text| text.starts_with(name));
-            let wanted: Vec<_> = (0..EACH).map(|number| format!("{name}{number}")).collect();
-            assert!(of_one.eq(&wanted), "{name} in its own order");
+        // NATS has one order for all only where it keeps the messages.
+        if kind == Kind::Redis || topic == "kept/t" {
+            assert!(orders.windows(2).all(|pair| pair[0] == pair[1]), "{topic}");
+        }
+        for order in orders {
+            for name in ["a", "b"] {
+                let of_one = order.iter().filter(|text| text.starts_with(name));
+                let wanted: Vec<_> = (0..EACH).map(|number| format!("{name}{number}")).collect();
+                assert!(of_one.eq(&wanted), "{name} in its own order");
+            }
         }
     }
 }
 
-#[tokio::test]
-async fn pitfall_7_a_client_of_a_killed_node_resumes_on_another() {
-    let redis = Redis::start();
-    let (mut a, b) = (node(&redis.url()).await, node(&redis.url()).await);
+async fn pitfall_7_a_client_of_a_killed_node_resumes_on_another(kind: Kind) {
+    let engine = Engine::start(kind);
+    let (mut a, b) = (node(&engine.url()).await, node(&engine.url()).await);
     let mut client = connect(a.url("/desk")).await;
     subscribe(&mut client, "kept/t", None).await;
     publish(&mut client, "kept/t", "one").await;
@@ -174,7 +191,7 @@ async fn pitfall_7_a_client_of_a_killed_node_resumes_on_another() {
     // A position that another node has given, and that is not here yet, is waited for.
     publish(&mut other, "kept/t", "four").await;
     let position = ask(&mut other, json!({"act": "position", "topic": "kept/t"})).await;
-    let c = node(&redis.url()).await;
+    let c = node(&engine.url()).await;
     let mut third = connect(c.url("/desk")).await;
     let answer = subscribe(&mut third, "kept/t", position.as_str()).await;
     assert_eq!(
@@ -183,10 +200,9 @@ async fn pitfall_7_a_client_of_a_killed_node_resumes_on_another() {
     );
 }
 
-#[tokio::test]
-async fn pitfall_5_numbers_that_begin_anew_are_of_another_life() {
-    let redis = Redis::start();
-    let a = node(&redis.url()).await;
+async fn pitfall_5_numbers_that_begin_anew_are_of_another_life(kind: Kind) {
+    let engine = Engine::start(kind);
+    let a = node(&engine.url()).await;
     let mut client = connect(a.url("/desk")).await;
     for message in ["one", "two", "three"] {
         publish(&mut client, "kept/t", message).await;
@@ -194,12 +210,11 @@ async fn pitfall_5_numbers_that_begin_anew_are_of_another_life() {
     let position = ask(&mut client, json!({"act": "position", "topic": "kept/t"})).await;
     let old = position.as_str().expect("a position").to_owned();
     assert!(old.ends_with(".3"), "{old}");
-    // The life and the number are evicted, the messages are not.
-    assert_eq!(redis.ask(&["DEL", "wsh:m:kept/t"]), "1");
+    engine.forget("kept/t");
     for message in ["uno", "due", "tre", "quattro"] {
         publish(&mut client, "kept/t", message).await;
     }
-    let two = node(&redis.url()).await;
+    let two = node(&engine.url()).await;
     for server in [&a, &two] {
         let mut back = connect(server.url("/desk")).await;
         let answer = subscribe(&mut back, "kept/t", Some(&old)).await;
@@ -212,12 +227,11 @@ async fn pitfall_5_numbers_that_begin_anew_are_of_another_life() {
     }
 }
 
-#[tokio::test]
-async fn pitfall_1_whoever_joins_while_much_is_published_misses_nothing() {
+async fn pitfall_1_whoever_joins_while_much_is_published_misses_nothing(kind: Kind) {
     const MESSAGES: usize = 3000;
     const CLIENTS: usize = 40;
-    let redis = Redis::start();
-    let (a, b) = (node(&redis.url()).await, node(&redis.url()).await);
+    let engine = Engine::start(kind);
+    let (a, b) = (node(&engine.url()).await, node(&engine.url()).await);
     let mut speaker = connect(a.url("/desk")).await;
     let start = ask(&mut speaker, json!({"act": "position", "topic": "long/t"})).await;
     let start = start.as_str().expect("a position").to_owned();
@@ -254,23 +268,27 @@ async fn pitfall_1_whoever_joins_while_much_is_published_misses_nothing() {
     speaking.await.expect("it ends");
 }
 
-#[tokio::test]
-async fn pitfall_8_a_long_history_is_read_in_portions() {
-    let redis = Redis::start();
-    let a = node(&redis.url()).await;
+async fn pitfall_8_a_long_history_is_read_in_portions(kind: Kind) {
+    let engine = Engine::start(kind);
+    let a = node(&engine.url()).await;
     let mut speaker = connect(a.url("/desk")).await;
     let body = "x".repeat(4000);
     let start = ask(&mut speaker, json!({"act": "position", "topic": "long/t"})).await;
     let order = json!({"act": "many", "topic": "long/t", "message": body, "count": 1500});
     ask(&mut speaker, order).await;
-    redis.ask(&["CONFIG", "RESETSTAT"]);
-    let b = node(&redis.url()).await;
+    if let Engine::Redis(redis) = &engine {
+        redis.ask(&["CONFIG", "RESETSTAT"]);
+    }
+    let b = node(&engine.url()).await;
     let mut back = connect(b.url("/desk")).await;
     let answer = subscribe(&mut back, "long/t", start.as_str()).await;
     assert_eq!(
         (&answer["recovered"], &answer["missed"]),
         (&json!(true), &json!(1500))
     );
+    let Engine::Redis(redis) = &engine else {
+        return;
+    };
     // 6 MB are six portions of a MiB at least, and no answer is all of them.
     let stats = redis.ask(&["INFO", "commandstats"]);
     let calls = stats
@@ -281,19 +299,18 @@ async fn pitfall_8_a_long_history_is_read_in_portions() {
     assert!(calls >= 6, "{stats}");
 }
 
-#[tokio::test]
-async fn pitfall_13_channels_come_and_go() {
-    let redis = Redis::start();
-    let a = node_with(&redis.url(), |builder| {
+async fn pitfall_13_channels_come_and_go(kind: Kind) {
+    let engine = Engine::start(kind);
+    let a = node_with(&engine.url(), |builder| {
         builder.args(["--engine-timeout", "1s"])
     })
     .await;
     let mut client = connect(a.url("/desk")).await;
     let order = json!({"act": "come and go", "topic": "room", "count": 2000});
     assert_eq!(ask(&mut client, order).await, Value::Null);
-    assert!(redis.channels() >= 1000, "{}", redis.channels());
+    assert!(engine.channels() >= 1000, "{}", engine.channels());
     let gone = async {
-        while redis.channels() > 0 {
+        while engine.channels() > 0 {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
@@ -301,10 +318,9 @@ async fn pitfall_13_channels_come_and_go() {
     assert_eq!(ask(&mut client, json!({"act": "topics"})).await, json!([]));
 }
 
-#[tokio::test]
-async fn after_a_restart_of_redis_nothing_kept_is_lost_or_doubled() {
-    let mut redis = Redis::with(&["--appendonly", "yes", "--appendfsync", "always"]);
-    let (a, b) = (node(&redis.url()).await, node(&redis.url()).await);
+async fn after_a_restart_nothing_kept_is_lost_or_doubled(kind: Kind) {
+    let mut engine = Engine::lasting(kind);
+    let (a, b) = (node(&engine.url()).await, node(&engine.url()).await);
     let mut reader = connect(b.url("/desk")).await;
     subscribe(&mut reader, "long/t", None).await;
     let mut speaker = connect(a.url("/desk")).await;
@@ -312,10 +328,10 @@ async fn after_a_restart_of_redis_nothing_kept_is_lost_or_doubled() {
     let mut refused = 0;
     for number in 0..60 {
         if number == 20 {
-            redis.kill();
+            engine.kill();
         }
         if number == 22 {
-            redis.restart();
+            engine.restart();
             a.log(["connected to the engine", "seconds="]).await;
         }
         let message = format!("m{number}");
@@ -345,12 +361,11 @@ async fn after_a_restart_of_redis_nothing_kept_is_lost_or_doubled() {
     assert_eq!(a.count("the engine is away"), 1, "{}", a.logged());
 }
 
-#[tokio::test]
-async fn pitfall_12_a_silent_engine_is_noticed_and_comes_back() {
-    let redis = Redis::start();
-    let relay = Relay::start(redis.port()).await;
-    let a = node(&format!("redis://127.0.0.1:{}", relay.port())).await;
-    let b = node(&redis.url()).await;
+async fn pitfall_12_a_silent_engine_is_noticed_and_comes_back(kind: Kind) {
+    let engine = Engine::start(kind);
+    let relay = Relay::start(engine.port()).await;
+    let a = node(&engine.at("", relay.port())).await;
+    let b = node(&engine.url()).await;
     let mut reader = connect(a.url("/desk")).await;
     subscribe(&mut reader, "kept/t", None).await;
     let mut plain = connect(a.url("/desk")).await;
@@ -376,14 +391,14 @@ async fn pitfall_12_a_silent_engine_is_noticed_and_comes_back() {
     assert_eq!(plain.next_text().await, "gap in plain");
     publish(&mut speaker, "plain", "again").await;
     assert_eq!(plain.next_text().await, "again", "one gap for one break");
-    // Redis itself stands still: the same.
-    redis.signal("STOP");
+    // The engine itself stands still: the same.
+    engine.signal("STOP");
     b.log("the engine is away").await;
     let answer = publish(&mut speaker, "t", "into nothing").await;
     assert_eq!(answer["kind"], "engine", "{answer}");
-    redis.signal("CONT");
+    engine.signal("CONT");
     let back = async { while publish(&mut speaker, "kept/t", "four").await["kind"] == "engine" {} };
-    within("Redis again", back).await;
+    within("the engine again", back).await;
     assert_eq!(reader.next_text().await, "four");
 }
 
@@ -430,21 +445,17 @@ async fn what_somebody_else_writes_is_passed_over() {
     assert_eq!(reader.next_text().await, "still here");
 }
 
-#[tokio::test]
-async fn a_server_starts_without_its_engine_and_says_so() {
-    let mut redis = Redis::with(&["--requirepass", "tops3cret"]);
-    let port = redis.port();
-    redis.kill();
-    let url = format!("redis://:tops3cret@127.0.0.1:{port}");
+async fn a_server_starts_without_its_engine_and_says_so(kind: Kind) {
+    let mut engine = Engine::closed(kind, "tops3cret");
+    let port = engine.port();
+    engine.kill();
+    let url = engine.at(":tops3cret@", port);
     let a = node_with(&url, |builder| {
         builder.args(["--engine-timeout", "300ms", "--metrics-port", "0"])
     })
     .await;
     let line = a.log("the engine is away").await;
-    assert!(
-        line.contains(&format!("redis://:***@127.0.0.1:{port}")),
-        "{line}"
-    );
+    assert!(line.contains(&engine.at(":***@", port)), "{line}");
     let mut client = connect(a.url("/desk")).await;
     for order in [
         json!({"act": "publish", "topic": "t", "message": "x"}),
@@ -456,16 +467,17 @@ async fn a_server_starts_without_its_engine_and_says_so() {
         let answer = ask(&mut client, order.clone()).await;
         assert_eq!(answer["kind"], "engine", "{order}: {answer}");
     }
-    redis.restart();
+    engine.restart();
     a.log("connected to the engine").await;
     assert_eq!(publish(&mut client, "t", "x").await, 0);
     assert!(!a.logged().contains("tops3cret"), "{}", a.logged());
     // A wrong password is said, and tried again.
-    let wrong = node_with(&format!("redis://:wr0ng@127.0.0.1:{port}"), |builder| {
-        builder
-    })
-    .await;
-    wrong.log(["the engine is away", "WRONGPASS"]).await;
+    let wrong = node_with(&engine.at(":wr0ng@", port), |builder| builder).await;
+    let said = match kind {
+        Kind::Redis => "WRONGPASS",
+        Kind::Nats => "authorization violation",
+    };
+    wrong.log(["the engine is away", said]).await;
     assert!(!wrong.logged().contains("wr0ng"), "{}", wrong.logged());
 }
 
@@ -522,4 +534,89 @@ async fn redis_is_reached_by_socket_user_database_and_prefix() {
         let size = redis.ask(&["-n", database, "DBSIZE"]);
         assert!(size.ends_with(&count.to_string()), "{database}: {size}");
     }
+}
+
+#[tokio::test]
+async fn what_somebody_else_writes_to_nats_is_passed_over() {
+    let nats = Nats::start();
+    let a = node(&nats.url()).await;
+    let mut reader = connect(a.url("/desk")).await;
+    subscribe(&mut reader, "t", None).await;
+    subscribe(&mut reader, "kept/t", None).await;
+    // base64url of the topics' names.
+    let subjects = ["wsh.t.dA", "wsh.t.a2VwdC90"];
+    for bytes in ["hello", "", "WSH1", "WSH1 x", "WSP1", "WSN1"] {
+        for subject in subjects {
+            nats.publish(subject, bytes.as_bytes());
+        }
+        nats.publish("wsh.all", bytes.as_bytes());
+    }
+    a.log(["passed over", "name=\"t\""]).await;
+    let mut speaker = connect(a.url("/desk")).await;
+    for topic in ["t", "kept/t"] {
+        publish(&mut speaker, topic, "ours").await;
+        assert_eq!(reader.next_text().await, "ours");
+    }
+    // In a history: what is ours is delivered, and the rest is none of a script's business.
+    nats.publish("wsh.h.a2VwdC90", b"junk");
+    publish(&mut speaker, "kept/t", "third").await;
+    assert_eq!(reader.next_text().await, "gap in kept/t");
+    assert_eq!(reader.next_text().await, "third");
+    // Somebody else's stream takes what is ours: the error has its name, and all else goes on.
+    let settings = json!({"name": "greedy", "subjects": ["wsh.h.a2VwdC9vdGhlcg"]});
+    let made = nats.ask("STREAM.CREATE.greedy", &settings.to_string());
+    assert!(made.contains("\"config\""), "{made}");
+    let answer = publish(&mut speaker, "kept/other", "lost").await;
+    assert_eq!(answer["kind"], "engine", "{answer}");
+    let told = answer["error"].as_str().expect("a text");
+    assert!(told.contains("the stream greedy"), "{told}");
+    publish(&mut speaker, "t", "still here").await;
+    assert_eq!(reader.next_text().await, "still here");
+}
+
+#[tokio::test]
+async fn a_nats_that_keeps_nothing_says_so() {
+    let nats = Nats::with(&["--user", "node", "--pass", "s3cret"]);
+    let url = format!(
+        "nats://node:s3cret@127.0.0.1:{}?prefix=my.chat",
+        nats.port()
+    );
+    let a = node_with(&url, |builder| builder).await;
+    a.log("connected to the engine").await;
+    let mut client = connect(a.url("/desk")).await;
+    for order in [
+        json!({"act": "publish", "topic": "kept/t", "message": "x"}),
+        json!({"act": "subscribe", "topic": "kept/t", "since": null}),
+        json!({"act": "history", "topic": "kept/t", "since": null}),
+    ] {
+        let answer = ask(&mut client, order.clone()).await;
+        assert_eq!(answer["kind"], "engine", "{order}: {answer}");
+        let told = answer["error"].as_str().expect("a text");
+        assert!(told.contains("JetStream"), "{told}");
+    }
+    // All else is there.
+    subscribe(&mut client, "t", None).await;
+    let mut speaker = connect(a.url("/desk")).await;
+    publish(&mut speaker, "t", "plain").await;
+    assert_eq!(client.next_text().await, "plain");
+    assert_eq!(nats.subscriptions("my.chat.t"), 1);
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_nats_is_refused_and_the_next_is_not() {
+    let nats = Nats::start();
+    let a = node(&nats.url()).await;
+    let mut reader = connect(a.url("/desk")).await;
+    subscribe(&mut reader, "t", None).await;
+    subscribe(&mut reader, "kept/t", None).await;
+    let mut speaker = connect(a.url("/desk")).await;
+    let large = "x".repeat(1024 * 1024);
+    for topic in ["t", "kept/t"] {
+        let answer = publish(&mut speaker, topic, &large).await;
+        let told = answer["error"].as_str().expect("a text");
+        assert!(told.contains("max_payload"), "{told}");
+        publish(&mut speaker, topic, "small").await;
+        assert_eq!(reader.next_text().await, "small");
+    }
+    assert_eq!(a.count("the engine is away"), 0, "{}", a.logged());
 }

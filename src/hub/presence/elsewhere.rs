@@ -39,16 +39,19 @@ impl Presence {
         let state = |(topic, key): (Arc<str>, Arc<str>)| {
             let room = rooms.rooms.get(&topic);
             let entry = room.and_then(|room| room.entries.get(&key));
-            let report = entry
-                .filter(|entry| entry.here.is_some())
-                .map(|entry| Report {
-                    info: entry.info.clone(),
-                    connections: entry.connections,
-                    since: entry.since,
-                });
+            let report = entry.and_then(Entry::report);
             (topic, key, report)
         };
         reports.into_iter().map(state).collect()
+    }
+
+    /// Who is in a topic here, and how.
+    pub fn reports_of(&self, topic: &str) -> Vec<(Arc<str>, Report)> {
+        let rooms = self.rooms();
+        let room = rooms.rooms.get(topic);
+        let entries = room.into_iter().flat_map(|room| &room.entries);
+        let here = entries.filter_map(|(key, entry)| Some((Arc::clone(key), entry.report()?)));
+        here.collect()
     }
 
     /// Everybody who is here is to be reported again.
@@ -114,13 +117,24 @@ impl Presence {
         rooms.settle(topic, tell);
     }
 
-    /// These nodes are gone: whoever was there alone stays for the `grace`.
+    /// These nodes are gone: whoever was there alone stays for the `grace`. What they have said of
+    /// those who are here as well is reported from here.
     pub fn lose(&self, nodes: &HashSet<Node>, grace: Duration) {
         let mut rooms = self.rooms();
         let Rooms {
-            rooms, restless, ..
+            rooms,
+            restless,
+            reports,
         } = &mut *rooms;
         restless.extend(rooms.iter_mut().filter_map(|(topic, room)| {
+            let is_here = |entry: &Entry| {
+                entry.here.is_some() && entry.elsewhere.keys().any(|node| nodes.contains(node))
+            };
+            let here = room.entries.iter().filter(|(_, entry)| is_here(entry));
+            let here = here.map(|(key, _)| (Arc::clone(topic), Arc::clone(key)));
+            reports
+                .iter_mut()
+                .for_each(|reports| reports.extend(here.clone()));
             room.forget(|_, node| !nodes.contains(&node), grace);
             room.is_restless().then(|| Arc::clone(topic))
         }));
@@ -135,6 +149,17 @@ impl Presence {
             room.changed.clear();
         }
         rooms.settle(topic, drop);
+    }
+}
+
+impl Entry {
+    /// How it is here, if it is.
+    fn report(&self) -> Option<Report> {
+        self.here.as_ref().map(|_| Report {
+            info: self.info.clone(),
+            connections: self.connections,
+            since: self.since,
+        })
     }
 }
 
@@ -264,6 +289,28 @@ mod tests {
         assert_eq!(pass(30).await, "");
         presence.lose(&[b].into(), GRACE);
         assert_eq!(pass(16).await, "-bob");
+        presence.hear(&topic, "cid", (b, Some(report(1))), tell);
+        assert_eq!(pass(2).await, "+cid");
+        // What a lost node has said of somebody who is here as well is said from here.
+        let arrival = Arrival {
+            key: "cid",
+            info: None,
+            now: 3.0,
+        };
+        let cid = presence.join(&topic, arrival, (&account, 1), tell);
+        assert!(cid.is_some());
+        presence.take_reports();
+        presence.lose(&[b].into(), GRACE);
+        assert_eq!(
+            presence.take_reports()[0].2,
+            Some(Report {
+                since: 1.0,
+                ..report(1)
+            })
+        );
+        presence.leave(&topic, &"cid".into(), (true, GRACE), tell);
+        assert_eq!(pass(2).await, "-cid");
+        presence.take_reports();
         presence.hear(&topic, "cid", (b, Some(report(1))), tell);
         assert_eq!(pass(2).await, "+cid");
         presence.part(&topic);

@@ -1,20 +1,26 @@
-//! The broker as the workers hold it: they publish through it, and want topics of it.
+//! Topics in Redis: a channel for each topic, and for one that keeps messages a stream of them and
+//! a hash with the topic's life and last number.
 
-use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::{Cmd, Value};
-use tokio::sync::{Notify, oneshot};
 
+use super::names::Names;
+use super::read::{self, text};
 use super::scripts::Scripts;
 use crate::hub::broker::{Answer, Ask, Broker, Kept};
+use crate::hub::desk::{Desk, Request};
 use crate::hub::direct::{Address, Direct};
+use crate::hub::engine::{
+    Engine, Found, Heard, Message, PORTION, PORTION_BYTES, People, Source, TRUSTED, Tidings, Wanted,
+};
 use crate::hub::node::Node;
 use crate::hub::position::Position;
+use crate::hub::presence::Report;
 use crate::hub::publication::Draft;
+use crate::hub::replica::Portion;
 use crate::hub::wire;
 use crate::link::{Failed, Health};
 use crate::redis::Commands;
@@ -22,197 +28,52 @@ use crate::redis::Commands;
 /// How long a topic's life and number outlive its messages: whoever comes back is told that it has
 /// missed some, instead of meeting numbers that begin anew.
 const MARGIN: Duration = Duration::from_hours(24);
-
-/// What the driver is asked.
-#[derive(Debug)]
-pub enum Request {
-    /// Something about a topic.
-    Of(Ask),
-    /// To say when a topic's replica has come so far, if there is one.
-    Seen(String, Position, oneshot::Sender<()>),
-}
-
-/// The names of keys and channels.
-#[derive(Debug, Clone)]
-pub struct Names {
-    prefix: String,
-    database: u16,
-}
-
-impl Names {
-    /// Names that begin so, in this database.
-    pub fn new(prefix: &str, database: u16) -> Self {
-        Self {
-            prefix: prefix.to_owned(),
-            database,
-        }
-    }
-
-    /// A topic's channel. Channels know no databases.
-    pub fn channel(&self, topic: &str) -> String {
-        format!("{}:{}:t:{topic}", self.prefix, self.database)
-    }
-
-    /// The topic of a channel.
-    pub fn topic<'c>(&self, channel: &'c [u8]) -> Option<&'c str> {
-        let channel = std::str::from_utf8(channel).ok()?;
-        let front = self.channel("");
-        channel.strip_prefix(front.as_str())
-    }
-
-    /// The hash with a topic's life and last number.
-    pub fn life(&self, topic: &str) -> String {
-        format!("{}:m:{topic}", self.prefix)
-    }
-
-    /// The stream of its messages.
-    pub fn messages(&self, topic: &str) -> String {
-        format!("{}:s:{topic}", self.prefix)
-    }
-
-    /// The channel of what is for one node.
-    pub fn own(&self, node: Node) -> String {
-        format!("{}:{}:n:{node}", self.prefix, self.database)
-    }
-
-    /// The hash of those who are in a topic, by node and key.
-    pub fn people(&self, topic: &str) -> String {
-        format!("{}:p:{topic}", self.prefix)
-    }
-
-    /// The nodes that live.
-    pub fn nodes(&self) -> String {
-        format!("{}:nodes", self.prefix)
-    }
-
-    /// What the names of nodes' counts begin with.
-    pub fn counts(&self) -> String {
-        format!("{}:n:", self.prefix)
-    }
-}
+/// How long a topic's hash of people is kept beyond the last report.
+const KEPT: Duration = Duration::from_hours(24);
+/// Counts in one command.
+const COUNTS: usize = 256;
 
 /// The broker.
 pub struct RedisBroker {
     /// Its names.
     pub names: Names,
-    /// This node.
-    pub node: Node,
-    /// The connection for commands.
-    pub commands: Commands,
-    /// What is known there.
-    pub scripts: Scripts,
-    patience: Duration,
-    life: AtomicU64,
-    requests: Mutex<Vec<Request>>,
-    requested: Notify,
-    changed: Mutex<BTreeSet<Arc<str>>>,
-    /// Somebody may have come or gone.
-    pub people: Notify,
-    /// The number of the last question to another node,
-    ticket: AtomicU64,
-    /// and who waits for the answers.
-    pending: Mutex<HashMap<u64, oneshot::Sender<bool>>>,
+    own: String,
+    desk: Desk,
+    commands: Commands,
+    scripts: Scripts,
 }
 
 impl RedisBroker {
     /// One whose driver has not begun yet.
-    pub fn new(
-        names: Names,
-        node: Node,
-        commands: Commands,
-        scripts: Scripts,
-        patience: Duration,
-    ) -> Self {
+    pub fn new(names: Names, desk: Desk, commands: Commands, scripts: Scripts) -> Self {
         Self {
+            own: names.own(desk.node),
             names,
-            node,
+            desk,
             commands,
             scripts,
-            patience,
-            life: AtomicU64::new(0),
-            requests: Mutex::default(),
-            requested: Notify::new(),
-            changed: Mutex::default(),
-            people: Notify::new(),
-            ticket: AtomicU64::new(0),
-            pending: Mutex::default(),
         }
-    }
-
-    /// The connection for messages is in this life; 0 while it is away.
-    pub fn lives(&self, life: u64) {
-        self.life.store(life, Ordering::Release);
-    }
-
-    /// What was asked since.
-    pub async fn requests(&self) -> Vec<Request> {
-        loop {
-            let requested = self.requested.notified();
-            let requests = std::mem::take(&mut *lock(&self.requests));
-            if !requests.is_empty() {
-                return requests;
-            }
-            requested.await;
-        }
-    }
-
-    /// Topics whose number of subscribers has changed since.
-    pub fn take_changed(&self) -> BTreeSet<Arc<str>> {
-        std::mem::take(&mut *lock(&self.changed))
     }
 
     /// How long a topic's life is kept beyond its last use.
-    pub fn life_time(age: Duration) -> u64 {
+    fn life_time(age: Duration) -> u64 {
         (age + MARGIN).as_secs()
     }
 
-    /// Another node has answered.
-    pub fn answered(&self, ticket: u64, done: bool) {
-        if let Some(waiting) = lock(&self.pending).remove(&ticket) {
-            // Whoever has asked may be gone.
-            let _ = waiting.send(done);
-        }
-    }
-
-    fn request(&self, request: Request) {
-        lock(&self.requests).push(request);
-        self.requested.notify_one();
+    /// An answer that is none of those that the server gives.
+    fn unexpected(&self) -> Failed {
+        Failed::Refused(
+            self.commands.health().role(),
+            "its answer is not understood: somebody else writes under the same prefix".to_owned(),
+        )
     }
 }
 
 impl fmt::Debug for RedisBroker {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_tuple("RedisBroker").field(&self.node).finish()
-    }
-}
-
-/// A question that ends with whoever has asked.
-struct Pending<'a>(&'a Mutex<HashMap<u64, oneshot::Sender<bool>>>, u64);
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        lock(self.0).remove(&self.1);
-    }
-}
-
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An answer that is none of those that the server gives.
-pub fn unexpected(commands: &Commands) -> Failed {
-    Failed::Refused(
-        commands.health().role(),
-        "its answer is not understood: somebody else writes under the same prefix".to_owned(),
-    )
-}
-
-/// A text in an answer.
-pub fn text(value: &Value) -> Option<&str> {
-    match value {
-        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
-        Value::SimpleString(text) => Some(text),
-        _ => None,
+        out.debug_tuple("RedisBroker")
+            .field(&self.desk.node)
+            .finish()
     }
 }
 
@@ -222,7 +83,7 @@ impl Broker for RedisBroker {
     }
 
     fn patience(&self) -> Duration {
-        self.patience
+        self.desk.patience
     }
 
     fn keeps_nothing(&self) -> Option<&'static str> {
@@ -230,48 +91,42 @@ impl Broker for RedisBroker {
     }
 
     fn life(&self) -> u64 {
-        self.life.load(Ordering::Acquire)
+        self.desk.life()
     }
 
     fn ask(&self, ask: Ask) {
-        self.request(Request::Of(ask));
+        self.desk.request(Request::Of(ask));
     }
 
     fn changed(&self, topic: &Arc<str>) {
-        let mut changed = lock(&self.changed);
-        if !changed.contains(topic) {
-            changed.insert(Arc::clone(topic));
-        }
+        self.desk.changed(topic);
     }
 
     fn people_changed(&self) {
-        self.people.notify_one();
+        self.desk.people.notify_one();
     }
 
     fn direct(self: Arc<Self>, address: &Address, direct: Direct) -> Answer<bool> {
-        let ticket = self.ticket.fetch_add(1, Ordering::Relaxed);
-        let bytes = wire::direct::asked(address, direct, self.node, ticket);
-        let (size, channel) = (bytes.len(), self.names.own(address.node));
+        let address = *address;
         Box::pin(async move {
-            let (answer, answered) = oneshot::channel();
-            lock(&self.pending).insert(ticket, answer);
-            let _pending = Pending(&self.pending, ticket);
+            let question = self.desk.question();
+            let bytes = wire::direct::asked(&address, direct, self.desk.node, question.ticket);
+            let size = bytes.len();
             let mut command = ::redis::cmd("PUBLISH");
-            command.arg(channel).arg(bytes);
+            command.arg(self.names.own(address.node)).arg(bytes);
             match self.commands.run(command, size).await? {
                 // Nobody listens: that node is gone, or cut off just now.
                 Value::Int(0) => return Ok(false),
                 Value::Int(_) => {}
-                _ => return Err(unexpected(&self.commands)),
+                _ => return Err(self.unexpected()),
             }
-            let answered = tokio::time::timeout(self.patience, answered).await;
-            let lost = Failed::Lost(self.commands.health().role());
-            answered.ok().and_then(Result::ok).ok_or(lost)
+            let answer = question.answer().await;
+            answer.ok_or(Failed::Lost(self.commands.health().role()))
         })
     }
 
     fn publish(self: Arc<Self>, topic: &str, kept: Option<Kept>, draft: &Draft) -> Answer<()> {
-        let (topic, body) = (topic.to_owned(), wire::body(draft, self.node.0));
+        let (topic, body) = (topic.to_owned(), wire::body(draft, self.desk.node.0));
         let channel = self.names.channel(&topic);
         let bytes = body.len();
         Box::pin(async move {
@@ -292,11 +147,8 @@ impl Broker for RedisBroker {
                 .arg(body);
             let place = self.commands.run(command, bytes).await?;
             let place = text(&place).and_then(Position::parse);
-            let place = place.ok_or_else(|| unexpected(&self.commands))?;
-            // Whoever publishes and then asks finds its own message.
-            let (seen, is_seen) = oneshot::channel();
-            self.request(Request::Seen(topic, place, seen));
-            let _ = tokio::time::timeout(self.patience, is_seen).await;
+            let place = place.ok_or_else(|| self.unexpected())?;
+            self.desk.sees(topic, place).await;
             Ok(())
         })
     }
@@ -304,18 +156,132 @@ impl Broker for RedisBroker {
     fn subscribers(self: Arc<Self>, topic: &str) -> Answer<u64> {
         let mut command = self.scripts.count.call(&[&self.names.nodes()]);
         command
-            .arg(self.node.to_string())
+            .arg(self.desk.node.to_string())
             .arg(self.names.counts())
             .arg(topic);
         Box::pin(async move {
             match self.commands.run(command, 0).await? {
                 Value::Int(count) => Ok(u64::try_from(count).unwrap_or(0)),
-                _ => Err(unexpected(&self.commands)),
+                _ => Err(self.unexpected()),
             }
         })
     }
 
     fn lost(&self) -> u64 {
         self.commands.lost()
+    }
+}
+
+impl Engine for RedisBroker {
+    fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    fn source<'c>(&self, channel: &'c [u8]) -> Option<Source<'c>> {
+        if channel == self.own.as_bytes() {
+            return Some(Source::Own);
+        }
+        self.names.topic(channel).map(Source::Topic)
+    }
+
+    async fn read(self: Arc<Self>, wanted: Wanted) -> Result<Found<Portion<Message>>, Failed> {
+        let topic = &wanted.topic;
+        let (life, messages) = (self.names.life(topic), self.names.messages(topic));
+        let mut command = self.scripts.read.call(&[&life, &messages]);
+        command
+            .arg(wanted.from)
+            .arg(wanted.known.map(Position::life).unwrap_or_default())
+            .arg(Position::new_life())
+            .arg(PORTION)
+            .arg(PORTION_BYTES)
+            .arg(Self::life_time(wanted.kept.age));
+        let value = self.commands.run(command, 0).await?;
+        Ok(read::portion(topic, self.desk.node.0, value))
+    }
+
+    async fn people(self: Arc<Self>, topic: Arc<str>) -> Result<Found<People>, Failed> {
+        let (nodes, people) = (self.names.nodes(), self.names.people(&topic));
+        let mut command = self.scripts.people.call(&[&nodes, &people]);
+        command.arg(self.desk.node.to_string());
+        let value = self.commands.run(command, 0).await?;
+        Ok(read::people(&value))
+    }
+
+    fn report(
+        self: Arc<Self>,
+        topic: &str,
+        key: &str,
+        report: Option<Report>,
+    ) -> impl Future<Output = Result<(), Failed>> + 'static {
+        let kept = report.as_ref().map(wire::people::kept).unwrap_or_default();
+        let message = wire::people::message(self.desk.node, key, &kept);
+        let bytes = kept.len() + message.len();
+        let (nodes, hash) = (self.names.nodes(), self.names.people(topic));
+        let mut command = self.scripts.report.call(&[&nodes, &hash]);
+        command
+            .arg(self.desk.node.to_string())
+            .arg(TRUSTED)
+            .arg(key)
+            .arg(kept)
+            .arg(KEPT.as_secs())
+            .arg(self.names.channel(topic))
+            .arg(message);
+        async move { self.commands.send(command, bytes).await }
+    }
+
+    async fn answer(self: Arc<Self>, to: Node, ticket: u64, done: bool) {
+        let mut command = ::redis::cmd("PUBLISH");
+        command
+            .arg(self.names.own(to))
+            .arg(wire::direct::answered(ticket, done));
+        // Whoever has asked is told after a time that there is no answer.
+        let _ = self.commands.send(command, 0).await;
+    }
+
+    async fn tell(self: Arc<Self>, tidings: Tidings) -> Option<Heard> {
+        let own = format!("{}{}", self.names.counts(), self.desk.node);
+        let mut commands = Vec::new();
+        for counts in tidings.counts.chunks(COUNTS) {
+            let (mut set, mut gone) = (::redis::cmd("HSET"), ::redis::cmd("HDEL"));
+            set.arg(&own);
+            gone.arg(&own);
+            let (mut is_set, mut is_gone) = (false, false);
+            for (topic, count) in counts {
+                match count {
+                    0 => {
+                        gone.arg(&**topic);
+                        is_gone = true;
+                    }
+                    count => {
+                        set.arg(&**topic).arg(count);
+                        is_set = true;
+                    }
+                }
+            }
+            commands.extend(is_set.then_some(set));
+            commands.extend(is_gone.then_some(gone));
+        }
+        for (topic, age) in tidings.lasting {
+            let mut last = ::redis::cmd("EXPIRE");
+            last.arg(self.names.life(&topic)).arg(Self::life_time(age));
+            commands.push(last);
+        }
+        for command in commands {
+            self.commands.send(command, 0).await.ok()?;
+        }
+        let mut alive = self.scripts.alive.call(&[&self.names.nodes(), &own]);
+        alive.arg(self.desk.node.to_string()).arg(TRUSTED);
+        let alive = self.commands.run(alive, 0).await.ok();
+        let alive = alive.and_then(|value| read::alive(&value));
+        let Some((counts, is_known, nodes)) = alive else {
+            return Some(Heard {
+                is_forgotten: false,
+                nodes: None,
+            });
+        };
+        Some(Heard {
+            is_forgotten: !is_known || tidings.has_some && !counts,
+            nodes: Some(nodes),
+        })
     }
 }

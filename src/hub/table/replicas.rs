@@ -239,6 +239,11 @@ impl Hub {
         self.presence.take_reports()
     }
 
+    /// Who is in a topic here, as the other nodes are told.
+    pub(in crate::hub) fn reports_of(&self, topic: &str) -> Vec<(Arc<str>, Report)> {
+        self.presence.reports_of(topic)
+    }
+
     /// All who are here are to be reported again.
     pub(in crate::hub) fn report_all(&self) {
         self.presence.report_all();

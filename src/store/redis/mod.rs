@@ -25,9 +25,9 @@ use super::notices::Notices;
 use super::refused::Refused;
 use super::value::{Bytes, Kept, Millis};
 use crate::config::{EngineUrl, limits};
-use crate::link::{self, Failed, Health};
+use crate::link::{self, Failed, Feed, Health, News};
 use crate::observe::metrics::{self, Stores};
-use crate::redis::{Commands, Feed, News, Script, feed};
+use crate::redis::{Channels, Commands, Script, feed};
 use scripts::Scripts;
 
 /// What the engine is for, as logs and metrics have it.
@@ -97,7 +97,7 @@ impl Shared {
 impl Inner {
     /// Takes what has come from the connection for notices. Whatever is missed, whoever waits sees
     /// when it looks again.
-    fn hear(&self, news: News) {
+    fn hear(&self, news: News<Channels>) {
         match news {
             News::Up(mut channels) => {
                 let channel = [self.channel.clone()];

@@ -10,7 +10,9 @@ pub mod browser;
 mod cases;
 mod client;
 pub mod desk;
+mod engine;
 pub mod frame;
+mod nats;
 mod probe;
 pub mod proxy;
 mod raw;
@@ -28,7 +30,9 @@ use std::time::Duration;
 
 pub use cases::every_case;
 pub use client::{Client, connect, connect_over, try_connect};
+pub use engine::{Engine, Kind};
 pub use frame::{Frame, Length, Wire};
+pub use nats::Nats;
 pub use probe::answering;
 pub use raw::{Head, Raw};
 pub use redis::Redis;
@@ -41,6 +45,30 @@ pub use typed::Typed;
 
 /// The three-line handler that most tests serve.
 pub const ECHO: &str = "fn transfer_data(ws, message) {\n    ws.send(message);\n}\n";
+
+/// Each of these is a test of its own on each engine.
+macro_rules! on_each_engine {
+    ($($name:ident),* $(,)?) => {
+        mod redis {
+            use crate::support::Kind;
+
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(Kind::Redis).await;
+            })*
+        }
+
+        mod nats {
+            use crate::support::Kind;
+
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(Kind::Nats).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_each_engine;
 
 /// What the client of a failing hook is told, unless its author watches.
 pub const FAILED: &str = "the handler failed; the server's log says where";

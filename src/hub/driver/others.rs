@@ -6,35 +6,32 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::redis::Value;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
-use super::{Done, Driver, ROLE};
-use crate::hub::broker::Broker;
+use super::{Done, Driver};
 use crate::hub::direct::Parcel;
+use crate::hub::engine::{Engine, Found, People, ROLE, Tidings};
 use crate::hub::mailbox::Order;
 use crate::hub::node::Node;
-use crate::hub::redis::broker::RedisBroker;
-use crate::hub::redis::people::{self, TRUSTED};
 use crate::hub::wire;
 use crate::link::Failed;
 use crate::observe::event::Event;
 
 /// How long a node that is not said to live may have been there just now.
 const LATELY: Duration = Duration::from_secs(2);
-/// Counts in one command.
-const COUNTS: usize = 256;
+/// How often everybody is reported again, so that it is kept.
+const ANEW: Duration = Duration::from_hours(6);
 /// How often the life of a topic that is in use is made to last.
 const LAST: Duration = Duration::from_secs(3600);
 
-impl Driver {
+impl<E: Engine> Driver<E> {
     /// Somebody has come or gone on another node.
     pub(super) fn report(&mut self, topic: &Arc<str>, bytes: &[u8]) {
         let Some(heard) = wire::people::read(bytes) else {
             return self.foreign(topic);
         };
-        if heard.node == self.broker.node {
+        if heard.node == self.hub.node {
             return;
         }
         self.nodes.insert(heard.node, Instant::now());
@@ -51,7 +48,7 @@ impl Driver {
         let (ticket, from, answered) = match wire::direct::read(bytes) {
             None => return self.foreign("a node"),
             Some(wire::direct::Arrived::Answered(ticket, done)) => {
-                return self.broker.answered(ticket, done);
+                return self.engine.desk().answered(ticket, done);
             }
             Some(wire::direct::Arrived::Asked(worker, connection, direct, from, ticket)) => {
                 let (answer, answered) = oneshot::channel();
@@ -68,15 +65,10 @@ impl Driver {
                 (ticket, from, answered)
             }
         };
-        let broker = Arc::clone(&self.broker);
+        let engine = Arc::clone(&self.engine);
         spawn_local(async move {
             let done = answered.await.unwrap_or(false);
-            let mut command = ::redis::cmd("PUBLISH");
-            command
-                .arg(broker.names.own(from))
-                .arg(wire::direct::answered(ticket, done));
-            // Whoever has asked is told after a time that there is no answer.
-            let _ = broker.commands.send(command, 0).await;
+            engine.answer(from, ticket, done).await;
         });
     }
 
@@ -89,25 +81,26 @@ impl Driver {
         // What comes from here on is later than what is read.
         member.later.clear();
         member.reads_people = true;
-        let broker = Arc::clone(&self.broker);
-        let keys = [broker.names.nodes(), broker.names.people(topic)];
-        let mut command = broker.scripts.people.call(&[&keys[0], &keys[1]]);
-        command.arg(broker.node.to_string());
         let (topic, done, life) = (Arc::clone(topic), self.done.clone(), self.life);
-        let reading = Rc::clone(&self.reading);
+        let (reading, engine) = (Rc::clone(&self.reading), Arc::clone(&self.engine));
         spawn_local(async move {
             let _place = reading.acquire().await;
-            let result = broker.commands.run(command, 0).await;
+            let result = engine.people(Arc::clone(&topic)).await;
             let _ = done.send(Done::People(life, topic, id, result));
         });
     }
 
-    pub(super) fn people(&mut self, topic: Arc<str>, id: u64, result: Result<Value, Failed>) {
+    pub(super) fn people(
+        &mut self,
+        topic: Arc<str>,
+        id: u64,
+        result: Result<Found<People>, Failed>,
+    ) {
         let people = match result {
-            Ok(value) => people::read(&value),
+            Ok(people) => people,
             Err(error) => {
                 if let Failed::Refused(_, error) = &error {
-                    self.broker.health().refuses("a topic's presence", error);
+                    self.engine.health().refuses("a topic's presence", error);
                 }
                 return self.later(Done::PeopleAgain(self.life, topic, id));
             }
@@ -149,10 +142,10 @@ impl Driver {
 
     /// All counts are told again, and all who are here.
     pub(super) fn tell_all(&mut self) {
-        self.told = (Instant::now(), self.broker.lost());
+        self.told = (Instant::now(), self.engine.lost());
         self.hub.report_all();
         for topic in self.members.keys() {
-            self.broker.changed(topic);
+            self.engine.changed(topic);
         }
     }
 
@@ -160,68 +153,43 @@ impl Driver {
     pub(super) fn tick(&mut self) {
         let more = |_: &&'static str, more| Event::EngineForeignMore { engine: ROLE, more }.tell();
         self.foreign.tick(more);
-        self.broker.health().tick();
-        if !self.broker.health().is_up() {
+        self.engine.health().tick();
+        if !self.engine.health().is_up() {
             return;
         }
         let (told, lost) = self.told;
-        if told.elapsed() > people::ANEW || self.broker.lost() != lost {
+        if told.elapsed() > ANEW || self.engine.lost() != lost {
             self.tell_all();
         }
-        let broker = Arc::clone(&self.broker);
-        let own = format!("{}{}", broker.names.counts(), broker.node);
-        let mut commands = Vec::new();
-        let changed: Vec<_> = broker.take_changed().into_iter().collect();
-        for topics in changed.chunks(COUNTS) {
-            let (mut set, mut gone) = (::redis::cmd("HSET"), ::redis::cmd("HDEL"));
-            set.arg(&own);
-            gone.arg(&own);
-            let (mut is_set, mut is_gone) = (false, false);
-            for topic in topics {
-                match self.hub.subscribers(topic) {
-                    0 => {
-                        gone.arg(&**topic);
-                        is_gone = true;
-                    }
-                    count => {
-                        set.arg(&**topic).arg(count);
-                        is_set = true;
-                    }
-                }
-            }
-            commands.extend(is_set.then_some(set));
-            commands.extend(is_gone.then_some(gone));
-        }
+        let changed = self.engine.desk().take_changed();
+        let counts = changed.into_iter().map(|topic| {
+            let count = self.hub.subscribers(&topic);
+            (topic, count)
+        });
+        let counts = counts.collect();
+        let mut lasting = Vec::new();
         for (topic, member) in &mut self.members {
             if member.replica.keeps() && member.lasting.elapsed() > LAST {
                 member.lasting = Instant::now();
-                let age = self.hub.settings(topic).age;
-                let mut last = ::redis::cmd("EXPIRE");
-                last.arg(broker.names.life(topic))
-                    .arg(RedisBroker::life_time(age));
-                commands.push(last);
+                lasting.push((Arc::clone(topic), self.hub.settings(topic).age));
             }
         }
-        let mut alive = broker.scripts.alive.call(&[&broker.names.nodes(), &own]);
-        alive.arg(broker.node.to_string()).arg(TRUSTED);
-        let done = self.done.clone();
         let has_some = self
             .members
             .keys()
             .any(|topic| self.hub.subscribers(topic) > 0);
+        let tidings = Tidings {
+            counts,
+            lasting,
+            has_some,
+        };
+        let (engine, done) = (Arc::clone(&self.engine), self.done.clone());
         spawn_local(async move {
-            for command in commands {
-                if broker.commands.send(command, 0).await.is_err() {
-                    let _ = done.send(Done::Forgotten);
-                    return;
-                }
+            let heard = engine.tell(tidings).await;
+            if heard.as_ref().is_none_or(|heard| heard.is_forgotten) {
+                let _ = done.send(Done::Forgotten);
             }
-            let alive = broker.commands.run(alive, 0).await;
-            let alive = alive.ok().and_then(|value| people::alive(&value));
-            if let Some((counts, is_known, nodes)) = alive {
-                if !is_known || has_some && !counts {
-                    let _ = done.send(Done::Forgotten);
-                }
+            if let Some(nodes) = heard.and_then(|heard| heard.nodes) {
                 let _ = done.send(Done::Alive(nodes));
             }
         });

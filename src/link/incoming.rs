@@ -1,4 +1,4 @@
-//! What has come from the server's channels, in order and within a bound. Whoever reads the
+//! What has come from an engine's channels, in order and within a bound. Whoever reads the
 //! connection never waits: what there is no room for is dropped, and told of in its place.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -6,16 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::channels::Channels;
-
 /// What a message counts beside its own bytes.
 const MESSAGE: usize = 256;
 
 /// Something that has come.
 #[derive(Debug)]
-pub enum News {
-    /// The connection is there, and subscribes to nothing yet.
-    Up(Channels),
+pub enum News<C> {
+    /// The connection is there, and subscribes to nothing yet: here is what does.
+    Up(C),
     /// A message of a channel.
     Message(Vec<u8>, Vec<u8>),
     /// Messages of these channels were dropped.
@@ -24,7 +22,7 @@ pub enum News {
     Down,
 }
 
-impl News {
+impl<C> News<C> {
     fn worth(&self) -> usize {
         match self {
             Self::Message(channel, payload) => MESSAGE + channel.len() + payload.len(),
@@ -34,34 +32,43 @@ impl News {
 }
 
 /// The news, from the one who reads to the one who delivers.
-#[derive(Debug, Clone)]
-pub struct Feed(Arc<Shared>);
+#[derive(Debug)]
+pub struct Feed<C>(Arc<Shared<C>>);
 
 #[derive(Debug)]
-struct Shared {
-    waiting: Mutex<Waiting>,
+struct Shared<C> {
+    waiting: Mutex<Waiting<C>>,
     bound: usize,
     filled: Notify,
 }
 
-#[derive(Debug, Default)]
-struct Waiting {
-    news: VecDeque<News>,
+#[derive(Debug)]
+struct Waiting<C> {
+    news: VecDeque<News<C>>,
     bytes: usize,
 }
 
-impl Feed {
+impl<C> Clone for Feed<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C> Feed<C> {
     /// An empty one, which is full from so many bytes on.
     pub fn new(bound: usize) -> Self {
         Self(Arc::new(Shared {
-            waiting: Mutex::default(),
+            waiting: Mutex::new(Waiting {
+                news: VecDeque::new(),
+                bytes: 0,
+            }),
             bound,
             filled: Notify::new(),
         }))
     }
 
     /// The next.
-    pub async fn next(&self) -> News {
+    pub async fn next(&self) -> News<C> {
         loop {
             let filled = self.0.filled.notified();
             if let Some(news) = self.pop() {
@@ -72,7 +79,7 @@ impl Feed {
     }
 
     /// The next, if there is one.
-    pub fn pop(&self) -> Option<News> {
+    pub fn pop(&self) -> Option<News<C>> {
         let mut waiting = self.waiting();
         let news = waiting.news.pop_front()?;
         waiting.bytes -= news.worth();
@@ -80,13 +87,13 @@ impl Feed {
     }
 
     /// Adds what is never dropped.
-    pub(super) fn push(&self, news: News) {
+    pub fn push(&self, news: News<C>) {
         self.waiting().news.push_back(news);
         self.0.filled.notify_one();
     }
 
     /// Adds a message if there is room.
-    pub(super) fn message(&self, channel: Vec<u8>, payload: Vec<u8>) {
+    pub fn message(&self, channel: Vec<u8>, payload: Vec<u8>) {
         let mut waiting = self.waiting();
         let message = News::Message(channel, payload);
         if waiting.bytes < self.0.bound {
@@ -104,7 +111,7 @@ impl Feed {
         self.0.filled.notify_one();
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting<C>> {
         self.0
             .waiting
             .lock()
@@ -118,7 +125,7 @@ mod tests {
 
     #[test]
     fn what_there_is_no_room_for_is_told_in_its_place() {
-        let feed = Feed::new(2 * MESSAGE);
+        let feed = Feed::<()>::new(2 * MESSAGE);
         for channel in ["a", "b", "c", "d", "c"] {
             feed.message(channel.into(), b"message".to_vec());
         }

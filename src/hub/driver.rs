@@ -1,56 +1,40 @@
 //! The broker's driver, on a thread of its own: it subscribes to channels, gives what comes to the
-//! replicas of topics, and does to the table what they say.
+//! replicas of topics, and does to the table what they say. Which engine it is, it does not know.
 
 mod others;
+mod reports;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::redis::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::broker::{Names, RedisBroker, Request, text};
-use super::people;
-use super::scripts::Scripts;
-use crate::config::{EngineUrl, limits};
-use crate::hub::broker::{Ask, Broker};
-use crate::hub::node::Node;
-use crate::hub::position::Position;
-use crate::hub::publication::Draft;
-use crate::hub::replica::{Placed, Portion, Replica, Step};
-use crate::hub::table::Hub;
-use crate::hub::tally::Tally;
-use crate::hub::wire::{self, Arrived};
-use crate::link::{self, Failed, Health};
+use super::broker::{Ask, Kept};
+use super::desk::Request;
+use super::engine::{Channels, Engine, Found, Message, People, ROLE, Source, Wanted};
+use super::node::Node;
+use super::position::Position;
+use super::replica::{Placed, Portion, Replica, Step};
+use super::table::Hub;
+use super::tally::Tally;
+use super::wire::{self, Arrived};
+use crate::link::{Failed, Feed, News};
 use crate::observe::Flood;
 use crate::observe::event::Event;
-use crate::redis::{Channels, Commands, Feed, News, feed};
 
-/// What the engine is for, as logs and metrics have it.
-const ROLE: &str = "broker";
-/// Its connections: commands and messages.
-const CONNECTIONS: usize = 2;
 /// Channels in one command.
 const BATCH: usize = 512;
-/// Messages in a portion of history, at the most,
-const PORTION: usize = 256;
-/// and bytes, but for the last message.
-const PORTION_BYTES: usize = 1024 * 1024;
 /// Portions that are read at once.
 const READING: usize = 32;
 /// Time before something that has failed is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How often the others are told what has changed here.
 const TELL: Duration = Duration::from_secs(2);
-
-/// A message on its way to the table.
-type Message = (Draft, u64);
 
 /// A topic that this node is a replica of.
 #[derive(Debug)]
@@ -84,9 +68,9 @@ enum Work {
 enum Done {
     Work(u64, Work, Result<(), String>),
     Again(u64, Work),
-    Read(u64, Arc<str>, u64, Result<Value, Failed>),
+    Read(u64, Arc<str>, u64, Result<Found<Portion<Message>>, Failed>),
     ReadAgain(u64, Arc<str>, u64),
-    People(u64, Arc<str>, u64, Result<Value, Failed>),
+    People(u64, Arc<str>, u64, Result<Found<People>, Failed>),
     PeopleAgain(u64, Arc<str>, u64),
     /// These nodes live.
     Alive(HashSet<Node>),
@@ -94,9 +78,9 @@ enum Done {
     Forgotten,
 }
 
-struct Driver {
+struct Driver<E> {
     hub: Arc<Hub>,
-    broker: Arc<RedisBroker>,
+    engine: Arc<E>,
     members: BTreeMap<Arc<str>, Member>,
     next: u64,
     life: u64,
@@ -104,58 +88,55 @@ struct Driver {
     done: UnboundedSender<Done>,
     reading: Rc<Semaphore>,
     foreign: Flood<&'static str>,
-    /// This node's channel.
-    own: String,
     /// The other nodes, and when they were last there.
     nodes: HashMap<Node, Instant>,
     /// When all was told last, and how many commands were lost until then.
     told: (Instant, u64),
 }
 
-/// Has the topics of a hub go through Redis, on a thread of its own.
-pub fn start(hub: Hub, url: &EngineUrl, limits: &limits::Engine) -> io::Result<Arc<Hub>> {
-    let health = Arc::new(Health::new(ROLE, url.to_string(), CONNECTIONS));
-    let scripts = Scripts::new();
-    let (commands, carrying) = Commands::new(url, limits, &health, scripts.all());
-    let names = Names::new(&url.prefix, url.database);
-    let broker = RedisBroker::new(names, hub.node, commands, scripts, limits.time);
-    let broker = Arc::new(broker);
-    let hub = Arc::new(hub.through(Arc::clone(&broker) as Arc<dyn Broker>));
-    let (driven, url, incoming) = (Arc::clone(&hub), url.clone(), limits.incoming);
-    link::start(ROLE, move || async move {
-        let news = Feed::new(incoming);
-        spawn_local(carrying);
-        spawn_local(feed(url, news.clone(), health));
-        let (done, results) = unbounded_channel();
-        spawn_local(people::report(Arc::clone(&driven), Arc::clone(&broker)));
-        let driver = Driver {
-            own: broker.names.own(broker.node),
-            nodes: HashMap::new(),
-            told: (Instant::now(), 0),
-            hub: driven,
-            broker,
-            members: BTreeMap::new(),
-            next: 0,
-            life: 0,
-            channels: None,
-            done,
-            reading: Rc::new(Semaphore::new(READING)),
-            foreign: Flood::lines(1),
-        };
-        driver.run(news, results).await;
-    })?;
-    Ok(hub)
+/// Has the topics of a hub go through an engine, whose news these are; `open` gives the channels of
+/// a connection. Runs for ever.
+pub async fn drive<E: Engine, C, S: Channels>(
+    hub: Arc<Hub>,
+    engine: Arc<E>,
+    news: Feed<C>,
+    open: impl Fn(C) -> S,
+) {
+    let (done, results) = unbounded_channel();
+    spawn_local(reports::report(Arc::clone(&hub), Arc::clone(&engine)));
+    let driver = Driver {
+        nodes: HashMap::new(),
+        told: (Instant::now(), 0),
+        hub,
+        engine,
+        members: BTreeMap::new(),
+        next: 0,
+        life: 0,
+        channels: None,
+        done,
+        reading: Rc::new(Semaphore::new(READING)),
+        foreign: Flood::lines(1),
+    };
+    driver.run(news, results, open).await;
 }
 
-impl Driver {
-    async fn run(mut self, news: Feed, mut results: UnboundedReceiver<Done>) {
-        let broker = Arc::clone(&self.broker);
+impl<E: Engine> Driver<E> {
+    async fn run<C, S: Channels>(
+        mut self,
+        news: Feed<C>,
+        mut results: UnboundedReceiver<Done>,
+        open: impl Fn(C) -> S,
+    ) {
+        let engine = Arc::clone(&self.engine);
         let mut tick = interval(TELL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                news = news.next() => self.hear(news).await,
-                requests = broker.requests() => self.obey(requests).await,
+                news = news.next() => match news {
+                    News::Up(channels) => self.up(open(channels)),
+                    news => self.hear(news).await,
+                },
+                requests = engine.desk().requests() => self.obey(requests).await,
                 Some(done) = results.recv() => self.done(done).await,
                 _ = tick.tick() => self.tick(),
             }
@@ -163,11 +144,11 @@ impl Driver {
     }
 
     /// Takes what has come from the connection for messages.
-    async fn hear(&mut self, news: News) {
+    async fn hear<C>(&mut self, news: News<C>) {
         match news {
-            News::Up(channels) => self.up(channels),
+            News::Up(_) => {}
             News::Down => {
-                self.broker.lives(0);
+                self.engine.desk().lives(0);
                 self.channels = None;
                 for member in self.members.values_mut() {
                     member.replica.parted();
@@ -190,15 +171,17 @@ impl Driver {
                     self.read_people(&topic, id);
                 }
             }
-            News::Message(channel, bytes) if channel == self.own.as_bytes() => {
-                self.directly(&bytes).await;
-            }
-            News::Message(channel, bytes) => self.message(&channel, &bytes).await,
+            News::Message(channel, bytes) => match self.engine.source(&channel) {
+                Some(Source::Own) => self.directly(&bytes).await,
+                _ => self.message(&channel, &bytes).await,
+            },
         }
     }
 
     fn member(&mut self, channel: &[u8]) -> Option<(Arc<str>, &mut Member)> {
-        let topic = self.broker.names.topic(channel)?;
+        let Some(Source::Topic(topic)) = self.engine.source(channel) else {
+            return None;
+        };
         let (topic, _) = self.members.get_key_value(topic)?;
         let topic = Arc::clone(topic);
         let member = self.members.get_mut(&topic)?;
@@ -206,7 +189,7 @@ impl Driver {
     }
 
     async fn message(&mut self, channel: &[u8], bytes: &[u8]) {
-        let node = self.broker.node.0;
+        let node = self.hub.node.0;
         let Some((topic, member)) = self.member(channel) else {
             // Of a topic that was left just now.
             return;
@@ -247,24 +230,20 @@ impl Driver {
     }
 
     /// A new life of the connection, which subscribes to nothing yet.
-    fn up(&mut self, mut channels: Channels) {
+    fn up(&mut self, mut channels: impl Channels) {
         self.life += 1;
-        self.broker.lives(self.life);
+        self.engine.desk().lives(self.life);
         let (work, mut to_do) = unbounded_channel();
-        let (life, done, names) = (self.life, self.done.clone(), self.broker.names.clone());
-        let own = self.broker.node;
+        let (life, done) = (self.life, self.done.clone());
         spawn_local(async move {
             while let Some(work) = to_do.recv().await {
                 let result = match &work {
-                    Work::Own => channels.subscribe(&[names.own(own)]).await,
+                    Work::Own => channels.own().await,
                     Work::Join(topics) => {
-                        let all = topics.iter().map(|(topic, _)| names.channel(topic));
-                        channels.subscribe(&all.collect::<Vec<_>>()).await
+                        let all = topics.iter().map(|(topic, _)| Arc::clone(topic));
+                        channels.join(&all.collect::<Vec<_>>()).await
                     }
-                    Work::Leave(topics) => {
-                        let all = topics.iter().map(|topic| names.channel(topic));
-                        channels.unsubscribe(&all.collect::<Vec<_>>()).await
-                    }
+                    Work::Leave(topics) => channels.leave(topics).await,
                 };
                 // The driver is there for as long as the process.
                 let _ = done.send(Done::Work(life, work, result));
@@ -327,6 +306,17 @@ impl Driver {
                         self.apply(&topic, steps).await;
                     }
                 }
+                Request::Forgotten => self.tell_all(),
+                Request::Newcomer => {
+                    self.tell_all();
+                    let members = self.members.iter();
+                    let all: Vec<_> = members
+                        .map(|(topic, member)| (Arc::clone(topic), member.id))
+                        .collect();
+                    for (topic, id) in all {
+                        self.read_people(&topic, id);
+                    }
+                }
                 Request::Seen(topic, place, seen) => {
                     // Without a replica there is nothing to wait for: `seen` is dropped.
                     if let Some(member) = self.members.get_mut(topic.as_str())
@@ -384,7 +374,7 @@ impl Driver {
                     Work::Own | Work::Join(_) => "a subscription",
                     Work::Leave(_) => "the end of a subscription",
                 };
-                self.broker.health().refuses(what, &error);
+                self.engine.health().refuses(what, &error);
                 self.later(Done::Again(life, work));
             }
             Done::Work(life, Work::Join(topics), Ok(())) if life == self.life => {
@@ -446,35 +436,37 @@ impl Driver {
         let Some(member) = self.members.get(topic).filter(|member| member.id == id) else {
             return;
         };
-        let (broker, names) = (Arc::clone(&self.broker), &self.broker.names);
-        let keys = [names.life(topic), names.messages(topic)];
-        let mut command = broker.scripts.read.call(&[&keys[0], &keys[1]]);
-        let known = member.replica.at().map(Position::life);
-        let age = self.hub.settings(topic).age;
-        command
-            .arg(member.replica.reads_from())
-            .arg(known.unwrap_or_default())
-            .arg(Position::new_life())
-            .arg(PORTION)
-            .arg(PORTION_BYTES)
-            .arg(RedisBroker::life_time(age));
+        let settings = self.hub.settings(topic);
+        let wanted = Wanted {
+            topic: Arc::clone(topic),
+            known: member.replica.at(),
+            from: member.replica.reads_from(),
+            kept: Kept {
+                messages: settings.history,
+                age: settings.age,
+            },
+        };
         Tally::count(&self.hub.tally.refills, 1);
         let (topic, done, life) = (Arc::clone(topic), self.done.clone(), self.life);
-        let reading = Rc::clone(&self.reading);
+        let (reading, engine) = (Rc::clone(&self.reading), Arc::clone(&self.engine));
         spawn_local(async move {
             let _place = reading.acquire().await;
-            let result = broker.commands.run(command, 0).await;
+            let result = engine.read(wanted).await;
             let _ = done.send(Done::Read(life, topic, id, result));
         });
     }
 
-    async fn portion(&mut self, topic: Arc<str>, id: u64, result: Result<Value, Failed>) {
-        let node = self.broker.node.0;
+    async fn portion(
+        &mut self,
+        topic: Arc<str>,
+        id: u64,
+        result: Result<Found<Portion<Message>>, Failed>,
+    ) {
         let portion = match result {
-            Ok(value) => portion_of(&topic, node, value),
+            Ok(portion) => portion,
             Err(error) => {
                 if let Failed::Refused(_, error) = &error {
-                    self.broker.health().refuses("a topic's history", error);
+                    self.engine.health().refuses("a topic's history", error);
                 }
                 return self.later(Done::ReadAgain(self.life, topic, id));
             }
@@ -533,40 +525,4 @@ impl Driver {
         self.hub
             .arrived(topic, place, draft, Duration::from_millis(age));
     }
-}
-
-/// A portion as the script gives it, and whether something in it was not made by this software;
-/// `None` if nothing in it can be understood.
-fn portion_of(topic: &str, node: u64, value: Value) -> Option<(Portion<Message>, bool)> {
-    let Value::Array(parts) = value else {
-        return None;
-    };
-    let [epoch, last, Value::Int(is_end), Value::Array(entries)] = parts.as_slice() else {
-        return None;
-    };
-    let last = Position::parse(&format!("{}.{}", text(epoch)?, text(last)?))?;
-    let (mut messages, mut is_foreign) = (Vec::new(), false);
-    for entry in entries.chunks_exact(2) {
-        let [number, Value::BulkString(body)] = entry else {
-            return None;
-        };
-        let place = Position {
-            number: text(number)?.parse().ok()?,
-            ..last
-        };
-        match wire::read_body(topic, node, Some(place), body) {
-            Some(arrived) => messages.push(Placed {
-                place,
-                message: (arrived.draft, arrived.published),
-                bytes: body.len(),
-            }),
-            None => is_foreign = true,
-        }
-    }
-    let portion = Portion {
-        last,
-        messages,
-        is_end: *is_end == 1,
-    };
-    Some((portion, is_foreign))
 }
