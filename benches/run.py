@@ -60,6 +60,28 @@ fn on_open(ws) {
 
 fn transfer_data(ws, message) {}
 """,
+    "services_wsh.rhai": """
+fn transfer_data(ws, message) {
+    let order = message.split("|");
+    let act = order[0];
+    let count = parse_int(order[1]);
+    let key = order[2];
+    let state = store("bench");
+    let jobs = queue(`bench/${key}`);
+    switch act {
+        "loop" => for number in 0..count { },
+        "get" => for number in 0..count { state.get(key); },
+        "set" => for number in 0..count { state.set(key, number); },
+        "incr" => for number in 0..count { state.incr("sum"); },
+        "put and take" => for number in 0..count { jobs.put(number); jobs.take(0); },
+        "take with lease" => for number in 0..count {
+            jobs.put(number);
+            jobs.done(jobs.take(0, #{lease: 60}).id);
+        },
+    }
+    ws.send("done");
+}
+""",
     "many_wsh.rhai": """
 fn transfer_data(ws, message) {
     let numbers = message.split(" ");
@@ -72,6 +94,9 @@ fn transfer_data(ws, message) {
 """,
 }
 
+
+# Where stores and queues are kept: the scenario `services`.
+STORES = ["memory", "file", "redis"]
 
 # How a server is asked to speak.
 PLAIN, DEFLATE, TLS = "plain", "deflate", "tls"
@@ -191,7 +216,7 @@ COMPARED = [
 ]
 
 # What only wsh-server is asked.
-OWN = ["latency", "hostile", "stalled", "bombs", "reload", "startup", "resume", "topics"]
+OWN = ["latency", "hostile", "stalled", "bombs", "reload", "startup", "resume", "topics", "services"]
 
 # Long enough for clients that stall to stay until the end, and for the server to say nothing that they would answer.
 STALLED_FLAGS = ["--header-timeout", "120s", "--tls-handshake-timeout", "120s", "--frame-timeout", "120s"]
@@ -609,6 +634,25 @@ def with_flags(server, flags):
     return dataclasses.replace(server, command=[*server.command, *flags])
 
 
+@contextlib.contextmanager
+def store(engine):
+    """The flags for a store of this kind, which is there until the block is left."""
+    with tempfile.TemporaryDirectory() as folder:
+        if engine == "file":
+            yield ["--store", f"file:{folder}/store"]
+        elif engine == "redis":
+            socket = f"{folder}/redis.sock"
+            command = ["taskset", "-c", LOAD_CORE, "redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
+            server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            try:
+                yield ["--store", f"redis+unix:{socket}"]
+            finally:
+                server.terminate()
+                server.wait()
+        else:
+            yield []
+
+
 def own_runs(name, ours, load, options):
     """The runs of a scenario that only our server takes part in, as (label, action)."""
 
@@ -624,6 +668,7 @@ def own_runs(name, ours, load, options):
         watch = ForeignLoad()
         return {**generate(load, arguments, core), "foreign_cpu": watch.share()}
 
+    plain = ours
     if name == "hostile":
         # Without the flag some of the scripts would fail before they do their worst.
         ours = with_flags(ours, ["--allow-raw"])
@@ -659,6 +704,12 @@ def own_runs(name, ours, load, options):
     elif name == "topics":
         ours = with_flags(ours, ["--max-subscriptions", "1000"])
         yield "memory", lambda: against_server(["topics", "--each", "100"], with_pid=True)
+    elif name == "services":
+        arguments = ["services", "--seconds", str(options.seconds)]
+        for engine in STORES:
+            with store(engine) as flags:
+                ours = with_flags(plain, flags)
+                yield engine, lambda: against_server(arguments, with_pid=True)
     elif name == "startup":
         arguments = ["startup", "--server", ours.command[0]]
         pinned = [*arguments, "--server-core", SERVER_CORE]
@@ -762,6 +813,12 @@ def print_own(name, runs):
             taken = result["unread_bytes"]
             what = f"{number(result['unread_size'] / 2**20)} MiB to those who do not read"
             rows.append([what, number(result["unread"]), number(taken / result["unread"]), number(taken / 2**20)])
+    elif name == "services":
+        print("### Calls of stores and queues, 16 connections at once\n")
+        header = ["kept in", "call", "a second", "server µs a call"]
+        for run in mine:
+            for call, found in run["result"]["calls"].items():
+                rows.append([run["case"], call, number(found["per_second"]), number(found["server_us_per_call"])])
     else:
         print("### From start to the ready line with 1,000 handlers, ms\n")
         header = ["server runs on", "min", "median", "max"]

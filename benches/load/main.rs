@@ -21,6 +21,7 @@ mod provoke;
 mod records;
 mod reload;
 mod resume;
+mod services;
 mod stalled;
 mod startup;
 mod stream;
@@ -71,6 +72,8 @@ enum Scenario {
     Fanout(fanout::Options),
     /// Time until clients that come back all at once have got what they missed
     Resume(resume::Options),
+    /// Calls of stores and queues a second
+    Services(services::Options),
     /// Memory of subscriptions, topics and a message to those who do not read
     Topics(topics::Options),
 }
@@ -94,6 +97,7 @@ fn main() -> Result<()> {
         Scenario::Startup(options) => startup::run(&options)?,
         Scenario::Fanout(options) => fanout::run(&options)?,
         Scenario::Resume(options) => resume::run(&options)?,
+        Scenario::Services(options) => services::run(&options)?,
         Scenario::Topics(options) => topics::run(&options)?,
     };
     println!("{report}");

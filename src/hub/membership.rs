@@ -1,9 +1,10 @@
 //! How a topic of the table is with the broker: asked for, in force, or not used any more.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// How long a topic that nobody uses is kept beyond the time for which a call may wait for it.
 const IDLE: Duration = Duration::from_secs(5);

@@ -20,7 +20,7 @@ fn head() -> Head {
 }
 
 #[test]
-fn a_file_is_whole_at_every_moment() {
+fn pitfall_24_a_file_is_whole_at_every_moment() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("x.har");
     let mut writer = Writer::create(&path, head(), RECORDINGS).expect("made");

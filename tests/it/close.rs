@@ -411,6 +411,29 @@ async fn c12_sends_after_the_peers_close() {
     closed_once(server, raw, 4000, true).await;
 }
 
+#[tokio::test]
+async fn c12_sends_of_another_connection_after_a_close() {
+    let source = r#"
+        fn on_open(ws) { ws.send(ws.id); }
+        fn transfer_data(ws, message) {
+            if message == "close" { return ws.close(4000); }
+            ws.send(`${connection(message).send("late")}`);
+        }"#;
+    let server = Server::start(&[("late_wsh.rhai", source)]).await;
+    let mut raw = Raw::open(&server, "/late").await;
+    let id = String::from_utf8(raw.frame().await.payload).expect("a name");
+    raw.send(Wire::text("close").bytes()).await;
+    raw.expect_close(4000).await;
+    let mut other = Raw::open(&server, "/late").await;
+    other.frame().await;
+    other.send(Wire::text(id.clone()).bytes()).await;
+    other.expect_text("false").await;
+    raw.send(Wire::close(4000, "").bytes()).await;
+    raw.expect_eof().await;
+    other.send(Wire::text(id).bytes()).await;
+    other.expect_text("false").await;
+}
+
 /// Every byte of a Close is one that the script or the peer gave, whatever the length.
 #[tokio::test]
 async fn c13_every_byte_of_a_close() {

@@ -363,7 +363,7 @@ fn transfer_data(ws, message) {}";
 
 /// What it costs others is bounded, however much there is to tell.
 #[tokio::test]
-async fn floods_and_giants_are_cut_and_counted() {
+async fn pitfall_25_floods_and_giants_are_cut_and_counted() {
     let server = seat().workers(1).start().await;
     let mut console = Console::open(&server).await;
     console.ask("watch", json!({ "connection": "all" })).await;

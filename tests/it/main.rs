@@ -61,6 +61,7 @@ mod origins;
 mod packages;
 mod page;
 mod peers;
+mod pitfalls;
 mod polling_page;
 mod porting;
 mod presence;

@@ -49,7 +49,7 @@ async fn get(port: u16, path: &str) -> Answer {
 }
 
 /// The port of the metrics, by what the server prints.
-async fn port_of(server: &Server) -> u16 {
+pub async fn port_of(server: &Server) -> u16 {
     let line = server.printed("  metrics http://127.0.0.1:").await;
     let (_, rest) = line.split_once("127.0.0.1:").expect("an address");
     rest.split('/')
@@ -64,9 +64,9 @@ fn builder() -> Builder {
 }
 
 /// The value of each series.
-type Series = BTreeMap<String, f64>;
+pub type Series = BTreeMap<String, f64>;
 
-async fn scrape(port: u16) -> Series {
+pub async fn scrape(port: u16) -> Series {
     let answer = get(port, "/metrics").await;
     assert_eq!(answer.status, 200, "{}", answer.head);
     let lines = answer.body.lines().filter(|line| !line.starts_with('#'));

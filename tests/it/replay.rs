@@ -195,7 +195,7 @@ async fn what_cannot_be_replayed_says_so() {
 
 /// What real programs have exported, once as a test of the server, once as a server for a test.
 #[tokio::test]
-async fn recordings_of_other_programs_are_replayed_and_answered() {
+async fn pitfall_23_recordings_of_other_programs_are_replayed_and_answered() {
     let server = Server::start(&[("chat_wsh.rhai", CHAT)]).await;
     let mut seen = 0;
     for file in std::fs::read_dir(FIXTURES).expect("the fixtures") {

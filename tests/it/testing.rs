@@ -23,7 +23,7 @@ const TESTS: &str = "fn test_passes() {\n    let c = connect(\"/slow\");\n    \
     fn test_is_told_shortly() {\n    expect(\"a\", \"b\");\n}\n\n\
     fn test_is_refused() {\n    connect(\"/nowhere\");\n}\n";
 
-async fn run(args: &[&str]) -> Finished {
+pub async fn run(args: &[&str]) -> Finished {
     let builder = Server::builder()
         .bare()
         .args(["test", "--log-level", "off"]);
@@ -31,7 +31,7 @@ async fn run(args: &[&str]) -> Finished {
 }
 
 /// A folder with these files.
-fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a folder");
     for (name, text) in files {
         fs::write(dir.path().join(name), text).expect("write a file");
@@ -39,7 +39,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
-fn path(dir: &tempfile::TempDir) -> &str {
+pub fn path(dir: &tempfile::TempDir) -> &str {
     dir.path().to_str().expect("a path in UTF-8")
 }
 

@@ -226,7 +226,7 @@ async fn numbers(slow: &mut Raw) -> (Vec<usize>, Frame) {
 }
 
 #[tokio::test]
-async fn a_slow_subscriber_is_closed_and_can_come_back() {
+async fn pitfall_9_a_slow_subscriber_is_closed_and_can_come_back() {
     let (server, mut speaker, mut slow) = beside_a_slow_one("plain").await;
     let (got, last) = numbers(&mut slow).await;
     assert!(
@@ -243,7 +243,7 @@ async fn a_slow_subscriber_is_closed_and_can_come_back() {
 
 /// A long message is in memory once, however many have not taken it.
 #[tokio::test]
-async fn a_long_message_to_many_who_do_not_read_is_one() {
+async fn l12_a_long_message_to_many_who_do_not_read_is_one() {
     const SIZE: usize = 1 << 20;
     let server = serve(|builder| builder).await;
     let mut slow = Vec::new();
@@ -267,7 +267,7 @@ async fn a_long_message_to_many_who_do_not_read_is_one() {
 }
 
 #[tokio::test]
-async fn a_slow_subscriber_misses_messages_where_it_may() {
+async fn pitfall_9_a_slow_subscriber_misses_messages_where_it_may() {
     let (_server, mut speaker, mut slow) = beside_a_slow_one("dropping").await;
     let reading = async {
         let (got, last) = numbers(&mut slow).await;
@@ -287,7 +287,7 @@ async fn a_slow_subscriber_misses_messages_where_it_may() {
 }
 
 #[tokio::test]
-async fn a_slow_subscriber_gets_the_newest_where_that_is_enough() {
+async fn pitfall_9_a_slow_subscriber_gets_the_newest_where_that_is_enough() {
     let (_server, _speaker, mut slow) = beside_a_slow_one("latest").await;
     let mut got = Vec::new();
     while got.last() != Some(&(COUNT - 1)) {
@@ -300,7 +300,7 @@ async fn a_slow_subscriber_gets_the_newest_where_that_is_enough() {
 }
 
 #[tokio::test]
-async fn who_comes_back_gets_what_it_missed_or_is_told_that_it_cannot() {
+async fn pitfall_6_who_comes_back_gets_what_it_missed_or_is_told_that_it_cannot() {
     let server = serve(|builder| builder).await;
     let mut speaker = connect(server.url("/desk")).await;
     let come = async |since: &str| {

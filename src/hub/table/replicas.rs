@@ -4,9 +4,10 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::futures::OwnedNotified;
+use tokio::time::Instant;
 
 use super::{Hub, Refused};
 use crate::hub::broker::{Answer, Ask, Broker, Kept};
