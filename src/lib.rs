@@ -128,3 +128,9 @@ pub mod server;
 mod store;
 mod text;
 pub mod websocket;
+
+// What engines could say, for those who try hostile bytes.
+#[doc(hidden)]
+pub use hub::{Said, said};
+#[doc(hidden)]
+pub use store::kept;

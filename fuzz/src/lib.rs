@@ -5,6 +5,7 @@
 pub mod config;
 pub mod connection;
 pub mod deflate;
+pub mod engine;
 pub mod entrance;
 pub mod frames;
 pub mod generate;
@@ -21,6 +22,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("close", frames::close),
     ("configuration", config::configuration),
     ("connection", connection::connection),
+    ("engine", engine::engine),
     ("entrance", entrance::entrance),
     ("extension", deflate::extension),
     ("frame", frames::frame),

@@ -18,6 +18,7 @@
 //! | `broker`, `membership` | the contract of an engine that several nodes share, and how a topic is with it |
 //! | `engine`, `driver`, `desk` | what a broker needs of an engine, what it does with it, and where workers ask |
 //! | `wire` | a message as it goes from node to node |
+//! | `said` | what hostile bytes of an engine are taken for, for tests |
 //! | `replica` | one topic's copy on this node: what is next, doubled or missing |
 //! | `redis` | Redis or Valkey as that engine |
 //! | `nats` | NATS as that engine |
@@ -46,6 +47,7 @@ mod publication;
 mod record;
 mod redis;
 mod replica;
+mod said;
 mod settings;
 mod subscriber;
 mod subscriptions;
@@ -65,6 +67,7 @@ pub use presence::{Changes, Info, People};
 pub use publication::{Draft, Publication};
 pub use record::Recorded;
 pub use redis::start as start_redis;
+pub use said::{Said, said};
 pub use settings::{Settings, Slow};
 pub use subscriptions::{Seat, Subscriptions, Wish};
 pub use table::{Hub, Past, Purpose, Refused};

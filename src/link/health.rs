@@ -94,6 +94,7 @@ impl Health {
 
     /// One of its connections is away, and why.
     pub fn away(&self, connection: usize, error: &str) {
+        let error = self.advised(error);
         let mut state = self.state();
         state.away[connection].get_or_insert_with(Instant::now);
         if state.told.is_none() {
@@ -105,6 +106,19 @@ impl Health {
             }
             .tell();
         }
+    }
+
+    /// An error, and where a certificate is not trusted, what to do.
+    fn advised(&self, error: &str) -> String {
+        if !error.contains("certificate") {
+            return error.to_owned();
+        }
+        format!(
+            "{error}: a certificate has to be of an authority that the system trusts, or that is \
+             in the PEM file which the variable SSL_CERT_FILE names, and for the host that --{} \
+             names",
+            self.role
+        )
     }
 
     /// Whether this connection has been away for so long.
@@ -177,6 +191,12 @@ mod tests {
         health.connected(1);
         assert!(health.is_up() && health.problem().is_none());
         health.away(0, "gone");
+        assert_eq!(health.advised("gone"), "gone");
+        let advice = health.advised("invalid peer certificate: UnknownIssuer");
+        assert!(
+            advice.contains("SSL_CERT_FILE") && advice.contains("--broker"),
+            "{advice}"
+        );
         assert_eq!(
             health.is_there(0, Duration::ZERO).await,
             Err(Failed::Away("broker"))

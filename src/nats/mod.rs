@@ -13,4 +13,4 @@ mod streams;
 pub use async_nats::{Message, Subscriber};
 pub use life::Life;
 pub use server::Server;
-pub use streams::{Keeping, Stored, Stream};
+pub use streams::{Keeping, Listed, Stored, Stream, said};

@@ -52,6 +52,38 @@ pub struct Stream {
     pub is_right: bool,
 }
 
+/// A stream, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// The subject that it keeps.
+    pub subject: String,
+    /// How many messages it has.
+    pub messages: u64,
+    /// When it was made, or got its last message: milliseconds since 1970.
+    pub used: u64,
+    /// How long it keeps each.
+    pub age: Duration,
+}
+
+impl Listed {
+    fn read(stream: &Value) -> Option<Self> {
+        let (settings, state) = (stream.get("config")?, stream.get("state")?);
+        let time = |time: &Value| {
+            let time: jiff::Timestamp = time.as_str()?.parse().ok()?;
+            Some(u64::try_from(time.as_millisecond()).unwrap_or(0))
+        };
+        Some(Self {
+            name: settings.get("name")?.as_str()?.to_owned(),
+            subject: settings.get("subjects")?.get(0)?.as_str()?.to_owned(),
+            messages: state.get("messages")?.as_u64()?,
+            used: time(stream.get("created")?)?.max(time(state.get("last_ts")?)?),
+            age: Duration::from_nanos(settings.get("max_age")?.as_u64()?),
+        })
+    }
+}
+
 /// Where a message was put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored {
@@ -124,6 +156,21 @@ fn read(bytes: &[u8]) -> Option<Answer> {
     let told = error.get("description").and_then(Value::as_str);
     let told = told.unwrap_or("without a reason").to_owned();
     Some(Answer::Error(code.as_u64()?, told))
+}
+
+/// What these bytes say as an answer of JetStream: for whoever tries what hostile ones do.
+pub fn said(bytes: &[u8]) -> Option<Stream> {
+    let keeping = Keeping {
+        subject: "wsh.h.t".to_owned(),
+        live: "wsh.t.t".to_owned(),
+        about: String::new(),
+        messages: 5,
+        age: Duration::from_mins(1),
+    };
+    match read(bytes)? {
+        Answer::Done(answer) => keeping.read(&answer),
+        Answer::Error(..) => None,
+    }
 }
 
 impl Life {
@@ -200,6 +247,20 @@ impl Server {
             .ask(&format!("STREAM.DELETE.{name}"), &Value::Null)
             .await?;
         self.understood(Some(answer)).map(|_| ())
+    }
+
+    /// Streams that keep such subjects, the next ones from this offset on: none at the
+    /// end, and `None` for one that is none of ours.
+    pub async fn list(&self, subjects: &str, offset: usize) -> Result<Vec<Option<Listed>>, Failed> {
+        let payload = json!({"subject": subjects, "offset": offset});
+        let Answer::Done(answer) =
+            self.understood(Some(self.ask("STREAM.LIST", &payload).await?))?
+        else {
+            return Ok(Vec::new());
+        };
+        let streams = answer.get("streams").and_then(Value::as_array);
+        let streams = streams.into_iter().flatten();
+        Ok(streams.map(Listed::read).collect())
     }
 
     /// A message of a stream by number, if it is there.

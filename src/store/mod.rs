@@ -43,6 +43,6 @@ pub use engine::{Place, Taken};
 pub use file::File;
 pub use memory::Memory;
 pub use notices::Notices;
-pub use redis::Shared;
+pub use redis::{Shared, value as kept};
 pub use shelf::Shelf;
 pub use value::Bytes;

@@ -274,10 +274,16 @@ fn tests() -> Vec<String> {
             .expect("a name")
             .to_string_lossy()
             .into_owned();
-        let mut is_test = false;
+        let (mut is_test, mut is_list) = (false, false);
         for line in text.lines() {
             let line = line.trim_start();
-            if line == "#[test]" || line.starts_with("#[tokio::test") {
+            let list = line.strip_prefix("on_each_engine!(");
+            if is_list || list.is_some() {
+                let names = list.unwrap_or(line).split([',', ' ', ')', ';']);
+                let names = names.filter(|name| !name.is_empty());
+                tests.extend(names.map(|name| format!("{module}::{name}")));
+                is_list = !line.ends_with(");");
+            } else if line == "#[test]" || line.starts_with("#[tokio::test") {
                 is_test = true;
             } else if let Some((_, rest)) = line.split_once("fn ")
                 && is_test

@@ -54,8 +54,9 @@ const NO_STREAMS: &str = "this NATS has no JetStream, which is what keeps messag
 pub struct NatsBroker {
     /// Its names.
     pub names: Names,
+    /// The server.
+    pub server: Server,
     desk: Desk,
-    server: Server,
     neighbours: Neighbours,
     /// Topics whose streams keep what they should, in this life.
     settled: Mutex<HashMap<String, Kept>>,
@@ -79,6 +80,17 @@ impl NatsBroker {
             ticket: AtomicU64::new(0),
             listens: Mutex::new(Instant::now()),
         }
+    }
+
+    /// Whether this node does what one does for all.
+    pub fn is_first(&self) -> bool {
+        let others = self.neighbours.living();
+        self.server.has_streams() && others.iter().all(|node| *node > self.desk.node)
+    }
+
+    /// Somebody asks whether this node uses a topic.
+    pub fn uses(self: &Arc<Self>, reply: &str) {
+        self.say(vec![(reply.to_owned(), Vec::new())]);
     }
 
     /// A life of the connection begins: the others are told, and tell what they have.

@@ -80,6 +80,9 @@ impl NatsChannels {
         let (name, channel) = (Arc::clone(topic), [TOPIC, topic.as_bytes()].concat());
         let subject = self.broker.names.topic(topic);
         let take = move |message: Message| {
+            if *message.payload == *wire::nodes::LOOKS {
+                return message.reply.iter().for_each(|reply| broker.uses(reply));
+            }
             let payload = match place(&broker, &name, &message) {
                 None => message.payload.to_vec(),
                 Some(place) => {

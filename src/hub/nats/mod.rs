@@ -5,11 +5,13 @@
 //! |---|---|
 //! | `broker` | what is asked of NATS and of the other nodes |
 //! | `channels` | what one life of the connection subscribes to |
+//! | `janitor` | streams of topics that nobody uses any more |
 //! | `names` | the names of subjects and streams |
 //! | `neighbours` | the other nodes, as they tell of themselves |
 
 mod broker;
 mod channels;
+mod janitor;
 mod names;
 mod neighbours;
 
@@ -48,6 +50,7 @@ pub fn start(hub: Hub, url: &EngineUrl, limits: &limits::Engine) -> io::Result<A
         let feed = Feed::new(incoming);
         let (fed, prefix) = (feed.clone(), url.prefix.clone());
         spawn_local(async move { server.carry(&url, &prefix, &fed).await });
+        spawn_local(janitor::tidy(Arc::clone(&broker)));
         let open = {
             let (feed, hub, broker) = (feed.clone(), Arc::clone(&driven), Arc::clone(&broker));
             move |life| NatsChannels::new(life, feed.clone(), Arc::clone(&hub), Arc::clone(&broker))

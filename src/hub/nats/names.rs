@@ -32,6 +32,18 @@ impl Names {
         format!("{}.h.{token}", self.prefix)
     }
 
+    /// The subjects that streams of topics keep.
+    pub fn kept_all(&self) -> String {
+        format!("{}.h.>", self.prefix)
+    }
+
+    /// The topic whose stream keeps this subject.
+    pub fn of(&self, kept: &str) -> Option<String> {
+        let token = kept.strip_prefix(&format!("{}.h.", self.prefix))?;
+        let topic = BASE64URL_NOPAD.decode(token.as_bytes()).ok()?;
+        String::from_utf8(topic).ok()
+    }
+
     /// The subject of what is for one node.
     pub fn own(&self, node: Node) -> String {
         format!("{}.n.{node}", self.prefix)
@@ -83,6 +95,7 @@ mod tests {
             let token = subject.strip_prefix("my.chat.t.").expect("the prefix");
             let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
             assert!(token.bytes().all(is_plain), "{subject}");
+            assert_eq!(names.of(&names.kept(topic)).as_deref(), Some(topic));
             let epoch = Position::new_epoch();
             let stream = names.stream(topic, epoch);
             assert!(

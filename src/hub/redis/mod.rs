@@ -12,7 +12,7 @@
 mod broker;
 mod channels;
 mod names;
-mod read;
+pub mod read;
 mod scripts;
 
 use std::io;

@@ -14,6 +14,9 @@ const ASKED: &[u8] = b"WSQ1";
 /// and an answer to it.
 const ANSWERED: &[u8] = b"WSR1";
 
+/// A question whether anybody uses a topic, on its channel.
+pub const LOOKS: &[u8] = b"WSL1";
+
 /// Something that has come for all nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToAll {

@@ -224,6 +224,20 @@ fn failed(failed: Failed) -> Refused {
     Refused::Engine(failed.to_string())
 }
 
+/// What a command about this key has come to.
+fn about(key: &str, error: Failed) -> Refused {
+    failed(match error {
+        Failed::Refused(role, what) => Failed::Refused(role, format!("{key}: {what}")),
+        other => other,
+    })
+}
+
+/// A key has something that no script of ours has written.
+fn foreign(key: &str) -> Refused {
+    let what = "no wsh-server has written this".to_owned();
+    about(key, Failed::Refused(ROLE, what))
+}
+
 /// An answer that no script of ours gives.
 fn odd() -> Refused {
     let what = "its answer is not understood: somebody else writes under the same prefix";
@@ -247,6 +261,11 @@ fn kept(raw: &[u8]) -> Option<Kept> {
         value: value.into(),
         until,
     })
+}
+
+/// The bytes of a value that is kept so, for whoever tries what hostile ones do.
+pub fn value(raw: &[u8]) -> Option<Bytes> {
+    kept(raw).map(|kept| kept.value)
 }
 
 fn time(until: Option<Millis>) -> String {
@@ -274,16 +293,16 @@ impl Engine for Shared {
 
     fn get(&self, at: &Place, now: Millis) -> Answer<Option<Kept>> {
         let mut command = ::redis::cmd("HGET");
-        command
-            .arg(format!("{}v:{}", self.0.base, at.store))
-            .arg(&*at.key);
+        let hash = format!("{}v:{}", self.0.base, at.store);
+        command.arg(&hash).arg(&*at.key);
+        let place = format!("{hash} {}", at.key);
         let (sender, receiver) = oneshot::channel();
         self.0.commands.give(command, 0, move |answer| {
             let found = match answer {
                 Ok(Value::Nil) => Ok(None),
-                Ok(Value::BulkString(raw)) => kept(&raw).map(Some).ok_or_else(odd),
+                Ok(Value::BulkString(raw)) => kept(&raw).map(Some).ok_or_else(|| foreign(&place)),
                 Ok(_) => Err(odd()),
-                Err(error) => Err(failed(error)),
+                Err(error) => Err(about(&hash, error)),
             };
             // Whoever asked may be gone.
             let _ = sender.send(found.map(|kept| kept.filter(|kept| kept.is_there(now))));
@@ -422,13 +441,14 @@ impl Engine for Shared {
 
     fn length(&self, queue: &str) -> Answer<usize> {
         let mut command = ::redis::cmd("ZCARD");
-        command.arg(format!("{}r:{queue}", self.0.base));
+        let key = format!("{}r:{queue}", self.0.base);
+        command.arg(&key);
         let (sender, receiver) = oneshot::channel();
         self.0.commands.give(command, 0, move |answer| {
             let length = match answer {
                 Ok(Value::Int(length)) => usize::try_from(length).map_err(|_| odd()),
                 Ok(_) => Err(odd()),
-                Err(error) => Err(failed(error)),
+                Err(error) => Err(about(&key, error)),
             };
             // Whoever asked may be gone.
             let _ = sender.send(length);

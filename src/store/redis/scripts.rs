@@ -22,7 +22,11 @@ macro_rules! script {
             "
 local P, node, channel = KEYS[1], ARGV[1], ARGV[2]
 local D, A, S = P .. 'due', P .. 'acc', P .. 'size'
-local function call(...) return redis.call(...) end
+local function call(name, key, ...)
+    local answer = redis.pcall(name, key, ...)
+    if type(answer) == 'table' and answer.err then error(key .. ': ' .. answer.err) end
+    return answer
+end
 local function tell(what) call('PUBLISH', channel, node .. what) end
 local function pay(payer, what, by)
     if by == 0 then return end
@@ -34,14 +38,17 @@ local function answer(...)
     local sizes = call('HMGET', S, 'keys', 'entries')
     return {sizes[1] or '0', sizes[2] or '0', ...}
 end
-local function owned(text, at)
-    local length, from = string.match(text, '^(%d+) ()', at)
+local function owned(text, at, what)
+    local length, from = string.match(text or '', '^(%d+) ()', at)
+    if not length then error(what .. ': no wsh-server has written this') end
     local value = from + tonumber(length)
+    if value > #text + 1 then error(what .. ': no wsh-server has written all of this') end
     return string.sub(text, from, value - 1), string.sub(text, value)
 end
-local function kept(raw)
-    local time, at = string.match(raw, '^(%S+) ()')
-    local payer, value = owned(raw, at)
+local function kept(raw, what)
+    local time, at = string.match(raw, '^(%d+) ()')
+    if not time then time, at = string.match(raw, '^(%-) ()') end
+    local payer, value = owned(time and raw, at, what)
     return time, payer, value
 end
 local function remove(store, key, time, payer, value)
@@ -100,7 +107,7 @@ local V, K = P .. 'v:' .. store, P .. 'k:' .. store
 local raw = call('HGET', V, key)
 local known, before_time, before_payer, before = false, '-', nil, nil
 if raw then
-    before_time, before_payer, before = kept(raw)
+    before_time, before_payer, before = kept(raw, V .. ' ' .. key)
     known = before_time == '-' or tonumber(before_time) > now
     if not known then
         remove(store, key, before_time, before_payer, before)
@@ -171,8 +178,8 @@ while #keys < most do
     local values = call('HMGET', P .. 'v:' .. store, unpack(some))
     for at, key in ipairs(some) do
         if string.sub(key, 1, #prefix) ~= prefix or #keys == most then return keys end
-        local time = string.match(values[at] or '0 ', '^(%S+) ')
-        if time == '-' or tonumber(time) > now then keys[#keys + 1] = key end
+        local time = string.match(values[at] or '', '^(%S+) ')
+        if time == '-' or (tonumber(time) or 0) > now then keys[#keys + 1] = key end
     end
     from = '(' .. some[#some]
 end
@@ -205,7 +212,7 @@ local queue, time = ARGV[3], ARGV[4]
 local first = call('ZPOPMIN', P .. 'r:' .. queue)
 local number = first[1]
 if not number then return answer('', '0') end
-local payer, value = owned(call('HGET', P .. 'e:' .. queue, number), 1)
+local payer, value = owned(call('HGET', P .. 'e:' .. queue, number), 1, P .. 'e:' .. queue)
 if time == '-' then
     over(queue, number, payer, value)
     return answer('', '1', number, payer, value, '-')
@@ -225,7 +232,7 @@ local number = call('HGET', P .. 'l:' .. queue, lease)
 if not number then return answer('', '0') end
 call('HDEL', P .. 'l:' .. queue, lease)
 call('ZREM', P .. 'run', queue .. '\\n' .. lease)
-local payer, value = owned(call('HGET', P .. 'e:' .. queue, number), 1)
+local payer, value = owned(call('HGET', P .. 'e:' .. queue, number), 1, P .. 'e:' .. queue)
 over(queue, number, payer, value)
 return answer('', '1')
 "
@@ -251,9 +258,10 @@ local now, most = ARGV[3], tonumber(ARGV[4])
 local told = {}
 for _, at in ipairs(call('ZRANGEBYSCORE', D, '-inf', now, 'LIMIT', 0, most)) do
     local store, key = string.match(at, '^(.-)\\n(.*)$')
-    local raw = call('HGET', P .. 'v:' .. store, key)
-    if raw then
-        local time, payer, value = kept(raw)
+    local is_ours, time, payer, value = pcall(function()
+        return kept(call('HGET', P .. 'v:' .. store, key) or '', at)
+    end)
+    if is_ours then
         remove(store, key, time, payer, value)
         tell('k' .. at)
         told[#told + 1] = 'k' .. at
@@ -263,7 +271,8 @@ for _, at in ipairs(call('ZRANGEBYSCORE', D, '-inf', now, 'LIMIT', 0, most)) do
 end
 for _, at in ipairs(call('ZRANGEBYSCORE', P .. 'run', '-inf', now, 'LIMIT', 0, most)) do
     local queue, lease = string.match(at, '^(.-)\\n(.*)$')
-    if release(queue, lease) then told[#told + 1] = 'f' .. queue end
+    local is_ours, released = pcall(release, queue, lease)
+    if is_ours and released then told[#told + 1] = 'f' .. queue end
     call('ZREM', P .. 'run', at)
 end
 return answer('', unpack(told))
