@@ -230,6 +230,9 @@ struct Test {
     /// What random numbers follow from
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = TEST)]
     seed: u64,
+    /// Write which lines of the handlers have run to this file, in the lcov format
+    #[arg(long, value_name = "FILE", help_heading = TEST)]
+    coverage: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -339,6 +342,7 @@ impl Cli {
                     results: test.format,
                     watch: test.watch,
                     seed: test.seed,
+                    coverage: test.coverage,
                 };
                 let script = Box::new(test.look.power.into());
                 Task::Test(test.look.folder.into(), script, tested)

@@ -15,7 +15,7 @@ use crate::app;
 use crate::config::{Admission, Handlers, Script};
 use crate::handlers::Suites;
 use crate::runner::{self, BEGIN, Outcome, Plan, Testing};
-use crate::script::{Fault, Tests};
+use crate::script::{Covered, Fault, Tests};
 
 /// How results of tests are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -41,6 +41,8 @@ pub struct Tested {
     pub watch: bool,
     /// What random numbers follow from.
     pub seed: u64,
+    /// The file that is told which lines have run, if one is.
+    pub coverage: Option<PathBuf>,
 }
 
 /// The real time that a test may take.
@@ -94,7 +96,9 @@ fn once(
         limit: LIMIT,
         begin: BEGIN,
         admission: Admission::default(),
+        coverage: tested.coverage.as_ref().map(|_| Arc::default()),
     };
+    plan.expect_lines();
     let root = &handlers.root;
     let files = suites.files().filter(|file| is_meant(root, file, tested));
     let (mut broken, mut all) = (Vec::new(), Vec::new());
@@ -138,9 +142,13 @@ fn once(
     if is_watched {
         eprint_line("");
     }
+    let told = match (&plan.coverage, &tested.coverage) {
+        (Some(coverage), Some(file)) => told(&coverage.read(), root, file)?,
+        _ => String::new(),
+    };
     print(&match tested.results {
-        Results::Text => text(handlers, &broken, &ran, began.elapsed()),
-        Results::Tap => tap(&broken, &ran),
+        Results::Text => text(handlers, &broken, &ran, began.elapsed()) + told.as_str(),
+        Results::Tap => tap(&broken, &ran) + told.replace("coverage:", "# coverage:").as_str(),
         Results::Junit => junit(&broken, &ran),
     });
     let has_failed = !broken.is_empty() || ran.iter().any(|ran| ran.outcome.fault.is_some());
@@ -166,6 +174,29 @@ fn is_meant(root: &Path, file: &str, tested: &Tested) -> bool {
                 .is_some_and(|(file, path)| file.starts_with(path));
             is_below || Path::new(file).starts_with(path)
         })
+}
+
+/// Writes which lines have run, and says how many.
+fn told(files: &[Covered], root: &Path, target: &Path) -> Result<String> {
+    let mut lcov = String::new();
+    for covered in files {
+        let path = root.join(&covered.file);
+        let _ = writeln!(lcov, "TN:\nSF:{}", path.display());
+        for (line, count) in &covered.lines {
+            let _ = writeln!(lcov, "DA:{line},{count}");
+        }
+        let (all, hit) = (covered.lines.len(), covered.hit());
+        let _ = writeln!(lcov, "LF:{all}\nLH:{hit}\nend_of_record");
+    }
+    std::fs::write(target, lcov)
+        .with_context(|| format!("--coverage {} cannot be written", target.display()))?;
+    let all: usize = files.iter().map(|covered| covered.lines.len()).sum();
+    let hit: usize = files.iter().map(Covered::hit).sum();
+    let share = 100.0 * hit as f64 / all.max(1) as f64;
+    let target = target.display();
+    Ok(format!(
+        "coverage: {hit} of {all} lines have run, {share:.1} %: {target}\n"
+    ))
 }
 
 /// For people.

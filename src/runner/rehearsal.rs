@@ -119,6 +119,7 @@ impl Rehearsal {
             limit: time,
             begin: if begin > 0.0 { begin } else { BEGIN },
             admission: everybody(),
+            coverage: None,
         };
         let ignored = &self.config.ignored;
         let work = || {

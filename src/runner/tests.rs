@@ -39,6 +39,7 @@ fn plan() -> Plan {
         limit: Duration::from_millis(500),
         begin: BEGIN,
         admission: Admission::default(),
+        coverage: None,
     }
 }
 

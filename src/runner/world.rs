@@ -22,7 +22,7 @@ use crate::machine::clock::Clock;
 use crate::machine::random::Random;
 use crate::observe::accounts::Accounts;
 use crate::observe::metrics::Meters;
-use crate::script::{self, Begun, Fault, Host, Runtime, Services, Source};
+use crate::script::{self, Begun, Compiler, Coverage, Fault, Host, Runtime, Services, Source};
 use crate::store::{Memory, Notices, Shelf};
 use crate::websocket::{Ledger, Shared};
 
@@ -52,6 +52,25 @@ pub struct Plan {
     pub begin: f64,
     /// Who may connect.
     pub admission: Admission,
+    /// Where it is told which lines have run, if anybody asks.
+    pub coverage: Option<Arc<Coverage>>,
+}
+
+impl Plan {
+    /// Takes note of all lines of handlers, whether or not they will run, if anybody asks.
+    pub fn expect_lines(&self) {
+        let Some(coverage) = &self.coverage else {
+            return;
+        };
+        let compiler = Compiler::new(&self.host.clone().providing(Arc::clone(coverage)));
+        let entries = self.generation.entries.values();
+        for source in entries.filter_map(|entry| entry.source.as_ref()) {
+            for (file, text) in source.texts() {
+                // What does not compile does not run.
+                let _ = compiler.parse(file, text);
+            }
+        }
+    }
 }
 
 /// What came of a test.
@@ -192,7 +211,10 @@ async fn begin(plan: &Plan) -> Rc<World> {
     };
     let host = host.providing(Arc::clone(&shelf)).providing(seat);
     let host = host.providing(Begun::default());
-    let host = host.providing(Accounts::new(limits.traffic));
+    let mut host = host.providing(Accounts::new(limits.traffic));
+    if let Some(coverage) = &plan.coverage {
+        host = host.providing(Arc::clone(coverage));
+    }
     Meters::start();
     let ledger = Ledger::new(usize::MAX / 2);
     let shared = Shared::new(limits.websocket).within(Arc::clone(&ledger));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Position, Scope};
 
 use super::api::store;
+use super::coverage::Coverage;
 use super::engine::engine;
 use super::fault::{Fault, hint};
 use super::{Limits, lost};
@@ -16,6 +17,9 @@ use crate::machine::budget::Budget;
 use crate::machine::host::Host;
 use crate::machine::modules::{self, Environment, Imports, Resolver, SharedModule};
 use crate::machine::source::{ModuleText, Source};
+
+/// What the name of a file of tests ends with.
+const TESTS: &str = "_test.rhai";
 
 /// A thread's engine, and the modules that it has compiled: handlers share them.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub struct Compiler {
     pub standard: Arc<[StandardHook]>,
     /// Compiled modules, or the faults that keep them from being compiled, by version.
     modules: RefCell<HashMap<u64, Result<SharedModule, Fault>>>,
+    /// Where it is told which lines have run, if anybody asks.
+    coverage: Option<Arc<Coverage>>,
 }
 
 impl Compiler {
@@ -37,12 +43,18 @@ impl Compiler {
     pub fn new(host: &Host) -> Self {
         let mut engine = engine(host);
         engine.set_module_resolver(Resolver);
+        let coverage = host.service::<Arc<Coverage>>();
+        let coverage = coverage.map(|coverage| Arc::clone(&*coverage));
+        if let Some(coverage) = &coverage {
+            coverage.register(&mut engine);
+        }
         Self {
             engine: Rc::new(engine),
             limits: host.settings.limits,
             allow_raw: host.settings.allow_raw,
             standard: Arc::clone(&host.settings.standard),
             modules: RefCell::default(),
+            coverage,
         }
     }
 
@@ -96,7 +108,27 @@ impl Compiler {
                 let fault = Fault::new(file, text, lost.position, lost.message);
                 Err(fault.with_hint(Some(lost.hint)))
             }
-            None => Ok(ast),
+            None => Ok(self.covered(&known, file, text, ast)),
+        }
+    }
+
+    /// The same script, which tells what has run of it; tests are none of it.
+    fn covered(&self, known: &Scope<'_>, file: &str, text: &str, ast: AST) -> AST {
+        let asked = self.coverage.as_ref();
+        let Some(coverage) = asked.filter(|_| !file.ends_with(TESTS)) else {
+            return ast;
+        };
+        let marked = coverage.mark(&self.engine, &ast, file, text);
+        match self.engine.compile_with_scope(known, &marked) {
+            Ok(mut marked) => {
+                marked.set_source(file);
+                marked
+            }
+            // It runs as it is.
+            Err(_) => {
+                coverage.forget(file);
+                ast
+            }
         }
     }
 

@@ -17,6 +17,7 @@
 //! | `session`, `loops` | a connection's hooks in order, the version that its loop keeps; and the handler's own in `service` |
 //! | `dialed` | connections that a script has opened, and what comes from them |
 //! | `peers`, `look` | what a developer who looks on sees of connections and of values |
+//! | `coverage` | which lines have run, where somebody asks |
 //! | `suite`, `tested` | a test of a file, and its run up to its end or that of its time |
 //! | `fault` | what went wrong, in words, with its line and a hint |
 //! | `reference` | what is documented of all this, for people and editors |
@@ -26,6 +27,7 @@ mod begun;
 mod call;
 mod caller;
 mod compiler;
+mod coverage;
 mod delivery;
 mod dialed;
 mod doubts;
@@ -58,6 +60,7 @@ pub(crate) use crate::machine::stack::STACK;
 pub use crate::machine::{Limits, Settings};
 pub use begun::Begun;
 pub use compiler::Compiler;
+pub use coverage::{Coverage, Covered};
 pub(crate) use fault::report::last_incident;
 pub(crate) use fault::{Fault, Location, Severity};
 pub(crate) use handler::Handler;

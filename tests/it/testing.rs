@@ -166,3 +166,86 @@ async fn an_hour_is_a_moment() {
         "{done:?}"
     );
 }
+
+/// Every kind of statement, of which some run.
+const COVERED: &str = "import \"lib\" as lib;\n\
+    const LIMIT = 3;\n\
+    fn transfer_data(ws, message) {\n    \
+        let list = [1, 2];\n    \
+        if message == \"never\" {\n        \
+            ws.send(\"never\");\n    \
+        } else {\n        \
+            this.last = message;\n    \
+        }\n    \
+        let said = if list.len > global::LIMIT {\n        \
+            \"many\"\n    \
+        } else {\n        \
+            \"few\"\n    \
+        };\n    \
+        for one in list {\n        \
+            lib::count(one);\n    \
+        }\n    \
+        let length = |text| {\n        \
+            text.len\n    \
+        };\n    \
+        switch message {\n        \
+            \"a\" => ws.send(said),\n        \
+            \"b\" => {\n            \
+                ws.send(\"b\");\n        \
+            }\n        \
+            _ => ws.send(`${length.call(message)} ${said}`),\n    \
+        }\n    \
+        (this.last + said).len();\n\
+    }\n\n\
+    fn on_close(ws, code, reason, was_clean) {\n    \
+        try {\n        \
+            throw \"it\";\n    \
+        } catch (e) {\n        \
+            return;\n    \
+        }\n\
+    }\n";
+
+/// Which lines have run, of handlers and modules, and of handlers that no test touches.
+#[tokio::test]
+async fn lines_that_have_run_are_told() {
+    let tests = "fn test_it() {\n    let c = connect(\"/it\");\n    for said in [\"a\", \"ccc\"] {\n        \
+        c.send(said);\n    }\n    expect(c.receive(), \"few\");\n    expect(c.receive(), \"3 few\");\n}\n";
+    let dir = folder(&[
+        ("it_wsh.rhai", COVERED),
+        (
+            "lib.rhai",
+            "fn count(one) {\n    one + 1\n}\nfn never() {\n    2\n}\n",
+        ),
+        ("it_test.rhai", tests),
+        (
+            "alone_wsh.rhai",
+            "fn transfer_data(ws, message) {\n    ws.send(message);\n}\n",
+        ),
+    ]);
+    let file = dir.path().join("lines.info");
+    let file = file.to_str().expect("UTF-8");
+    for format in ["text", "tap", "junit"] {
+        let done = run(&["-w", path(&dir), "--coverage", file, "--format", format]).await;
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+        let said = "coverage: 13 of 21 lines have run, 61.9 %: ";
+        match format {
+            "text" => assert!(done.stdout.contains(&format!("\n{said}")), "{done:?}"),
+            "tap" => assert!(done.stdout.contains(&format!("\n# {said}")), "{done:?}"),
+            _ => assert!(!done.stdout.contains("coverage"), "{done:?}"),
+        }
+        let lcov = fs::read_to_string(file)
+            .expect("the file")
+            .replace(path(&dir), "DIR");
+        let golden = Path::new(GOLDEN).join("coverage.info");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&golden, &lcov).expect("write a golden file");
+        }
+        assert_eq!(fs::read_to_string(&golden).unwrap_or_default(), lcov);
+    }
+    let done = run(&["-w", path(&dir), "--coverage", "/nowhere/lines.info"]).await;
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+    assert!(
+        done.stderr.contains("--coverage /nowhere/lines.info"),
+        "{done:?}"
+    );
+}

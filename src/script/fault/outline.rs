@@ -103,7 +103,7 @@ type Tokens<'t> = &'t [(Token, Position)];
 
 /// The tokens, with those inside `${…}` of texts, for which Rhai's parser gives its tokenizer a
 /// sign.
-fn tokens(engine: &Engine, text: &str) -> Vec<(Token, Position)> {
+pub fn tokens(engine: &Engine, text: &str) -> Vec<(Token, Position)> {
     let texts = [text];
     let (stream, control) = engine.lex(&texts);
     let mut tokens = Vec::new();
