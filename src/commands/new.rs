@@ -24,7 +24,12 @@ pub struct Template {
     /// Server flags that the handler needs, with a space before each.
     flags: &'static str,
     text: &'static str,
+    /// Tests of it, in which `PATH` is its path.
+    tests: &'static str,
 }
+
+/// Tests of a handler of which nothing is known.
+const PLAIN: &str = include_str!("templates/test.rhai");
 
 /// Every template: a file of the folder, and its row.
 pub const TEMPLATES: &[Template] = &[
@@ -33,66 +38,77 @@ pub const TEMPLATES: &[Template] = &[
         about: "answers every message with itself",
         flags: "",
         text: include_str!("templates/echo.rhai"),
+        tests: PLAIN,
     },
     Template {
         name: "loop",
         about: "one function for a whole conversation, as in pywebsocket",
         flags: "",
         text: include_str!("templates/loop.rhai"),
+        tests: PLAIN,
     },
     Template {
         name: "timer",
         about: "speaks by itself, every second",
         flags: "",
         text: include_str!("templates/timer.rhai"),
+        tests: PLAIN,
     },
     Template {
         name: "auth",
         about: "lets in who has a password",
         flags: "",
         text: include_str!("templates/auth.rhai"),
+        tests: PLAIN,
     },
     Template {
         name: "json",
         about: "requests and answers in JSON",
         flags: "",
         text: include_str!("templates/json.rhai"),
+        tests: PLAIN,
     },
     Template {
         name: "state",
         about: "remembers a name and a count for each connection",
         flags: "",
         text: include_str!("templates/state.rhai"),
+        tests: PLAIN,
     },
     Template {
         name: "chat",
-        about: "what one says, all hear, and who comes later sees what was said",
+        about: "names, who is here, and what was said before",
         flags: "",
         text: include_str!("templates/chat.rhai"),
+        tests: include_str!("templates/chat_test.rhai"),
     },
     Template {
         name: "mock",
         about: "slow answers, errors and lost connections, to test clients with",
         flags: "",
         text: include_str!("templates/mock.rhai"),
+        tests: PLAIN,
     },
     Template {
         name: "subprotocol",
         about: "agrees on a subprotocol",
         flags: "",
         text: include_str!("templates/subprotocol.rhai"),
+        tests: PLAIN,
     },
     Template {
         name: "raw",
         about: "wrong frames, to test clients with; needs --allow-raw",
         flags: " --allow-raw",
         text: include_str!("templates/raw.rhai"),
+        tests: PLAIN,
     },
     Template {
         name: "misbehave",
         about: "thirty things that a client should survive; needs --allow-raw",
         flags: " --allow-raw",
         text: include_str!("templates/misbehave.rhai"),
+        tests: PLAIN,
     },
 ];
 
@@ -110,7 +126,7 @@ pub fn new(root: &Path, name: &str, template: &Template, with_test: bool) -> Res
     let code = create(root, name, template.text, template.flags)?;
     let route = Route::of_file(&file).first().map(Route::to_string);
     let path = utf8_percent_encode(&route.unwrap_or_default(), ESCAPED).to_string();
-    let text = include_str!("templates/test.rhai").replace("PATH", &path);
+    let text = template.tests.replace("PATH", &path);
     fs::write(&tests, text).with_context(|| format!("{} cannot be written", tests.display()))?;
     let root = root.display();
     print(&format!(

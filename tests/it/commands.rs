@@ -168,15 +168,20 @@ async fn templates_of_messages_do_what_they_say() {
         assert!(answer.ends_with(r#","type":"error"}"#), "{wrong}: {answer}");
     }
 
-    let mut ada = connect(server.url("/chat")).await;
+    let mut ada = connect(server.url("/chat?name=ada")).await;
+    assert_eq!(ada.next_text().await, "here: ada");
     ada.send_text("anybody here?").await;
-    assert_eq!(ada.next_text().await, "anybody here?");
-    let mut bob = connect(server.url("/chat")).await;
-    assert_eq!(bob.next_text().await, "anybody here?");
+    assert_eq!(ada.next_text().await, "ada: anybody here?");
+    let mut bob = connect(server.url("/chat?name=bob")).await;
+    assert_eq!(bob.next_text().await, "ada: anybody here?");
+    assert_eq!(bob.next_text().await, "here: ada, bob");
+    assert_eq!(ada.next_text().await, "bob came");
     bob.send_text("yes").await;
     for client in [&mut ada, &mut bob] {
-        assert_eq!(client.next_text().await, "yes");
+        assert_eq!(client.next_text().await, "bob: yes");
     }
+    bob.close(1000, "").await;
+    assert_eq!(ada.next_text().await, "bob left");
 
     let mut client = connect(server.url("/state")).await;
     assert_eq!(client.next_text().await, "What is your name?");

@@ -249,3 +249,18 @@ async fn lines_that_have_run_are_told() {
         "{done:?}"
     );
 }
+
+/// What `new --with-test` writes passes, whatever the template, and the chat's says what it does.
+#[tokio::test]
+async fn templates_come_with_tests_that_pass() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (name, template) in [("room/talk", "chat"), ("plain", "echo")] {
+        let builder = Server::builder().bare();
+        let args = ["new", name, "-t", template, "--with-test", "-w", path(&dir)];
+        let done = builder.args(args).run().await;
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+    }
+    let done = run(&["-w", path(&dir)]).await;
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    assert!(done.stdout.contains("4 tests, 0 failed"), "{done:?}");
+}
