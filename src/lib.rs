@@ -15,7 +15,7 @@
 //! | [`app`] | a `Config` | everything bound and wired, then run, then drained | `client`, `console`, `handlers`, `http`, `hub`, `keeper`, `machine`, `recording`, `runner`, `script`, `server`, `store`, `websocket` |
 //! | [`cli`] | flags | a `Config` and a subcommand | `client`, `commands`: what they can be told; `text` |
 //! | [`commands`] | a subcommand | what it prints, and the exit code | `app`, `client`, `file`, `handlers`, `recording`, `runner`, `script`, `websocket` |
-//! | [`runner`] | a file of tests | what came of each, in a world of its own | `handlers`, `http`, `hub`, `machine`, `recording`, `script`, `store`, `websocket` |
+//! | [`runner`] | a file of tests | what came of each, in a world of its own | `client`, `handlers`, `http`, `hub`, `machine`, `recording`, `script`, `store`, `websocket` |
 //! | [`server`] | listening sockets | accepted streams on a worker | `file`, `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `store`, `text`, `websocket` |
 //! | [`http`] | a request head | an upgrade, a file, a refusal | `console`, `handlers`, `link`, `machine`, `recording`, `script`, `websocket` |
 //! | [`console`] | a developer's questions | what happens in the server, shown and done | `handlers`, `hub`, `script`, `store`, `websocket` |

@@ -134,6 +134,21 @@ pub async fn dial(
     }
 }
 
+/// Opens a connection on a stream that leads to the server already, within this time.
+pub async fn dial_over(
+    stream: Stream,
+    address: &Address,
+    ask: &Ask,
+    time: Duration,
+    limit: usize,
+) -> Result<Dialed, NotOpened> {
+    let shaking = Box::pin(shake(stream, address, ask, Timing::default(), limit));
+    match timeout(time, shaking).await {
+        Ok(opened) => opened,
+        Err(_) => Err(NotOpened::Late(time)),
+    }
+}
+
 async fn open(
     address: &Address,
     ask: &Ask,
@@ -141,7 +156,18 @@ async fn open(
     limit: usize,
 ) -> Result<Dialed, NotOpened> {
     let mut timing = Timing::default();
-    let mut stream = reach_encrypted(address, way, &mut timing).await?;
+    let stream = reach_encrypted(address, way, &mut timing).await?;
+    shake(stream, address, ask, timing, limit).await
+}
+
+/// The handshake.
+async fn shake(
+    mut stream: Stream,
+    address: &Address,
+    ask: &Ask,
+    mut timing: Timing,
+    limit: usize,
+) -> Result<Dialed, NotOpened> {
     let lost = |error| NotOpened::Unreached(address.authority(), error);
     let key = handshake::key();
     let fields = ask.fields(address, &key);

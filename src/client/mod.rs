@@ -17,7 +17,7 @@ mod tls;
 
 pub(crate) use address::Address;
 pub(crate) use connection::{Connection, Ended, Stream};
-pub(crate) use dial::{Dialed, NotOpened, Timing, Way, dial, reach_encrypted};
+pub(crate) use dial::{Dialed, NotOpened, Timing, Way, dial, dial_over, reach_encrypted};
 pub(crate) use egress::{Barred, Egress, Kind, Permit};
 pub(crate) use fetch::{Fetched, NotFetched, Query, fetch};
 pub(crate) use frames::{Frames, Incoming};

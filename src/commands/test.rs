@@ -14,7 +14,7 @@ use super::{look, print};
 use crate::app;
 use crate::config::{Admission, Handlers, Script};
 use crate::handlers::Suites;
-use crate::runner::{self, BEGIN, Outcome, Plan, Testing};
+use crate::runner::{self, BEGIN, Outcome, Plan, Testing, mocking};
 use crate::script::{Covered, Fault, Tests};
 
 /// How results of tests are printed.
@@ -91,7 +91,7 @@ fn once(
     let (generation, _) = look(handlers.clone(), script.clone())?;
     let plan = Plan {
         generation: Arc::new(generation),
-        host: app::host(script.clone()).with(Testing),
+        host: mocking(app::host(script.clone()).with(Testing)),
         seed: tested.seed,
         limit: LIMIT,
         begin: BEGIN,

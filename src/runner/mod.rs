@@ -6,6 +6,7 @@
 //! | `client` | a virtual client: a stream in memory, with the handshake and frames of a real one |
 //! | `fetch` | an ordinary request, and its answer |
 //! | `package` | what tests may call |
+//! | `elsewhere`, `mocks` | what tests may say of other servers, and what they have said |
 //! | `compare` | whether two values are the same, and where they are not |
 //! | `conversation` | recorded connections, played to a world's handlers |
 //! | `library` | the recordings of a folder, and which of them belong together |
@@ -20,14 +21,17 @@
 mod client;
 mod compare;
 mod conversation;
+mod elsewhere;
 mod fetch;
 mod library;
+mod mocks;
 mod package;
 mod rehearsal;
 #[cfg(test)]
 mod tests;
 mod world;
 
+pub use elsewhere::mocking;
 pub use package::Testing;
 pub use rehearsal::Rehearsal;
 pub use world::{BEGIN, Outcome, Plan, run};

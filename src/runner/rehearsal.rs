@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::conversation::{Part, play};
+use super::elsewhere::alone;
 use super::library::{Library, begin};
 use super::world::{BEGIN, Plan, inside};
 use crate::config::{Admission, HostPattern, OriginPattern, Rehearse};
@@ -40,7 +41,8 @@ impl Rehearsal {
     pub fn new(config: Rehearse, host: Host) -> Self {
         Self {
             config,
-            host,
+            // What is played reaches nobody outside.
+            host: alone(host),
             library: Library::default(),
             said: Vec::new(),
         }

@@ -21,7 +21,7 @@ const ECHO: &str = "fn do_extra_handshake(request) {\n    if request.query.conta
     }\n";
 
 fn plan() -> Plan {
-    let host = Host::new(Script::default()).with(Testing);
+    let host = mocking(Host::new(Script::default()).with(Testing));
     let mut library = Library::default();
     let text = Ok(ECHO.to_owned());
     let checked = Checker::new(&host, &mut library).check("echo_wsh.rhai", &text, 1);
@@ -78,7 +78,8 @@ fn fails(body: &str) -> String {
 
 #[test]
 fn every_example_passes() {
-    for function in package::PACKAGE.functions {
+    let packages = [&package::PACKAGE, &elsewhere::PACKAGE];
+    for function in packages.iter().flat_map(|package| package.functions) {
         let (source, names) = read(function.example);
         let outcome = run(&plan(), &source, &names[0]).expect("a test that runs");
         if let Some(fault) = outcome.fault {
@@ -154,4 +155,76 @@ fn a_test_ends_with_its_real_time() {
         let said = fails(body);
         assert!(said.contains("no end in its time"), "{said}");
     }
+}
+
+#[test]
+fn nobody_outside_is_reached() {
+    passes(
+        "let kinds = [];\n\
+         try { http_get(\"http://localhost:1/\"); } catch (e) { kinds.push(e.kind); }\n\
+         try { http_post(\"https://example.com/\", \"\"); } catch (e) { kinds.push(e.kind); }\n\
+         try { dial(\"ws://localhost:1/\"); } catch (e) { kinds.push(e.kind); }\n\
+         try { mock_http(\"https://a/\", 1); } catch (e) { kinds.push(e.kind); }\n\
+         try { mock_dial(\"wss://a/\", \"echo\"); } catch (e) { kinds.push(e.kind); }\n\
+         expect(kinds, [\"connect\", \"connect\", \"connect\", \"type\", \"option\"]);",
+    );
+}
+
+#[test]
+fn what_was_said_last_of_a_url_counts() {
+    passes(
+        "mock_http(\"https://a.example/\", \"old\");\n\
+         mock_http(\"https://a.example/\", \"new\");\n\
+         mock_http(\"https://a.example/x\", blob(2, 7));\n\
+         expect(http_get(\"https://a.example/y\").text, \"new\");\n\
+         expect(http_get(\"https://a.example/x/y\").body, blob(2, 7));\n\
+         expect(http_get(\"https://a.example/x\").headers[\"content-type\"], \
+         [\"application/octet-stream\"]);\n\
+         let sent = #{headers: #{\"X-Own\": [\"1\", \"2\"]}, method: \"PUT\"};\n\
+         http_post(\"https://a.example/z\", #{a: 1}, sent);\n\
+         let asked = mocked(\"https://a.example/z\")[0];\n\
+         expect(asked.method, \"PUT\");\n\
+         expect(asked.headers[\"x-own\"], [\"1\", \"2\"]);\n\
+         expect(asked.headers[\"content-type\"], [\"application/json\"]);\n\
+         expect(mocked(\"https://a.example/\").len(), 4);",
+    );
+}
+
+/// A function answers from what it sees, and what it throws is what the request throws.
+#[test]
+fn a_function_answers() {
+    passes(
+        "mock_http(\"https://a.example/\", |request| {\n\
+             if request.url.contains(\"bad\") { throw \"bad\"; }\n\
+             #{status: 201, headers: #{\"X-Seen\": request.text}, body: [request.method]}\n\
+         });\n\
+         let answer = http_post(\"https://a.example/\", \"hello\");\n\
+         expect(answer.status, 201);\n\
+         expect(answer.headers[\"x-seen\"], [\"hello\"]);\n\
+         expect(answer.text, \"[\\\"POST\\\"]\");\n\
+         let thrown = ();\n\
+         try { http_get(\"https://a.example/bad\"); } catch (e) { thrown = e; }\n\
+         expect(thrown, \"bad\");",
+    );
+}
+
+/// What is dialed goes the whole way of a real connection, and ends as one.
+#[test]
+fn a_handler_answers_for_what_is_dialed() {
+    passes(
+        "mock_dial(\"wss://feed.example/\", \"/echo\");\n\
+         let feed = dial(\"wss://feed.example/a?b=c\");\n\
+         feed.send(\"a\"); feed.send(blob(2, 1));\n\
+         expect(feed.receive(1), \"a\"); expect(feed.receive(1), blob(2, 1));\n\
+         expect(feed.receive(59.5), \"beat\");\n\
+         expect(feed.receive(1) == ());\n\
+         expect(feed.ready_state, \"open\");\n\
+         feed.close(4000, \"bye\");\n\
+         expect(feed.receive(1) == ());\n\
+         expect(feed.ready_state, \"closed\");\n\
+         mock_dial(\"ws://no.example/\", \"/nowhere\");\n\
+         let kind = ();\n\
+         try { dial(\"ws://no.example/\"); } catch (e) { kind = e.kind; }\n\
+         expect(kind, \"refused\");",
+    );
 }

@@ -13,8 +13,10 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
 use super::client::Client;
+use super::mocks::Mocks;
+use crate::client::Egress;
 use crate::config::limits::FILES;
-use crate::config::{Admission, Deflate, Limits, Proxy};
+use crate::config::{Admission, Deflate, Destinations, Limits, Proxy};
 use crate::handlers::Generation;
 use crate::http::{self, Site};
 use crate::hub::{Delivery, Hub, Recorded, Seat};
@@ -92,6 +94,8 @@ pub struct World {
     hub: Arc<Hub>,
     /// They stay open until the test ends, whether or not it still knows them.
     clients: RefCell<Vec<Client>>,
+    /// What other servers answer.
+    mocks: Mocks,
     difference: RefCell<Option<String>>,
     port: Cell<u16>,
 }
@@ -124,6 +128,11 @@ impl World {
     /// Keeps a client's connection open.
     pub fn keep(&self, client: Client) {
         self.clients.borrow_mut().push(client);
+    }
+
+    /// What other servers answer, and what they were asked.
+    pub fn mocks(&self) -> &Mocks {
+        &self.mocks
     }
 
     /// What was published in a topic.
@@ -209,7 +218,13 @@ async fn begin(plan: &Plan) -> Rc<World> {
         hub: Arc::clone(&hub),
         worker: 0,
     };
-    let host = host.providing(Arc::clone(&shelf)).providing(seat);
+    // Nobody is reached outside: of this way out only the bounds count.
+    let (egress, longest) = (limits.egress, limits.websocket.message);
+    let egress = Egress::new(Destinations::default(), None, egress, longest);
+    let host = host
+        .providing(Arc::clone(&shelf))
+        .providing(seat)
+        .providing(Arc::new(egress));
     let host = host.providing(Begun::default());
     let mut host = host.providing(Accounts::new(limits.traffic));
     if let Some(coverage) = &plan.coverage {
@@ -240,6 +255,7 @@ async fn begin(plan: &Plan) -> Rc<World> {
         site,
         hub,
         clients: RefCell::default(),
+        mocks: Mocks::default(),
         difference: RefCell::default(),
         port: Cell::new(1024),
     }

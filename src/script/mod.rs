@@ -18,6 +18,7 @@
 //! | `dialed` | connections that a script has opened, and what comes from them |
 //! | `peers`, `look` | what a developer who looks on sees of connections and of values |
 //! | `coverage` | which lines have run, where somebody asks |
+//! | `stand_in` | who answers in the place of other servers, in tests |
 //! | `suite`, `tested` | a test of a file, and its run up to its end or that of its time |
 //! | `fault` | what went wrong, in words, with its line and a hint |
 //! | `reference` | what is documented of all this, for people and editors |
@@ -49,6 +50,7 @@ mod resolve;
 mod runtime;
 mod service;
 mod session;
+mod stand_in;
 mod state;
 mod suite;
 mod tested;
@@ -58,6 +60,8 @@ pub use crate::machine::host::Host;
 pub use crate::machine::source::{SUFFIX, Source};
 pub(crate) use crate::machine::stack::STACK;
 pub use crate::machine::{Limits, Settings};
+pub(crate) use api::http::body_of;
+pub(crate) use api::options::headers as header_fields;
 pub use begun::Begun;
 pub use compiler::Compiler;
 pub use coverage::{Coverage, Covered};
@@ -73,5 +77,6 @@ pub use runtime::Runtime;
 pub use service::Services;
 pub(crate) use session::reload;
 pub use session::{Again, Handshake, HandshakeFailure, ScriptSession, ensure_begun, run_again};
+pub(crate) use stand_in::StandIn;
 pub use state::State;
 pub(crate) use tested::run as run_test;

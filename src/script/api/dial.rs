@@ -7,7 +7,7 @@ use rhai::{Dynamic, EvalAltResult, ImmutableString, Map};
 
 use super::messages::{of_message, to_message};
 use super::options::{headers, no_option, option, seconds, texts};
-use crate::client::{Address, Ask, Barred, Egress, Kind, NotOpened, dial};
+use crate::client::{Address, Ask, Barred, Egress, Kind, NotOpened, Stream, dial, dial_over};
 use crate::machine::error::{duration, throw, thrown};
 use crate::machine::host::{Allowed, Function, Host, Package};
 use crate::machine::meter;
@@ -15,6 +15,7 @@ use crate::machine::packages::json;
 use crate::script::caller::{self, Caller};
 use crate::script::dialed::Line;
 use crate::script::hooks::Hook;
+use crate::script::stand_in::StandIn;
 use crate::websocket::{Close, Message, ReadyState};
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
@@ -82,14 +83,14 @@ pub const PACKAGE: Package = Package {
                       #{subprotocols: \"v1\"});\n    feed.send(message);\n} catch (e) {\n    \
                       ws.send(e.kind); // => connect\n}",
             register: |engine, host| {
-                let (egress, again) = (egress(host), egress(host));
+                let (outside, again) = (Outside::of(host), Outside::of(host));
                 engine
                     .register_type_with_name::<Handle>("Dialed")
                     .register_fn("dial", move |url: ImmutableString| {
-                        open(egress.as_ref(), &url, &Map::new())
+                        open(&outside, &url, &Map::new())
                     })
                     .register_fn("dial", move |url: ImmutableString, options: Map| {
-                        open(again.as_ref(), &url, &options)
+                        open(&again, &url, &options)
                     });
             },
         },
@@ -237,24 +238,35 @@ pub const PACKAGE: Package = Package {
     ],
 };
 
-/// The way out, where there is one: not where files are only checked.
-pub(super) fn egress(host: &Host) -> Option<Arc<Egress>> {
-    let egress = host.service::<Arc<Egress>>();
-    egress.map(|egress| Arc::clone(&*egress))
+/// What is outside, as a host has it.
+pub(super) struct Outside {
+    /// The way there; none where files are only checked.
+    egress: Option<Arc<Egress>>,
+    /// Who answers instead of everybody there, in tests.
+    pub stand_in: Option<Arc<dyn StandIn>>,
 }
 
-/// The way out, and who goes.
-pub(super) fn leave<'e>(
-    egress: Option<&'e Arc<Egress>>,
-    function: &str,
-) -> Result<(&'e Arc<Egress>, Rc<Caller>)> {
-    let caller = caller::current().filter(|caller| caller.served.get().is_some());
-    match (egress, caller) {
-        (Some(egress), Some(caller)) => Ok((egress, caller)),
-        _ => throw(
-            "connect",
-            format!("{function} is there in hooks, not at the top level"),
-        ),
+impl Outside {
+    /// That of a host.
+    pub fn of(host: &Host) -> Self {
+        let egress = host.service::<Arc<Egress>>();
+        let stand_in = host.service::<Arc<dyn StandIn>>();
+        Self {
+            egress: egress.map(|egress| Arc::clone(&*egress)),
+            stand_in: stand_in.map(|stand_in| Arc::clone(&*stand_in)),
+        }
+    }
+
+    /// The way there, and who goes.
+    pub fn leave(&self, function: &str) -> Result<(&Arc<Egress>, Rc<Caller>)> {
+        let caller = caller::current().filter(|caller| caller.served.get().is_some());
+        match (&self.egress, caller) {
+            (Some(egress), Some(caller)) => Ok((egress, caller)),
+            _ => throw(
+                "connect",
+                format!("{function} is there in hooks, not at the top level"),
+            ),
+        }
     }
 }
 
@@ -279,10 +291,16 @@ pub(super) fn not_opened(error: &NotOpened) -> Box<EvalAltResult> {
     thrown(kind, error.to_string())
 }
 
-fn open(egress: Option<&Arc<Egress>>, url: &str, options: &Map) -> Result<Handle> {
-    let (egress, caller) = leave(egress, "dial")?;
+fn open(outside: &Outside, url: &str, options: &Map) -> Result<Handle> {
+    let (egress, caller) = outside.leave("dial")?;
     let address = address(url)?;
-    egress.check(&address).map_err(|error| barred(&error))?;
+    let instead = match &outside.stand_in {
+        Some(stand_in) => Some(stand_in.open(&address)?),
+        None => {
+            egress.check(&address).map_err(|error| barred(&error))?;
+            None
+        }
+    };
     let (ask, time) = asked(options)?;
     let time = match time {
         Some(seconds) => duration("dial", seconds)?,
@@ -302,8 +320,18 @@ fn open(egress: Option<&Arc<Egress>>, url: &str, options: &Map) -> Result<Handle
     let (egress, id) = (Arc::clone(egress), state.lines(|lines| lines.number()));
     let line = meter::until(async move {
         let admits = |host: &str, place| egress.admits(host, place);
-        let way = egress.way(&admits);
-        let dialed = dial(&address, &ask, way, time, egress.message).await?;
+        let (way, limit) = (egress.way(&admits), egress.message);
+        let dialed = match instead {
+            None => dial(&address, &ask, way, time, limit).await?,
+            Some((stream, target)) => {
+                let there = Address {
+                    target,
+                    ..address.clone()
+                };
+                let stream = Stream::Memory(stream);
+                dial_over(stream, &there, &ask, time, limit).await?
+            }
+        };
         let url = address.to_string();
         Ok(Line::begin(id, url, dialed, Arc::clone(&egress), permit))
     })?;

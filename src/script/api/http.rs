@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use rhai::{Dynamic, EvalAltResult, ImmutableString, Map};
+use rhai::{Dynamic, EvalAltResult, ImmutableString, Map, NativeCallContext};
 use url::Url;
 
-use super::dial::{BARRED, LATE, OPTION, UNREACHED, URL, barred, egress, leave, not_opened};
+use super::dial::{BARRED, LATE, OPTION, Outside, UNREACHED, URL, barred, not_opened};
 use super::options::{headers, no_option, seconds, text};
 use super::request::gather;
-use crate::client::{Egress, Fetched, Kind, NotFetched, Query, fetch};
+use crate::client::{Fetched, Kind, NotFetched, Query, fetch};
 use crate::machine::Limits;
-use crate::machine::error::{duration, throw};
-use crate::machine::host::{Allowed, Function, Package};
+use crate::machine::error::{duration, throw, thrown};
+use crate::machine::host::{Allowed, Function, Host, Package};
 use crate::machine::meter;
 use crate::machine::packages::json;
+use crate::machine::types;
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -68,15 +69,20 @@ pub const PACKAGE: Package = Package {
                       ws.send(parse_json(answer.text).name);\n} catch (e) {\n    \
                       ws.send(e.kind); // => connect\n}",
             register: |engine, host| {
-                let (first, second) = (egress(host), egress(host));
-                let limits = host.settings.limits;
+                let (first, second) = (Asker::of(host), Asker::of(host));
                 engine
-                    .register_fn("http_get", move |url: ImmutableString| {
-                        ask(first.as_ref(), "http_get", &url, None, &Map::new(), &limits)
-                    })
-                    .register_fn("http_get", move |url: ImmutableString, options: Map| {
-                        ask(second.as_ref(), "http_get", &url, None, &options, &limits)
-                    });
+                    .register_fn(
+                        "http_get",
+                        move |context: NativeCallContext, url: ImmutableString| {
+                            first.ask(&context, "http_get", &url, None, &Map::new())
+                        },
+                    )
+                    .register_fn(
+                        "http_get",
+                        move |context: NativeCallContext, url: ImmutableString, options: Map| {
+                            second.ask(&context, "http_get", &url, None, &options)
+                        },
+                    );
             },
         },
         Function {
@@ -102,18 +108,21 @@ pub const PACKAGE: Package = Package {
                       message});\n    ws.send(`${answer.status}`);\n} catch (e) {\n    \
                       ws.send(e.kind); // => connect\n}",
             register: |engine, host| {
-                let (first, second) = (egress(host), egress(host));
-                let limits = host.settings.limits;
+                let (first, second) = (Asker::of(host), Asker::of(host));
                 engine
-                    .register_fn("http_post", move |url: ImmutableString, body: Dynamic| {
-                        let (egress, body) = (first.as_ref(), Some(&body));
-                        ask(egress, "http_post", &url, body, &Map::new(), &limits)
-                    })
                     .register_fn(
                         "http_post",
-                        move |url: ImmutableString, body: Dynamic, options: Map| {
-                            let (egress, body) = (second.as_ref(), Some(&body));
-                            ask(egress, "http_post", &url, body, &options, &limits)
+                        move |context: NativeCallContext, url: ImmutableString, body: Dynamic| {
+                            first.ask(&context, "http_post", &url, Some(&body), &Map::new())
+                        },
+                    )
+                    .register_fn(
+                        "http_post",
+                        move |context: NativeCallContext,
+                              url: ImmutableString,
+                              body: Dynamic,
+                              options: Map| {
+                            second.ask(&context, "http_post", &url, Some(&body), &options)
                         },
                     );
             },
@@ -121,52 +130,73 @@ pub const PACKAGE: Package = Package {
     ],
 };
 
-fn ask(
-    egress: Option<&Arc<Egress>>,
-    function: &str,
-    url: &str,
-    body: Option<&Dynamic>,
-    options: &Map,
-    limits: &Limits,
-) -> Result<Dynamic> {
-    let (egress, caller) = leave(egress, function)?;
-    let url = address(url)?;
-    let (mut query, time) = query(url, options)?;
-    if let Some(body) = body {
-        let (kind, bytes) = encode(body, limits)?;
-        if !query.headers.iter().any(|(name, _)| name == CONTENT_TYPE) {
-            let kind = HeaderValue::from_static(kind);
-            query.headers.push((CONTENT_TYPE, kind));
-        }
-        query.body = bytes.into();
-        if query.method == Method::GET {
-            query.method = Method::POST;
+/// Who asks, within which bounds.
+struct Asker {
+    outside: Outside,
+    limits: Limits,
+}
+
+impl Asker {
+    fn of(host: &Host) -> Self {
+        Self {
+            outside: Outside::of(host),
+            limits: host.settings.limits,
         }
     }
-    let time = match time {
-        Some(seconds) => duration(function, seconds)?,
-        None => egress.limits.time,
+
+    fn ask(
+        &self,
+        context: &NativeCallContext<'_>,
+        function: &str,
+        url: &str,
+        body: Option<&Dynamic>,
+        options: &Map,
+    ) -> Result<Dynamic> {
+        let (egress, caller) = self.outside.leave(function)?;
+        let (mut query, time) = query(address(url)?, options)?;
+        if let Some(body) = body {
+            add_body(&mut query, body, &self.limits)?;
+        }
+        let time = match time {
+            Some(seconds) => duration(function, seconds)?,
+            None => egress.limits.time,
+        };
+        if let Some(stand_in) = &self.outside.stand_in {
+            return stand_in.answer(&query, context).map(answered);
+        }
+        let permit = egress.admit(caller.file(), Kind::Request);
+        let permit = permit.map_err(|error| barred(&error))?;
+        let egress = Arc::clone(egress);
+        let answer = meter::until(async move {
+            let _permit = permit;
+            fetch(&egress, query, time).await
+        })?;
+        answer.map(answered).map_err(not_fetched)
+    }
+}
+
+fn not_fetched(error: NotFetched) -> Box<EvalAltResult> {
+    let kind = match error {
+        NotFetched::Barred(error) => return barred(&error),
+        NotFetched::NotOpened(error) => return not_opened(&error),
+        NotFetched::Large(..) => "large",
+        NotFetched::Late(_) => "late",
+        NotFetched::Url(_) | NotFetched::Broken(..) => "unreached",
     };
-    let permit = egress.admit(caller.file(), Kind::Request);
-    let permit = permit.map_err(|error| barred(&error))?;
-    let egress = Arc::clone(egress);
-    let answer = meter::until(async move {
-        let _permit = permit;
-        fetch(&egress, query, time).await
-    })?;
-    match answer {
-        Ok(fetched) => Ok(answered(fetched)),
-        Err(NotFetched::Barred(error)) => Err(barred(&error)),
-        Err(NotFetched::NotOpened(error)) => Err(not_opened(&error)),
-        Err(error) => {
-            let kind = match error {
-                NotFetched::Large(..) => "large",
-                NotFetched::Late(_) => "late",
-                _ => "unreached",
-            };
-            throw(kind, error.to_string())
-        }
+    thrown(kind, error.to_string())
+}
+
+fn add_body(query: &mut Query, body: &Dynamic, limits: &Limits) -> Result<()> {
+    let (kind, bytes) = body_of("the body of a request", body, limits)?;
+    if !query.headers.iter().any(|(name, _)| name == CONTENT_TYPE) {
+        let kind = HeaderValue::from_static(kind);
+        query.headers.push((CONTENT_TYPE, kind));
     }
+    query.body = bytes.into();
+    if query.method == Method::GET {
+        query.method = Method::POST;
+    }
+    Ok(())
 }
 
 /// The address, as scripts have to write it.
@@ -230,8 +260,12 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)> {
     }
 }
 
-/// A body and its type.
-fn encode(body: &Dynamic, limits: &Limits) -> Result<(&'static str, Vec<u8>)> {
+/// A value as a body, and its type.
+pub(crate) fn body_of(
+    what: &str,
+    body: &Dynamic,
+    limits: &Limits,
+) -> Result<(&'static str, Vec<u8>)> {
     if let Ok(text) = body.as_immutable_string_ref() {
         return Ok(("text/plain; charset=utf-8", text.as_bytes().to_vec()));
     }
@@ -245,8 +279,8 @@ fn encode(body: &Dynamic, limits: &Limits) -> Result<(&'static str, Vec<u8>)> {
     throw(
         "type",
         format!(
-            "the body of a request is a string, a blob, a map or an array, not {}",
-            crate::machine::types::name_of(body)
+            "{what} is a string, a blob, a map or an array, not {}",
+            types::name_of(body)
         ),
     )
 }
@@ -300,6 +334,13 @@ mod tests {
         }
         let method = Map::from([("method".into(), "TRACE".into())]);
         assert!(query(address("http://h/").expect("a URL"), &method).is_err());
-        assert!(encode(&Dynamic::from_array(vec![]), &crate::config::limits::SCRIPT).is_ok());
+        assert!(
+            body_of(
+                "it",
+                &Dynamic::from_array(vec![]),
+                &crate::config::limits::SCRIPT
+            )
+            .is_ok()
+        );
     }
 }
