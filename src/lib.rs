@@ -20,7 +20,7 @@
 //! | [`http`] | a request head | an upgrade, a file, a refusal | `console`, `handlers`, `link`, `machine`, `recording`, `script`, `websocket` |
 //! | [`console`] | a developer's questions | what happens in the server, shown and done | `handlers`, `hub`, `script`, `store`, `websocket` |
 //! | [`handlers`] | a folder | the current generation: path → script | `file`, `keeper`, `machine`, `script` |
-//! | [`script`] | a message | hook calls and their effects | `client`, `hub`, `link`, `local`, `machine`, `store`, `text`, `websocket` |
+//! | [`script`] | a message | hook calls and their effects | `client`, `file`, `hub`, `link`, `local`, `machine`, `store`, `text`, `websocket` |
 //! | [`hub`] | a publication | messages in its subscribers' outboxes, on all workers and nodes | `link`, `nats`, `redis`, `websocket` |
 //! | [`store`] | keys, queues | values, for all connections and beyond them | `link`, `redis` |
 //! | [`redis`] | commands | answers of a Redis server, and messages of its channels | `link` |

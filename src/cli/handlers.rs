@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use crate::config::{Destination, Destinations, Handlers, Script, nearest};
+use crate::config::{Destination, Destinations, Fixtures, Handlers, Script, nearest};
 
 /// The folder that handlers are in, for commands that write to it, too.
 #[derive(Debug, Args)]
@@ -53,6 +53,14 @@ pub(super) struct Power {
         value_delimiter = ','
     )]
     allow_connect: Vec<Destination>,
+    /// Let scripts read files of the handler folder
+    #[arg(
+        long,
+        alias = "allow_files",
+        env = "WSH_ALLOW_FILES",
+        value_parser = BoolishValueParser::new()
+    )]
+    allow_files: bool,
 }
 
 /// The handlers that are served.
@@ -100,18 +108,22 @@ impl From<Folder> for Handlers {
     }
 }
 
-impl From<Power> for Script {
-    fn from(power: Power) -> Self {
-        Self {
-            allow_raw: power.allow_raw,
-            env: Arc::from(power.allow_env),
-            connect: Destinations::from(power.allow_connect),
-            ..Self::default()
+impl Power {
+    /// What the scripts of these handlers may do.
+    pub(super) fn script(self, handlers: &Handlers) -> Script {
+        let fixtures = self.allow_files.then(|| Fixtures {
+            root: handlers.root.clone(),
+            outside_root: handlers.outside_root,
+        });
+        Script {
+            allow_raw: self.allow_raw,
+            env: Arc::from(self.allow_env),
+            connect: Destinations::from(self.allow_connect),
+            files: fixtures.map(Arc::new),
+            ..Script::default()
         }
     }
-}
 
-impl Power {
     /// Variables that scripts may read and that are not there, a sentence each.
     pub(super) fn warnings(&self) -> Vec<String> {
         let names: Vec<_> = std::env::vars_os()

@@ -324,7 +324,9 @@ impl Cli {
                 Task::Check(Box::new(config), format, strict)
             }
             Some(Command::Routes(look)) => {
-                Task::Routes(look.folder.into(), Box::new(look.power.into()))
+                let handlers = look.folder.into();
+                let script = Box::new(look.power.script(&handlers));
+                Task::Routes(handlers, script)
             }
             Some(Command::Replay(again)) => Task::Replay(Box::new(again.options()?)),
             Some(Command::Proxy(proxy)) => Task::Proxy(Box::new(proxy.options()?)),
@@ -344,8 +346,9 @@ impl Cli {
                     seed: test.seed,
                     coverage: test.coverage,
                 };
-                let script = Box::new(test.look.power.into());
-                Task::Test(test.look.folder.into(), script, tested)
+                let handlers = test.look.folder.into();
+                let script = Box::new(test.look.power.script(&handlers));
+                Task::Test(handlers, script, tested)
             }
             Some(Command::Api {
                 name: Some(name), ..

@@ -13,8 +13,8 @@ use super::handlers::{Folder, Power};
 use super::predecessor::Predecessor;
 use super::value::{MetricsPort, Recorded, Seconds, Size, Time};
 use crate::config::{
-    Admission, Broker, ClientCertificates, Config, Credential, Deflate, HostPattern, Identity,
-    Interface, JsonPath, Limits, Link, Listen, OriginPattern, Proxy, Rehearse, Script, Tls,
+    Admission, Broker, ClientCertificates, Config, Credential, Deflate, Handlers, HostPattern,
+    Identity, Interface, JsonPath, Limits, Link, Listen, OriginPattern, Proxy, Rehearse, Tls,
     Trusted, limits,
 };
 
@@ -405,7 +405,8 @@ impl Settings {
         }
         let rehearsal = self.bounds.rehearsal();
         let limits = Limits::from(self.bounds);
-        let mut script = Script::from(self.power);
+        let handlers = Handlers::from(self.folder);
+        let mut script = self.power.script(&handlers);
         // A script holds what it is given.
         script.dev = dev;
         script.max_message = limits.websocket.message;
@@ -431,7 +432,7 @@ impl Settings {
                 unix: unix_socket,
                 backlog: queue,
             },
-            handlers: self.folder.into(),
+            handlers,
             document_root,
             // Not when the flags are read: that would print what is wrong, with its password.
             store: store.parse().context("--store")?,

@@ -259,10 +259,21 @@ pub struct Script {
     pub env: Arc<[String]>,
     /// Where they may connect to.
     pub connect: Destinations,
+    /// The folder whose files they may read, if they may.
+    pub files: Option<Arc<Fixtures>>,
     /// Hooks that a handler has unless it defines them.
     pub standard: Arc<[StandardHook]>,
     /// Bytes of the longest message, up to which a script may lower its connection's own bound.
     pub max_message: usize,
+}
+
+/// Files that scripts may read.
+#[derive(Debug, Clone)]
+pub struct Fixtures {
+    /// The folder that they are below.
+    pub root: PathBuf,
+    /// Whether links may lead out of it.
+    pub outside_root: bool,
 }
 
 /// A hook that handlers need not write.
@@ -282,6 +293,7 @@ impl Default for Script {
             allow_raw: false,
             env: Arc::default(),
             connect: Destinations::default(),
+            files: None,
             standard: Arc::default(),
             max_message: limits::WEBSOCKET.message,
         }

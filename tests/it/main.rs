@@ -35,6 +35,7 @@ mod engine_tls;
 mod events;
 mod examples;
 mod faults;
+mod fixtures;
 mod folder;
 mod following;
 mod foreign;

@@ -4,6 +4,7 @@ pub mod connection;
 pub mod dial;
 mod exchange;
 pub mod extensions;
+mod files;
 pub mod form;
 pub(crate) mod http;
 mod link;
@@ -43,6 +44,7 @@ pub const PACKAGES: &[&Package] = &[
     &log::PACKAGE,
     &random::PACKAGE,
     &env::PACKAGE,
+    &files::PACKAGE,
     &errors::PACKAGE,
     &raw::PACKAGE,
 ];
