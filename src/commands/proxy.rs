@@ -68,8 +68,8 @@ pub struct Proxy {
 struct Between {
     options: Proxy,
     tls: Option<Arc<ClientConfig>>,
-    /// The port of the handler's server, which stands in for the real one.
-    relay: Option<u16>,
+    /// The port of the handler's server, which stands in for the real one, and its host.
+    relay: Option<(u16, String)>,
 }
 
 /// Serves until it is ended.
@@ -112,7 +112,9 @@ pub fn proxy(options: Proxy) -> Result<ExitCode> {
         let shared = Rc::new(Between {
             options,
             tls,
-            relay: relay.as_ref().map(|relay| relay.address.port()),
+            relay: relay
+                .as_ref()
+                .map(|relay| (relay.address.port(), relay.host.clone())),
         });
         let serving = async {
             match relay {
@@ -167,7 +169,10 @@ async fn pass(between: &Between, client: &mut TcpStream, number: u64) -> Result<
             .await
             .map_err(|error| error.to_string())?;
         let lost = |error: io::Error| format!("the server is gone: {error}");
-        server.write_all(&asked.bytes()).await.map_err(lost)?;
+        server
+            .write_all(&between.bytes(&asked))
+            .await
+            .map_err(lost)?;
         server.write_all(&behind).await.map_err(lost)?;
         server.flush().await.map_err(lost)?;
         let mut bytes = Vec::new();
@@ -207,7 +212,7 @@ impl Between {
     fn reached(&self, address: &Address) -> Address {
         match self.relay {
             None => address.clone(),
-            Some(port) => Address {
+            Some((port, _)) => Address {
                 secure: false,
                 host: "127.0.0.1".to_owned(),
                 port,
@@ -215,23 +220,26 @@ impl Between {
             },
         }
     }
+
+    /// A request as it is sent there.
+    fn bytes(&self, asked: &Asked) -> Vec<u8> {
+        let mut text = format!("GET {} HTTP/1.1\r\n", asked.address.target);
+        for (name, value) in &asked.fields {
+            let value = match &self.relay {
+                Some((_, host)) if name.eq_ignore_ascii_case("host") => host,
+                _ => value,
+            };
+            text += &format!("{name}: {value}\r\n");
+        }
+        text += "\r\n";
+        text.into_bytes()
+    }
 }
 
 /// A client's request as it goes to the server.
 struct Asked {
     address: Address,
     fields: Vec<(String, String)>,
-}
-
-impl Asked {
-    fn bytes(&self) -> Vec<u8> {
-        let mut text = format!("GET {} HTTP/1.1\r\n", self.address.target);
-        for (name, value) in &self.fields {
-            text += &format!("{name}: {value}\r\n");
-        }
-        text += "\r\n";
-        text.into_bytes()
-    }
 }
 
 /// Reads a request, and what is behind it.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use data_encoding::HEXLOWER;
 
 use crate::app::{self, App};
 use crate::client::{Address, Egress, Trust};
@@ -21,8 +22,11 @@ use crate::handlers::SUFFIX;
 #[derive(Debug)]
 pub struct Relay {
     app: App,
-    /// Where it listens, on loopback.
+    /// Where it listens, on loopback,
     pub address: SocketAddr,
+    /// and the only `Host` that it answers: nobody but the proxy knows it, so that no page that
+    /// guesses the port comes in past what the proxy looks at.
+    pub host: String,
 }
 
 /// Hooks that pass everything on, for what a handler does not define. `{server}` is where to.
@@ -120,10 +124,17 @@ impl Relay {
             outside_root: true,
             alone: Some(name.to_owned()),
         };
-        let app = App::new(config(handlers, script)?, host)?.unsaid();
+        let mut secret = [0; 16];
+        getrandom::fill(&mut secret).context("there are no random numbers")?;
+        let known_as = format!("{}.internal", HEXLOWER.encode(&secret));
+        let app = App::new(config(handlers, script, &known_as)?, host)?.unsaid();
         let address = app.addresses().first().copied();
         let address = address.context("the handler's server listens nowhere")?;
-        Ok(Self { app, address })
+        Ok(Self {
+            app,
+            address,
+            host: known_as,
+        })
     }
 
     /// Serves, and never ends by itself.
@@ -133,7 +144,7 @@ impl Relay {
 }
 
 /// A server on loopback, whose clients are the proxy's: those it has let in.
-fn config(handlers: Handlers, script: Script) -> Result<Config> {
+fn config(handlers: Handlers, script: Script, host: &str) -> Result<Config> {
     Ok(Config {
         listen: Listen {
             host: Interface::Named("127.0.0.1".to_owned()),
@@ -155,7 +166,7 @@ fn config(handlers: Handlers, script: Script) -> Result<Config> {
         tls: None,
         admission: Admission {
             origins: vec!["*".parse::<OriginPattern>()?],
-            hosts: vec!["*".parse::<HostPattern>()?],
+            hosts: vec![host.parse::<HostPattern>()?],
             credentials: None,
         },
         proxy: Proxy::default(),
