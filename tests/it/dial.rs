@@ -175,7 +175,7 @@ async fn an_answer_is_bounded_in_length_and_time_and_number() {
     let args = ["--allow-connect", &place, "--max-response-body", "1000"];
     let more = [
         "--connect-timeout",
-        "300ms",
+        "3s",
         "--max-requests-per-handler",
         "1",
     ];
