@@ -216,7 +216,7 @@ fn a_handler_answers_for_what_is_dialed() {
          let feed = dial(\"wss://feed.example/a?b=c\");\n\
          feed.send(\"a\"); feed.send(blob(2, 1));\n\
          expect(feed.receive(1), \"a\"); expect(feed.receive(1), blob(2, 1));\n\
-         expect(feed.receive(59.5), \"beat\");\n\
+         expect(feed.receive(60.5), \"beat\");\n\
          expect(feed.receive(1) == ());\n\
          expect(feed.ready_state, \"open\");\n\
          feed.close(4000, \"bye\");\n\

@@ -173,12 +173,7 @@ async fn an_answer_is_bounded_in_length_and_time_and_number() {
     let site = site().await;
     let place = format!("localhost:{}", site.port());
     let args = ["--allow-connect", &place, "--max-response-body", "1000"];
-    let more = [
-        "--connect-timeout",
-        "3s",
-        "--max-requests-per-handler",
-        "1",
-    ];
+    let more = ["--connect-timeout", "3s", "--max-requests-per-handler", "1"];
     let asker = asker(|builder| builder.args(args).args(more)).await;
     let mut client = connect(asker.url("/asker")).await;
     let url = |query: &str| format!("http://{place}/site?{query}");
