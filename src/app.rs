@@ -258,8 +258,10 @@ fn shelf(config: &Config, host: &Host) -> Result<Arc<Shelf>> {
         Store::Redis(url) => {
             let engine = Shared::start(url, &config.limits.engine, limits, told)
                 .context("a thread for the store cannot be started")?;
-            let now = move || millis(clock.now());
-            Shelf::new(Arc::new(engine), notices, limits, now)
+            let engine = Arc::new(engine);
+            let shared = Arc::clone(&engine);
+            let now = move || shared.time(millis(clock.now()));
+            Shelf::new(engine, notices, limits, now)
         }
     };
     Ok(Arc::new(shelf))

@@ -179,7 +179,7 @@ pub(super) struct Bounds {
         env = "WSH_ENGINE_TIMEOUT"
     )]
     pub(super) engine_timeout: Time,
-    /// Commands on their way to an engine, from which publish waits
+    /// Commands on their way to an engine, from which publish waits and stores throw
     #[arg(
         long,
         value_name = "SIZE",

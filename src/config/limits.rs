@@ -305,7 +305,8 @@ pub const STORES: Stores = Stores {
 pub struct Engine {
     /// Time for which a call waits for an engine that is away. Over it: the call throws `engine`.
     pub time: Duration,
-    /// Bytes of commands on their way to it. Over it: whoever publishes waits.
+    /// Bytes of commands on their way to it. Over it: whoever publishes waits, and
+    /// a store throws `engine`.
     pub queue: usize,
     /// Bytes of what has come from it and is not with the workers yet. Over it: messages are
     /// dropped, and filled in or told of as a gap.

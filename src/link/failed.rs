@@ -9,6 +9,11 @@ pub enum Failed {
         why"
     )]
     Away(&'static str),
+    /// It was not asked, since too much waits for it already.
+    #[error(
+        "the {0} does not keep up, and nothing was done: more than --max-engine-queue waits for it"
+    )]
+    Full(&'static str),
     /// It was asked, and has not answered.
     #[error(
         "the {0} was lost before it answered: what it was asked to do may or may not have been done"

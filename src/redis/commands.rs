@@ -87,8 +87,22 @@ impl Commands {
     }
 
     /// Has a command done, in the order of these calls, and something with the answer, whether or
-    /// not somebody waits for it: that must not wait itself.
+    /// not somebody waits for it: that must not wait itself. While the queue is full it is
+    /// [`Failed::Full`].
     pub fn give(
+        &self,
+        command: Cmd,
+        bytes: usize,
+        then: impl FnOnce(Result<Value, Failed>) + Send + 'static,
+    ) {
+        match self.queue.is_full() {
+            true => then(Err(Failed::Full(self.health.role()))),
+            false => self.insist(command, bytes, then),
+        }
+    }
+
+    /// The same however full the queue is, for what puts something back.
+    pub fn insist(
         &self,
         command: Cmd,
         bytes: usize,

@@ -117,11 +117,16 @@ impl Queue {
         self.filled.notify_one();
     }
 
+    /// Whether it takes no more now.
+    pub fn is_full(&self) -> bool {
+        self.waiting().bytes >= self.bound
+    }
+
     /// Ready when it takes more.
     pub async fn has_room(&self) {
         loop {
             let emptied = self.emptied.notified();
-            if self.waiting().bytes < self.bound {
+            if !self.is_full() {
                 return;
             }
             emptied.await;

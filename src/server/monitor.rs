@@ -100,6 +100,7 @@ impl<F: Fn(oneshot::Sender<Snapshot>) + 'static> Port<F> {
         sum.gauges.sockets = self.room.used() as u64;
         sum.topics = self.hub.tally.read();
         sum.stores = self.shelf.sizes();
+        sum.store_times = self.shelf.times();
         sum.engines = self.hub.engines();
         sum.engines.extend(self.shelf.link());
         sum

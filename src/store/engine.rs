@@ -79,6 +79,9 @@ impl fmt::Debug for Taken {
 /// room for. An entry counts as there again for each take that fails, and for each that is taken
 /// back.
 pub trait Engine: Send + Sync + fmt::Debug {
+    /// What kind it is, as metrics have it.
+    fn kind(&self) -> &'static str;
+
     /// Whether other processes use it as well.
     fn is_shared(&self) -> bool;
 

@@ -33,6 +33,7 @@ mod refused;
 mod shelf;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod turns;
 mod value;
 

@@ -14,10 +14,11 @@ use super::change::Change;
 use super::engine::{Engine, Place, Taken};
 use super::notices::{Line, Notices};
 use super::refused::Refused;
+use super::timing::{Operation, Timing};
 use super::turns::{Turn, Turns};
 use super::value::{Bytes, Kept, Millis};
 use crate::link::Health;
-use crate::observe::metrics::{self, Stores};
+use crate::observe::metrics::{self, StoreTimes, Stores};
 
 /// How often whoever waits looks again where other processes change things as well: a notice may be
 /// lost on its way from them.
@@ -32,6 +33,7 @@ pub struct Shelf {
     notices: Arc<Notices>,
     turns: Turns,
     limits: Limits,
+    timing: Arc<Timing>,
     /// Milliseconds on the clock that the engine goes by.
     clock: Box<dyn Fn() -> Millis + Send + Sync>,
 }
@@ -45,6 +47,7 @@ impl Shelf {
         clock: impl Fn() -> Millis + Send + Sync + 'static,
     ) -> Self {
         Self {
+            timing: Arc::new(Timing::new(engine.kind())),
             engine,
             notices,
             turns: Turns::default(),
@@ -79,7 +82,10 @@ impl Shelf {
 
     fn look(&self, at: &Place) -> Answer<Option<Kept>> {
         match self.check("a key", &at.key) {
-            Ok(()) => self.engine.get(at, self.now()),
+            Ok(()) => {
+                let get = || self.engine.get(at, self.now());
+                self.timing.of(Operation::Read, get)
+            }
             Err(refused) => Answer::Now(Err(refused)),
         }
     }
@@ -114,7 +120,10 @@ impl Shelf {
             .check("a key", &at.key)
             .and_then(|()| self.fits(change.brings()));
         match checked {
-            Ok(()) => self.engine.change(at, change, payer, self.now()),
+            Ok(()) => {
+                let change = || self.engine.change(at, change, payer, self.now());
+                self.timing.of(Operation::Write, change)
+            }
             Err(refused) => Answer::Now(Err(refused)),
         }
     }
@@ -128,7 +137,8 @@ impl Shelf {
 
     /// The keys of a store that begin so, in order, so many at the most.
     pub fn keys(&self, store: &str, prefix: &str, most: usize) -> Answer<Vec<Arc<str>>> {
-        self.engine.keys(store, prefix, most, self.now())
+        let keys = || self.engine.keys(store, prefix, most, self.now());
+        self.timing.of(Operation::Read, keys)
     }
 
     /// Whether updates of a key have to take turns.
@@ -195,7 +205,8 @@ impl Shelf {
         if self.notices.line(&queue).is_some_and(waits) {
             return Answer::later(async move { shelf.put_in_turn(&queue, &value, &payer).await });
         }
-        match self.engine.put(&queue, &value, &payer) {
+        let put = || self.engine.put(&queue, &value, &payer);
+        match self.timing.of(Operation::Queue, put) {
             Answer::Now(Ok(false)) => {
                 Answer::later(async move { shelf.put_in_turn(&queue, &value, &payer).await })
             }
@@ -214,7 +225,8 @@ impl Shelf {
         let _turn = place.value.putters.lock().await;
         loop {
             let emptied = place.value.emptied();
-            if self.engine.put(queue, value, payer).get().await? {
+            let put = || self.engine.put(queue, value, payer);
+            if self.timing.of(Operation::Queue, put).get().await? {
                 return Ok(());
             }
             tokio::select! {
@@ -278,7 +290,9 @@ impl Shelf {
         lease: Option<Duration>,
         turn: Option<OwnedMutexGuard<()>>,
     ) -> Answer<Option<Taken>> {
-        let answer = self.engine.take(queue, lease.map(|time| self.after(time)));
+        let lease = lease.map(|time| self.after(time));
+        let take = || self.engine.take(queue, lease);
+        let answer = self.timing.of(Operation::Queue, take);
         drop(turn);
         answer
     }
@@ -312,7 +326,10 @@ impl Shelf {
     /// Ends a lease for good; whether it was still one.
     pub fn done(&self, queue: &Arc<str>, lease: u64) -> Answer<bool> {
         match self.check("a queue's name", queue) {
-            Ok(()) => self.engine.done(queue, lease),
+            Ok(()) => {
+                let done = || self.engine.done(queue, lease);
+                self.timing.of(Operation::Queue, done)
+            }
             Err(refused) => Answer::Now(Err(refused)),
         }
     }
@@ -320,7 +337,10 @@ impl Shelf {
     /// How many entries of a queue can be taken.
     pub fn length(&self, queue: &str) -> Answer<usize> {
         match self.check("a queue's name", queue) {
-            Ok(()) => self.engine.length(queue),
+            Ok(()) => {
+                let length = || self.engine.length(queue);
+                self.timing.of(Operation::Queue, length)
+            }
             Err(refused) => Answer::Now(Err(refused)),
         }
     }
@@ -338,6 +358,11 @@ impl Shelf {
     /// The same for the metrics.
     pub fn link(&self) -> Option<metrics::Engine> {
         self.engine.link()
+    }
+
+    /// How long the engine takes.
+    pub fn times(&self) -> Vec<StoreTimes> {
+        self.timing.read()
     }
 
     /// What is kept.

@@ -758,3 +758,29 @@ async fn what_is_named_exists() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_a_store_takes_is_measured_by_operation() {
+    const SHELF: &str = r#"
+        fn transfer_data(ws, message) {
+            store.incr("n");
+            store.get("n");
+            queue("q").put(message);
+            ws.send(queue("q").take());
+        }"#;
+    let server = builder().file("shelf_wsh.rhai", SHELF).start().await;
+    let port = port_of(&server).await;
+    let mut client = connect(server.url("/shelf")).await;
+    for _ in 0..3 {
+        client.send_text("hello").await;
+        assert_eq!(client.next_text().await, "hello");
+    }
+    let series = scrape(port).await;
+    for (operation, times) in [("read", 3.0), ("write", 3.0), ("queue", 6.0)] {
+        let labels = format!("{{engine=\"memory\",operation=\"{operation}\"}}");
+        let count = series[&format!("wsh_store_seconds_count{labels}")];
+        assert_eq!(count, times, "{operation}");
+        let sum = series[&format!("wsh_store_seconds_sum{labels}")];
+        assert!(sum > 0.0 && sum < 1.0, "{operation}: {sum}");
+    }
+}

@@ -263,7 +263,7 @@ fn transfer_data(ws, message) {
             "lease" => queue("q").take(20, #{lease: 1}).value,
         };
     } catch (e) {
-        answer = #{kind: e.kind};
+        answer = #{kind: e.kind, error: e.message};
     }
     ws.send(`=${to_json(answer)}`);
 }
@@ -338,4 +338,31 @@ async fn two_nodes_share_stores_and_queues() {
         keys.lines().all(|key| key.starts_with("wsh:store:")),
         "{keys}"
     );
+}
+
+#[tokio::test]
+async fn a_redis_that_does_not_keep_up_is_asked_no_more_than_fits() {
+    let redis = Redis::start();
+    let url = redis.url();
+    let builder = Server::builder().workers(2).file("shelf_wsh.rhai", SHELF);
+    let args = ["--store", &url, "--max-engine-queue", "64KiB"];
+    let server = builder.args(args).start().await;
+    server.log("connected to the engine").await;
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        clients.push(connect(server.url("/shelf")).await);
+    }
+    redis.signal("STOP");
+    let large = "x".repeat(100_000);
+    let order = json!({"act": "set", "key": "k", "value": large}).to_string();
+    for client in &mut clients {
+        client.send_text(order.clone()).await;
+    }
+    let mut answers = Vec::new();
+    for client in &mut clients {
+        answers.push(client.next_text().await);
+    }
+    let is_full = |answer: &&String| answer.contains("--max-engine-queue");
+    assert!(answers.iter().any(|answer| is_full(&answer)), "{answers:?}");
+    redis.signal("CONT");
 }

@@ -20,7 +20,8 @@ use super::event::Event;
 use super::live::is_looked_at;
 use counter::{Counter, Counters, FILES, OTHER};
 use histogram::{BUCKETS, bucket};
-pub use snapshot::{Engine, Format, Gauges, Snapshot, Stores, Topics, negotiate};
+pub use histogram::{Spread, Stopwatch};
+pub use snapshot::{Engine, Format, Gauges, Snapshot, StoreTimes, Stores, Topics, negotiate};
 
 /// Which way a message went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
 use super::counter::{Code, Counter, Counters, FILES, OTHER, RESULTS};
-use super::histogram::{BUCKETS, bound};
+use super::histogram::{BUCKETS, Spread, bound};
 
 /// What was counted.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub topics: Topics,
     /// What stores and queues keep, as well.
     pub stores: Stores,
+    /// How long their engine takes.
+    pub store_times: Vec<StoreTimes>,
     /// The engines in other processes that it uses.
     pub engines: Vec<Engine>,
 }
@@ -76,6 +78,17 @@ pub struct Stores {
     pub keys: u64,
     /// Entries of all queues, those on lease among them.
     pub entries: u64,
+}
+
+/// How long an engine takes for one kind of what it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreTimes {
+    /// The kind of engine.
+    pub engine: &'static str,
+    /// What it is asked.
+    pub operation: &'static str,
+    /// The times.
+    pub times: Spread,
 }
 
 /// Numbers of things that are there now.
@@ -224,6 +237,12 @@ impl Snapshot {
     }
 }
 
+/// Counts with the bounds of their buckets.
+fn bounded(counts: [u64; BUCKETS + 1]) -> Vec<(f64, u64)> {
+    let bounds = (0..BUCKETS).map(bound).chain([f64::MAX]);
+    bounds.zip(counts).collect()
+}
+
 impl Times {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -348,6 +367,27 @@ impl Collector for Encoded {
             let mut family = sheet.encode_descriptor(name, help, None, MetricType::Gauge)?;
             family.encode_gauge(&value)?;
         }
+        let mut family = sheet.encode_descriptor(
+            "wsh_store_seconds",
+            "Time from what a store or queue was asked to its answer",
+            None,
+            MetricType::Histogram,
+        )?;
+        for asked in &self.0.store_times {
+            let labels = [("engine", asked.engine), ("operation", asked.operation)];
+            let Spread {
+                buckets,
+                nanoseconds,
+            } = asked.times;
+            family
+                .encode_family(&labels)?
+                .encode_histogram::<NoLabelSet>(
+                    nanoseconds as f64 / 1e9,
+                    buckets.iter().sum(),
+                    &bounded(buckets),
+                    None,
+                )?;
+        }
         let version = [([("version", env!("CARGO_PKG_VERSION"))], 1_u64)];
         gauges(sheet, "wsh_build_info", "The version that runs", version)?;
         self.handlers(sheet)?;
@@ -401,8 +441,7 @@ impl Encoded {
         )?;
         let ran = |times: &Times| times.buckets.iter().any(|count| *count > 0);
         for (labels, times) in hooks().filter(|(_, times)| ran(times)) {
-            let bounds = (0..BUCKETS).map(bound).chain([f64::MAX]);
-            let buckets: Vec<_> = bounds.zip(times.buckets).collect();
+            let buckets = bounded(times.buckets);
             let count = times.buckets.iter().sum();
             let sum = times.nanoseconds as f64 / 1e9;
             family

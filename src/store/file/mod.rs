@@ -141,6 +141,10 @@ impl Inner {
 }
 
 impl Engine for File {
+    fn kind(&self) -> &'static str {
+        "file"
+    }
+
     fn is_shared(&self) -> bool {
         false
     }

@@ -46,6 +46,10 @@ impl Memory {
 }
 
 impl Engine for Memory {
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
     fn is_shared(&self) -> bool {
         false
     }

@@ -10,8 +10,8 @@ mod scripts;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use ::redis::{Cmd, Value};
 use tokio::sync::oneshot;
@@ -38,6 +38,8 @@ const CONNECTIONS: usize = 2;
 const AT_ONCE: usize = 500;
 /// Time before a subscription that has failed is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// Answers that take longer than this say nothing of Redis' clock.
+const PROMPT: Duration = Duration::from_millis(200);
 /// Digits of a server's name, in front of a notice.
 const NAME: usize = 16;
 
@@ -57,6 +59,8 @@ struct Inner {
     notices: Arc<Notices>,
     keys: AtomicU64,
     entries: AtomicU64,
+    /// Milliseconds by which Redis' clock is ahead of this machine's.
+    ahead: AtomicI64,
 }
 
 impl Shared {
@@ -80,6 +84,7 @@ impl Shared {
             notices,
             keys: AtomicU64::new(0),
             entries: AtomicU64::new(0),
+            ahead: AtomicI64::new(0),
         });
         let (told, url, incoming) = (Arc::clone(&inner), url.clone(), engine.incoming);
         link::start(ROLE, move || async move {
@@ -91,6 +96,11 @@ impl Shared {
             }
         })?;
         Ok(Self(inner))
+    }
+
+    /// Redis' time, by this machine's: what runs out does so for all nodes at once.
+    pub fn time(&self, here: Millis) -> Millis {
+        here.saturating_add_signed(self.0.ahead.load(Ordering::Relaxed))
     }
 }
 
@@ -213,6 +223,13 @@ impl Parts {
     }
 }
 
+/// How far a clock is ahead that has said this time, when it was asked at that time here, and the
+/// answer took so long: nothing is known if that was long.
+fn difference(asked: Millis, there: Millis, took: Duration) -> Option<i64> {
+    let here = asked.saturating_add(u64::try_from(took.as_millis()).ok()? / 2);
+    (took <= PROMPT).then(|| there.wrapping_sub(here).cast_signed())
+}
+
 fn text(value: Value) -> Option<String> {
     match value {
         Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
@@ -273,6 +290,10 @@ fn time(until: Option<Millis>) -> String {
 }
 
 impl Engine for Shared {
+    fn kind(&self) -> &'static str {
+        "redis"
+    }
+
     fn is_shared(&self) -> bool {
         true
     }
@@ -463,8 +484,16 @@ impl Engine for Shared {
         }
         let mut command = self.0.call(&self.0.scripts.sweep);
         command.arg(now).arg(AT_ONCE);
-        drop(self.0.run(command, 0, |inner, parts| {
-            for told in parts?.0 {
+        let (asked, ahead) = (Instant::now(), self.0.ahead.load(Ordering::Relaxed));
+        drop(self.0.run(command, 0, move |inner, parts| {
+            let mut parts = parts?;
+            let there = parts.number()?;
+            if let Some(more) = difference(now, there, asked.elapsed()) {
+                inner
+                    .ahead
+                    .store(ahead.saturating_add(more), Ordering::Relaxed);
+            }
+            for told in parts.0 {
                 if let Some(told) = text(told) {
                     inner.tell(&told);
                 }
@@ -492,7 +521,7 @@ impl TakeBack for Inner {
             .arg(&*item.payer)
             .arg(&*item.value);
         let (queue, notices) = (Arc::clone(&item.queue), Arc::clone(&self.notices));
-        self.commands.give(command, item.value.len(), move |_| {
+        self.commands.insist(command, item.value.len(), move |_| {
             notices.filled(&queue, 1);
         });
     }
@@ -503,5 +532,24 @@ impl fmt::Debug for Inner {
         out.debug_struct("Inner")
             .field("commands", &self.commands)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_compared_by_the_middle_of_an_answer() {
+        let took = Duration::from_millis(100);
+        assert_eq!(difference(1000, 1050, took), Some(0));
+        assert_eq!(difference(1000, 61_050, took), Some(60_000));
+        assert_eq!(difference(61_000, 1050, took), Some(-60_000));
+        assert_eq!(
+            difference(0, u64::MAX, Duration::ZERO),
+            Some(-1),
+            "nonsense is no panic"
+        );
+        assert_eq!(difference(1000, 1050, PROMPT * 2), None);
     }
 }

@@ -255,7 +255,7 @@ return answer('', '1')
 const SWEEP: &str = script!(
     "
 local now, most = ARGV[3], tonumber(ARGV[4])
-local told = {}
+local time, told = redis.call('TIME'), {}
 for _, at in ipairs(call('ZRANGEBYSCORE', D, '-inf', now, 'LIMIT', 0, most)) do
     local store, key = string.match(at, '^(.-)\\n(.*)$')
     local is_ours, time, payer, value = pcall(function()
@@ -275,7 +275,7 @@ for _, at in ipairs(call('ZRANGEBYSCORE', P .. 'run', '-inf', now, 'LIMIT', 0, m
     if is_ours and released then told[#told + 1] = 'f' .. queue end
     call('ZREM', P .. 'run', at)
 end
-return answer('', unpack(told))
+return answer('', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)), unpack(told))
 "
 );
 
