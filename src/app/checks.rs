@@ -61,6 +61,13 @@ pub fn folders(config: &Config) -> Result<()> {
     if let Some(folder) = &config.document_root {
         folder_of(folder, "the document root", "--document-root")?;
     }
+    if let Some(rehearse) = &config.rehearse {
+        // One that is recorded to is made.
+        let recorded = config.record.as_ref().map(|record| &record.folder);
+        if recorded != Some(&rehearse.folder) {
+            folder_of(&rehearse.folder, "the folder of recordings", "--replay")?;
+        }
+    }
     if let Some(file) = &config.handlers.map_file {
         // Opening a named pipe would wait for whoever writes into it.
         let is_file = fs::metadata(file).map(|metadata| metadata.is_file());

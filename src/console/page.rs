@@ -37,6 +37,7 @@ const FILES: &[File] = &files![
     "log.js" "text/javascript; charset=utf-8",
     "messages.js" "text/javascript; charset=utf-8",
     "one.js" "text/javascript; charset=utf-8",
+    "saved.js" "text/javascript; charset=utf-8",
     "words.js" "text/javascript; charset=utf-8",
 ];
 

@@ -779,6 +779,41 @@ async fn a_fault_is_mended_in_front_of_the_page() {
     }
 }
 
+/// A message is kept by a name, is there when the page is loaded anew, is sent, and goes.
+async fn kept_messages(page: &mut Page, client: &mut Client) {
+    page.value("document.querySelector('#saved').open = true")
+        .await;
+    page.fill("#message", "<b>once more</b>").await;
+    page.fill("#saved-name", "a <i>name</i>").await;
+    page.value("document.querySelector('#keep').click()").await;
+    page.shows("#saved-list", "a <i>name</i>").await;
+    // Until it is another page, this one would do.
+    page.value("window.isBefore = true; location.reload()")
+        .await;
+    page.until("!window.isBefore && document.querySelector('#connections-table .pick')")
+        .await;
+    page.value("document.querySelector('#connections-table .pick').click()")
+        .await;
+    page.value("document.querySelector('#saved').open = true")
+        .await;
+    page.shows("#saved-list", "a <i>name</i>").await;
+    page.pictures("saved").await;
+    assert_eq!(page.text("#message").await, "");
+    page.value("document.querySelector('#saved-list button').click()")
+        .await;
+    page.until("document.querySelector('#message').value === '<b>once more</b>'")
+        .await;
+    page.value("document.querySelector('#send').click()").await;
+    assert_eq!(client.next_text().await, "<b>once more</b>");
+    page.value("document.querySelectorAll('#saved-list button')[1].click()")
+        .await;
+    page.until("!document.querySelector('#saved-list li')")
+        .await;
+    client.send_text("kept").await;
+    client.next_text().await;
+    page.shows("#messages", "kept").await;
+}
+
 /// Plots move, topics and stores are seen and changed, and what is on the screen is kept as a file.
 #[tokio::test]
 async fn numbers_topics_stores_and_a_file() {
@@ -842,6 +877,7 @@ fn transfer_data(ws, message) { publish(\"room\", message); store.set(message, #
     client.send_text("kept").await;
     client.next_text().await;
     page.shows("#messages", "kept").await;
+    kept_messages(&mut page, &mut client).await;
     let file = "(() => { let kept; const make = URL.createObjectURL;
         URL.createObjectURL = (blob) => { kept = blob; return make(blob); };
         document.querySelector('#har').click();

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::console::call;
 use crate::replay::har;
-use crate::support::{Client, ECHO, Server, answering, connect};
+use crate::support::{Client, ECHO, Server, answering, connect, within};
 
 /// Recordings in a folder, each a path and what was said there.
 fn recordings(all: &[(&str, &str, &[&str])]) -> tempfile::TempDir {
@@ -186,6 +186,36 @@ async fn nobody_waits_for_long() {
     let mut free = connect(server.url("/free")).await;
     server.write("free_wsh.rhai", answering("new"));
     free.until_answer("new").await;
+}
+
+/// One that is not there ends the start, unless it is the one that is recorded to.
+#[tokio::test]
+async fn a_missing_folder_is_said() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let missing = dir.path().join("missing");
+    let missing = missing.to_str().expect("UTF-8");
+    let builder = Server::builder().file("it_wsh.rhai", ECHO);
+    let done = builder.args(["--replay", missing]).run().await;
+    assert!(!done.status.success());
+    assert!(done.stderr.contains("--replay"), "{done:?}");
+    let builder = Server::builder().file("it_wsh.rhai", ECHO);
+    let args = ["--record", missing, "--replay", missing];
+    let server = builder.args(args).start().await;
+    connect(server.url("/it")).await.echoes(1).await;
+    let written = async {
+        loop {
+            let files = std::fs::read_dir(missing).expect("it is made");
+            let mut texts =
+                files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok());
+            if texts.any(|text| text.contains("\"receive\"")) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the recording", written).await;
+    server.write("it_wsh.rhai", answering("other"));
+    server.log("message 2 differs").await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 import { el, field, put } from "./dom.js";
 import { base64Of, bytesOfHex, clock, closeWord, size, span, tree } from "./form.js";
+import { Saved } from "./saved.js";
 import { words } from "./words.js";
 
 export class One {
@@ -22,11 +23,16 @@ export class One {
     });
     const close = el("form", { class: "row", id: "close-form", onsubmit: (event) => this.close(event) },
       field(words.code, this.code), field(words.reason, this.reason), el("button", { id: "close" }, words.close));
+    this.saved = new Saved(() => ({ text: this.message.value, bytes: this.bytes.checked }), (kept) => {
+      this.message.value = kept.text;
+      this.bytes.checked = kept.bytes;
+      this.message.focus();
+    });
     this.inner = el("div", { id: "inner" });
     this.state = el("details", { id: "state", ontoggle: () => this.inspect() },
       el("summary", {}, words.state + ": " + [words.this, words.timers, words.topics].join(", ")), this.inner);
     this.closer = el("details", {}, el("summary", {}, words.close), close);
-    this.actions = el("div", {}, send, this.closer, this.state);
+    this.actions = el("div", {}, send, this.saved.element, this.closer, this.state);
     const leave = el("button", { type: "button", class: "leave", "aria-label": "×", onclick: onLeave }, "×");
     this.element = el("div", { id: "one", hidden: true }, el("div", { class: "row head" }, this.title, leave),
       this.facts, this.said, this.actions);
@@ -49,6 +55,7 @@ export class One {
   show(item, now) {
     if (!item) return;
     this.item = item;
+    this.saved.choose(item.handler);
     put(this.title, words.connection + " " + item.connection + "  " + item.path);
     const facts = [
       item.handler, words.version + " " + item.version, item.client, words.age + " " + span(Math.max(0, now - item.opened)),
