@@ -23,7 +23,7 @@ apt_install() {
 
 javascript() {
     # The binaries of bun and deno are ordinary files of their platform packages: no install script has to run.
-    npm install --prefix "$dir" --ignore-scripts --no-audit --no-fund bun deno ws
+    npm install --prefix "$dir" --ignore-scripts --no-audit --no-fund bun deno ws socket.io @socket.io/redis-adapter ioredis
 }
 
 python() {
