@@ -90,6 +90,13 @@ pub const TEMPLATES: &[Template] = &[
         tests: PLAIN,
     },
     Template {
+        name: "between",
+        about: "stands between a client and its server; needs --allow-connect localhost:9000",
+        flags: " --allow-connect localhost:9000",
+        text: include_str!("templates/between.rhai"),
+        tests: include_str!("templates/between_test.rhai"),
+    },
+    Template {
         name: "subprotocol",
         about: "agrees on a subprotocol",
         flags: "",

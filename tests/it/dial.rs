@@ -492,3 +492,111 @@ async fn what_nobody_takes_stays_with_the_other_side() {
         assert!(more < 64 * 1024, "{more} KiB");
     }
 }
+
+/// Over TLS as well, and only with those whose certificate is one.
+#[tokio::test]
+async fn certificates_are_looked_at() {
+    let home = tempfile::tempdir().expect("a folder");
+    let behind = Server::builder()
+        .file("site_wsh.rhai", SITE)
+        .file("behind_wsh.rhai", BEHIND)
+        .args(["--tls-port", "0", "--tls-dev"])
+        .env("XDG_DATA_HOME", home.path())
+        .start()
+        .await;
+    let place = format!("localhost:{}", behind.tls_port());
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    for (home, answers) in [
+        (home.path(), ["404 not here", "1 welcome"]),
+        (elsewhere.path(), ["unreached", "unreached"]),
+    ] {
+        let build = |builder: Builder| {
+            builder
+                .file("loop_wsh.rhai", LOOP)
+                .env("XDG_DATA_HOME", home)
+                .env("BEHIND", format!("wss://{place}/behind"))
+                .args(["--allow-connect", &place, "--allow-env", "BEHIND"])
+        };
+        let server = asker(build).await;
+        let mut client = connect(server.url("/asker")).await;
+        let answer = get(&mut client, &format!("https://{place}/site?missing")).await;
+        assert!(answer.starts_with(answers[0]), "{answer}");
+        let mut client = connect(server.url("/loop")).await;
+        client.send_text("dial").await;
+        assert_eq!(client.next_text().await, answers[1]);
+    }
+}
+
+/// A message that is too much for all that a handler may hold ends the connection that it comes on.
+#[tokio::test]
+async fn what_a_handler_holds_is_bounded() {
+    let behind = behind().await;
+    let build = |builder: Builder| {
+        builder
+            .file("loop_wsh.rhai", LOOP)
+            .args(["--max-dialed-size", "100KiB"])
+    };
+    let server = between(&behind, build).await;
+    let mut client = connect(server.url("/loop")).await;
+    client.send_text("dial").await;
+    assert_eq!(client.next_text().await, "1 welcome");
+    client.send_text("x".repeat(50_000)).await;
+    assert_eq!(client.next_text().await.len(), 50_000);
+    client.send_text("x".repeat(500_000)).await;
+    // There is no answer: `()` is no message.
+    assert_eq!(client.next_text().await, "type");
+    client.send_text("wait").await;
+    assert_eq!(client.next_text().await, "true closed");
+    behind.log("left with 1006").await;
+    // It is over with that one, and others have room.
+    client.send_text("dial").await;
+    assert_eq!(client.next_text().await, "2 welcome");
+}
+
+/// One connection for all clients.
+const FEED: &str = r#"
+fn on_load() { this.feed = dial(env("BEHIND")); every(0.01, "look"); }
+fn on_interval(name) {
+    loop {
+        let message = this.feed.receive(0);
+        if message == () { break; }
+        if message == "welcome" { this.feed.send("to all"); }
+        store.set("last", message);
+    }
+}
+fn transfer_data(ws, message) {
+    let last = store.get("last");
+    while last != message { last = store.wait("last", last, 10); }
+    ws.send(last);
+}
+"#;
+
+#[tokio::test]
+async fn a_handler_dials_for_all_its_clients() {
+    let behind = behind().await;
+    let server = between(&behind, |builder| builder.file("feed_wsh.rhai", FEED)).await;
+    let mut client = connect(server.url("/feed")).await;
+    client.send_text("to all").await;
+    assert_eq!(client.next_text().await, "to all");
+}
+
+#[tokio::test]
+async fn the_template_stands_between() {
+    const TEMPLATE: &str = include_str!("../../src/commands/templates/between.rhai");
+    let behind = behind().await;
+    let place = format!("localhost:{}", behind.port());
+    let text = TEMPLATE.replace("ws://localhost:9000", &format!("ws://{place}"));
+    let server = Server::builder()
+        .file("behind_wsh.rhai", text)
+        .args(["--allow-connect", &place])
+        .start()
+        .await;
+    let mut client = connect(server.url("/behind")).await;
+    assert_eq!(client.next_text().await, "welcome");
+    client.send_text("hello").await;
+    assert_eq!(client.next_text().await, "hello");
+    client.send_text("end").await;
+    assert_eq!(client.next_close().await, (4001, "enough".to_owned()));
+    let refused = tokio_tungstenite::connect_async(server.url("/behind?no")).await;
+    assert!(refused.is_err());
+}

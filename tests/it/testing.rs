@@ -254,7 +254,11 @@ async fn lines_that_have_run_are_told() {
 #[tokio::test]
 async fn templates_come_with_tests_that_pass() {
     let dir = tempfile::tempdir().expect("a folder");
-    for (name, template) in [("room/talk", "chat"), ("plain", "echo")] {
+    for (name, template) in [
+        ("room/talk", "chat"),
+        ("plain", "echo"),
+        ("middle", "between"),
+    ] {
         let builder = Server::builder().bare();
         let args = ["new", name, "-t", template, "--with-test", "-w", path(&dir)];
         let done = builder.args(args).run().await;
@@ -262,5 +266,5 @@ async fn templates_come_with_tests_that_pass() {
     }
     let done = run(&["-w", path(&dir)]).await;
     assert_eq!(done.status.code(), Some(0), "{done:?}");
-    assert!(done.stdout.contains("4 tests, 0 failed"), "{done:?}");
+    assert!(done.stdout.contains("5 tests, 0 failed"), "{done:?}");
 }
