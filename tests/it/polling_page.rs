@@ -51,7 +51,7 @@ async fn three_ways_bring_the_same_events() {
     for width in [390, 1280] {
         assert!(page.fits(width).await, "{width}");
     }
-    // Longer than one way's round trip, the delay of polling is.
+    // Half of the polls are half a second late.
     let seconds = |text: &str| -> f64 {
         let (number, unit) = text.split_once(' ').expect("a time");
         number.parse::<f64>().expect("a number") * if unit == "ms" { 0.001 } else { 1.0 }
@@ -61,7 +61,7 @@ async fn three_ways_bring_the_same_events() {
         .iter()
         .map(|cell| seconds(cell))
         .collect();
-    assert!(medians[0] > 3.0 * medians[2], "{medians:?}");
+    assert!(medians[0] > medians[2], "{medians:?}");
     page.value(&set("rate", 0)).await;
     page.until(
         "parseFloat(document.querySelector('tr[data-row=empty]').cells[1].textContent) >= 2",
