@@ -87,6 +87,8 @@ struct Driver<E> {
     channels: Option<UnboundedSender<Work>>,
     done: UnboundedSender<Done>,
     reading: Rc<Semaphore>,
+    /// The same for who is there: another node that does not answer holds up no history.
+    asking: Rc<Semaphore>,
     foreign: Flood<&'static str>,
     /// The other nodes, and when they were last there.
     nodes: HashMap<Node, Instant>,
@@ -115,6 +117,7 @@ pub async fn drive<E: Engine, C, S: Channels>(
         channels: None,
         done,
         reading: Rc::new(Semaphore::new(READING)),
+        asking: Rc::new(Semaphore::new(READING)),
         foreign: Flood::lines(1),
     };
     driver.run(news, results, open).await;

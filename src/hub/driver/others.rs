@@ -82,9 +82,9 @@ impl<E: Engine> Driver<E> {
         member.later.clear();
         member.reads_people = true;
         let (topic, done, life) = (Arc::clone(topic), self.done.clone(), self.life);
-        let (reading, engine) = (Rc::clone(&self.reading), Arc::clone(&self.engine));
+        let (asking, engine) = (Rc::clone(&self.asking), Arc::clone(&self.engine));
         spawn_local(async move {
-            let _place = reading.acquire().await;
+            let _place = asking.acquire().await;
             let result = engine.people(Arc::clone(&topic)).await;
             let _ = done.send(Done::People(life, topic, id, result));
         });

@@ -209,7 +209,7 @@ impl NatsBroker {
             subject: self.names.kept(topic),
             live: self.names.topic(topic),
             about: format!("topic {topic:?}"),
-            messages: kept.messages,
+            messages: kept.messages.max(1),
             age: kept.age.max(Duration::from_secs(1)),
         }
     }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use self::linear::{Call, Model, is_linearizable};
 use self::nodes::Nodes;
 use self::topics::{LAST, Listening, Position, Published, Subscription, check_kept, check_plain};
-use super::support::{Client, Redis, Server};
+use super::support::{Client, Engine, Kind, Redis, Server, on_each_engine};
 
 /// Does what it is told, and answers `{"answer": …}`.
 const HANDLER: &str = r#"
@@ -184,7 +184,12 @@ impl History<'_> {
     }
 
     fn topics(&self) -> [String; 3] {
-        ["kept/a", "kept/b", "plain"].map(|topic| format!("{topic}/{}", self.name))
+        let third = if self.nodes.order_all() {
+            "plain"
+        } else {
+            "kept/c"
+        };
+        ["kept/a", "kept/b", third].map(|topic| format!("{topic}/{}", self.name))
     }
 }
 
@@ -609,18 +614,36 @@ async fn histories_on_one_node_are_as_the_models_say() {
     server.stop().await;
 }
 
-/// Three nodes with a Redis for topics, stores and queues, and a handler that is saved.
-#[tokio::test]
-async fn histories_on_three_nodes_are_as_the_models_say() {
-    let redis = Redis::start();
-    let url = redis.url();
-    let args = ["--broker", &url, "--store", &url];
+on_each_engine!(
+    histories_on_three_nodes_are_as_the_models_say,
+    histories_with_failures_are_as_the_models_say,
+);
+
+/// What stores and queues are in beside an engine that has none.
+fn store_beside(kind: Kind) -> Option<Redis> {
+    (kind == Kind::Nats).then(Redis::start)
+}
+
+/// These nodes, with what is promised where this is the engine.
+fn with(kind: Kind, nodes: Nodes) -> Nodes {
+    match kind {
+        Kind::Redis => nodes,
+        Kind::Nats => nodes.ordering_what_is_kept(),
+    }
+}
+
+/// Three nodes with an engine for topics, stores and queues, and a handler that is saved.
+async fn histories_on_three_nodes_are_as_the_models_say(kind: Kind) {
+    let (engine, beside) = (Engine::start(kind), store_beside(kind));
+    let url = engine.url();
+    let store = beside.as_ref().map_or_else(|| url.clone(), Redis::url);
+    let args = ["--broker", &url, "--store", &store];
     let servers = [
         nodes::start(&args).await,
         nodes::start(&args).await,
         nodes::start(&args).await,
     ];
-    let nodes = Nodes::new(&servers, false);
+    let nodes = with(kind, Nodes::new(&servers, false));
     let mut version = 0;
     run_all(&nodes, seeds(25), 8, async || {
         save(&servers[0], &mut version).await
@@ -628,16 +651,18 @@ async fn histories_on_three_nodes_are_as_the_models_say() {
     .await;
 }
 
-/// Three nodes of which two are killed again and again, whose connections to Redis go silent and
-/// break, and a Redis that stops for a while, or is killed and comes back with what it has written.
-#[tokio::test]
-async fn histories_with_failures_are_as_the_models_say() {
-    let mut redis = Redis::with(&["--appendonly", "yes", "--appendfsync", "always"]);
+/// Three nodes of which two are killed again and again, whose connections to the engine go silent
+/// and break, and an engine that stops for a while, or is killed and comes back with what it has
+/// written.
+async fn histories_with_failures_are_as_the_models_say(kind: Kind) {
+    let (mut engine, beside) = (Engine::lasting(kind), store_beside(kind));
+    let store = beside.as_ref().map(Redis::url);
     let mut lanes = Vec::new();
     for _ in 0..3 {
-        lanes.push(nodes::Lane::start(redis.port()).await);
+        lanes.push(nodes::Lane::start(&engine, store.as_deref()).await);
     }
     let nodes = Nodes::new(lanes.iter().map(nodes::Lane::server), true);
+    let nodes = with(kind, nodes);
     let mut random = fastrand::Rng::with_seed(1);
     let fail = async || {
         let place = random.usize(1..3);
@@ -645,13 +670,13 @@ async fn histories_with_failures_are_as_the_models_say() {
             0 => lanes[place].replace(place, &nodes).await,
             1 => lanes[random.usize(..3)].cut().await,
             2 => {
-                redis.signal("STOP");
+                engine.signal("STOP");
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                redis.signal("CONT");
+                engine.signal("CONT");
             }
             _ => {
-                redis.kill();
-                redis.restart();
+                engine.kill();
+                engine.restart();
             }
         }
         tokio::time::sleep(Duration::from_millis(random.u64(100..600))).await;

@@ -4,12 +4,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::HANDLER;
-use crate::support::{Client, Relay, Server, connect, try_connect};
+use crate::support::{Client, Engine, Relay, Server, connect, try_connect};
 
 /// Where the nodes are that live.
 pub struct Nodes {
     urls: Mutex<Vec<String>>,
     may_fail: bool,
+    orders_all: bool,
 }
 
 impl Nodes {
@@ -19,7 +20,21 @@ impl Nodes {
         Self {
             urls: Mutex::new(urls.collect()),
             may_fail,
+            orders_all: true,
         }
+    }
+
+    /// The same where topics that keep nothing have no order between nodes.
+    pub fn ordering_what_is_kept(self) -> Self {
+        Self {
+            orders_all: false,
+            ..self
+        }
+    }
+
+    /// Whether all topics have one order, and not only those that keep messages.
+    pub fn order_all(&self) -> bool {
+        self.orders_all
     }
 
     /// Whether orders may stay without an answer, and connections be lost.
@@ -58,14 +73,23 @@ pub async fn start(args: &[&str]) -> Server {
 pub struct Lane {
     server: Server,
     relay: Relay,
+    broker: String,
+    store: String,
 }
 
 impl Lane {
-    /// One with an engine at this port.
-    pub async fn start(engine: u16) -> Self {
-        let relay = Relay::start(engine).await;
-        let server = start_behind(&relay).await;
-        Self { server, relay }
+    /// One with this engine for topics; its stores are in the same, or in a Redis at this URL.
+    pub async fn start(engine: &Engine, store: Option<&str>) -> Self {
+        let relay = Relay::start(engine.port()).await;
+        let broker = engine.at("", relay.port());
+        let store = store.unwrap_or(&broker).to_owned();
+        let server = start(&["--broker", &broker, "--store", &store]).await;
+        Self {
+            server,
+            relay,
+            broker,
+            store,
+        }
     }
 
     pub fn server(&self) -> &Server {
@@ -76,7 +100,7 @@ impl Lane {
     pub async fn replace(&mut self, place: usize, nodes: &Nodes) {
         self.server.signal("KILL");
         self.server.exited().await;
-        self.server = start_behind(&self.relay).await;
+        self.server = start(&["--broker", &self.broker, "--store", &self.store]).await;
         nodes.set(place, &self.server);
     }
 
@@ -86,9 +110,4 @@ impl Lane {
         tokio::time::sleep(Duration::from_millis(200)).await;
         self.relay.set_silent(false);
     }
-}
-
-async fn start_behind(relay: &Relay) -> Server {
-    let url = format!("redis://127.0.0.1:{}", relay.port());
-    start(&["--broker", &url, "--store", &url]).await
 }
