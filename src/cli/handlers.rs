@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use crate::config::{Destination, Destinations, Fixtures, Handlers, Script, nearest};
+use crate::config::{Destination, Destinations, Evaluator, Fixtures, Handlers, Script, nearest};
 
 /// The folder that handlers are in, for commands that write to it, too.
 #[derive(Debug, Args)]
@@ -61,7 +61,21 @@ pub(super) struct Power {
         value_parser = BoolishValueParser::new()
     )]
     allow_files: bool,
+    /// What runs hooks: "compiled" translates them when they are loaded
+    ///
+    /// What a script does is the same, to the letter; it takes less time.
+    #[arg(
+        long,
+        default_value = "rhai",
+        value_name = "EVALUATOR",
+        value_parser = EVALUATORS,
+        env = "WSH_EVALUATOR"
+    )]
+    evaluator: String,
 }
+
+/// The evaluators by name, the reference first.
+const EVALUATORS: [&str; 2] = ["rhai", "compiled"];
 
 /// The handlers that are served.
 #[derive(Debug, Args)]
@@ -120,6 +134,10 @@ impl Power {
             env: Arc::from(self.allow_env),
             connect: Destinations::from(self.allow_connect),
             files: fixtures.map(Arc::new),
+            evaluator: match self.evaluator == EVALUATORS[0] {
+                true => Evaluator::Rhai,
+                false => Evaluator::Compiled,
+            },
             ..Script::default()
         }
     }

@@ -265,6 +265,18 @@ pub struct Script {
     pub standard: Arc<[StandardHook]>,
     /// Bytes of the longest message, up to which a script may lower its connection's own bound.
     pub max_message: usize,
+    /// What runs hooks.
+    pub evaluator: Evaluator,
+}
+
+/// What runs hooks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Evaluator {
+    /// Rhai's evaluator, which is the reference.
+    #[default]
+    Rhai,
+    /// Hooks are translated when they are loaded.
+    Compiled,
 }
 
 /// Files that scripts may read.
@@ -296,6 +308,7 @@ impl Default for Script {
             files: None,
             standard: Arc::default(),
             max_message: limits::WEBSOCKET.message,
+            evaluator: Evaluator::default(),
         }
     }
 }

@@ -136,6 +136,16 @@ pub fn tick() -> Option<Dynamic> {
     })
 }
 
+/// Takes back so many operations that were counted, or will be, and are not the script's; how many
+/// of them have yet to be taken back.
+pub fn forgive(operations: u32) -> u32 {
+    running::with(|running| {
+        let ticks = running.ticks.get();
+        running.ticks.set(ticks.saturating_sub(operations));
+        operations.saturating_sub(ticks)
+    })
+}
+
 /// Lets others go first if the slice is used up. `Err` when the call must end.
 #[cold]
 pub fn pause() -> Result<(), Stop> {

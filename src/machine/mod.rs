@@ -9,6 +9,7 @@
 //! | `types`, `data`, `error` | values: their names, which of them are plain data, what a failed function throws |
 //! | `fiber`, `wait`, `stack` | a call on a stack of its own, where it may wait, and why that stack is large enough |
 //! | `running`, `meter`, `budget`, `heap` | the call that runs, what it may use and has used of time and memory |
+//! | `tree` | functions of scripts translated, so that a call does not look for names |
 //! | `timers` | timers with names |
 
 pub(crate) mod budget;
@@ -27,6 +28,7 @@ pub(crate) mod running;
 pub(crate) mod source;
 pub(crate) mod stack;
 pub(crate) mod timers;
+pub(crate) mod tree;
 pub(crate) mod types;
 pub(crate) mod wait;
 

@@ -12,6 +12,7 @@ use super::coverage::Coverage;
 use super::engine::engine;
 use super::fault::{Fault, hint};
 use super::{Limits, lost};
+use crate::config::Evaluator;
 use crate::config::StandardHook;
 use crate::machine::budget::Budget;
 use crate::machine::host::Host;
@@ -32,6 +33,8 @@ pub struct Compiler {
     pub allow_raw: bool,
     /// Hooks that a handler has unless it defines them.
     pub standard: Arc<[StandardHook]>,
+    /// What runs hooks.
+    pub evaluator: Evaluator,
     /// Compiled modules, or the faults that keep them from being compiled, by version.
     modules: RefCell<HashMap<u64, Result<SharedModule, Fault>>>,
     /// Where it is told which lines have run, if anybody asks.
@@ -53,6 +56,7 @@ impl Compiler {
             limits: host.settings.limits,
             allow_raw: host.settings.allow_raw,
             standard: Arc::clone(&host.settings.standard),
+            evaluator: host.settings.evaluator,
             modules: RefCell::default(),
             coverage,
         }

@@ -22,6 +22,7 @@ use super::resolve::{self, Dangling, Natives, References};
 use crate::machine::host::Host;
 use crate::machine::meter;
 use crate::machine::source::{ModuleText, SUFFIX, Source};
+use crate::observe::event::Event;
 use crate::text::NotUtf8;
 
 /// The modules of a folder, by name.
@@ -330,6 +331,15 @@ impl<'l> Checker<'l> {
         let doubtful = dangling.iter().take(DOUBTFUL);
         warnings.extend(doubtful.map(|one| self.in_words(&source, one).into_warning()));
         warnings.extend(program.warnings(self.compiler.allow_raw));
+        for (hook, left) in program.left() {
+            Event::LeftToRhai {
+                handler: file,
+                hook: hook.name(),
+                line: left.position.line().map_or(0, |line| line as u64),
+                what: left.what,
+            }
+            .tell();
+        }
         let hooks = HOOKS.iter().map(|info| info.hook);
         Ok(Tried {
             source,

@@ -33,6 +33,8 @@ mod delivery;
 mod dialed;
 mod doubts;
 mod engine;
+#[cfg(test)]
+mod evaluators;
 mod fault;
 mod handler;
 mod hooks;

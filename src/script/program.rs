@@ -15,8 +15,10 @@ use super::compiler::Compiler;
 use super::fault::outline::{Function, Outline};
 use super::fault::{Fault, foreign, hint};
 use super::hooks::{HOOKS, Hook, HookInfo};
+use crate::config::Evaluator;
 use crate::machine::budget::Stop;
 use crate::machine::source::Source;
+use crate::machine::tree::{Left, Run, Tree, translate};
 
 /// A compiled source with everything a call needs at hand.
 #[derive(Debug)]
@@ -29,6 +31,10 @@ pub struct Program {
     pub keeps_requests: bool,
     engine: Rc<Engine>,
     hooks: [Option<Body>; HOOKS.len()],
+    /// The hooks' functions, translated, where they are.
+    trees: [Option<Tree>; HOOKS.len()],
+    /// Functions that are left to Rhai.
+    left: Vec<(Hook, Left)>,
     /// Module environment that a new frame begins with: the functions, and what the top level left
     /// for them.
     world: GlobalRuntimeState,
@@ -77,6 +83,17 @@ impl Body {
             start,
         })
     }
+
+    /// The same as a tree; where that cannot be, what stands in the way.
+    fn tree(&self, engine: &Engine, ast: &AST) -> Result<Tree, Left> {
+        let functions = ast.iter_functions();
+        let functions = functions.map(|function| function.name.to_owned()).collect();
+        let statements = match &self.statements {
+            Expr::Stmt(block) => block.statements(),
+            _ => &[],
+        };
+        translate(engine, &functions, &self.params, statements)
+    }
 }
 
 /// Rhai's state for running one call; used again, so that functions are looked up once and not in
@@ -86,6 +103,8 @@ struct Frame {
     global: GlobalRuntimeState,
     caches: Caches,
     scope: Scope<'static>,
+    /// The variables of a tree.
+    slots: Vec<Dynamic>,
 }
 
 impl Program {
@@ -109,9 +128,22 @@ impl Program {
             own: format!("file:{}", source.file).into(),
             hooks: defined.collect(),
         };
+        let mut left = Vec::new();
+        let trees = HOOKS.each_ref().map(|info| {
+            let body = hooks[info.hook as usize].as_ref()?;
+            if compiler.evaluator == Evaluator::Rhai {
+                return None;
+            }
+            let tree = body.tree(&compiler.engine, &ast);
+            let tree = tree.map_err(|why| left.push((info.hook, why))).ok()?;
+            left.extend(tree.left.iter().map(|part| (info.hook, part.clone())));
+            Some(tree)
+        });
         let program = Self {
             served: Rc::new(served),
             hooks,
+            trees,
+            left,
             keeps_requests: source.texts().any(|(_, text)| form::is_asked_for(text)),
             world,
             source: Arc::clone(source),
@@ -231,10 +263,18 @@ impl Program {
             .borrow_mut()
             .pop()
             .unwrap_or_else(|| self.frame());
+        if let Some(tree) = &self.trees[hook as usize]
+            && state.is_shared()
+        {
+            let value = self.run(tree, &mut frame, state, args)?;
+            self.frames.borrow_mut().push(frame);
+            return Ok(value);
+        }
         let Frame {
             global,
             caches,
             scope,
+            slots: _,
         } = &mut *frame;
         for (name, value) in body.params.iter().zip(args) {
             scope.push_dynamic(name.clone(), std::mem::take(value));
@@ -254,6 +294,46 @@ impl Program {
         global.num_operations = 0;
         self.frames.borrow_mut().push(frame);
         Ok(value)
+    }
+
+    /// Runs a tree in a frame.
+    fn run(
+        &self,
+        tree: &Tree,
+        frame: &mut Frame,
+        this: &mut Dynamic,
+        args: &mut [Dynamic],
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        let Frame {
+            global,
+            caches,
+            scope,
+            slots,
+        } = frame;
+        slots.extend(args.iter_mut().map(std::mem::take));
+        slots.resize(tree.slots, Dynamic::UNIT);
+        let mut run = Run {
+            engine: &self.engine,
+            global,
+            caches,
+            scope,
+            slots,
+            this,
+        };
+        let value = run.call(tree)?;
+        slots.clear();
+        Ok(value)
+    }
+
+    /// The hooks' functions that are translated.
+    #[cfg(test)]
+    pub fn trees(&self) -> impl Iterator<Item = &Tree> {
+        self.trees.iter().flatten()
+    }
+
+    /// What of its hooks is left to Rhai, if they are translated.
+    pub fn left(&self) -> &[(Hook, Left)] {
+        &self.left
     }
 
     /// Returns the fault that a failed call is reported as; `None` when it was ended because its
@@ -288,6 +368,7 @@ impl Program {
             global: self.world.clone(),
             caches: Caches::new(),
             scope: Scope::new(),
+            slots: Vec::new(),
         })
     }
 }

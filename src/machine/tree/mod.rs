@@ -1,0 +1,36 @@
+//! Functions of scripts as trees of our own, so that a call neither looks for names nor asks what
+//! it has asked before.
+//!
+//! Rhai walks through a script's text as parsed and resolves every name and every call anew. Here
+//! the statements of a function are translated once, when its file is loaded: variables are
+//! numbered slots, and a call keeps the function that it found, by the types of its arguments. The
+//! meaning stays Rhai's to the letter: values, errors with their positions, the order of effects,
+//! and the number of operations. What a tree does not know it gives to Rhai, which then sees the
+//! same values under the same names; so a tree never has to know all of the language.
+//!
+//! | file | is about |
+//! |---|---|
+//! | `node` | what a tree is made of |
+//! | `translate`, `chains` | Rhai's statements and expressions to nodes; chains of properties, indexes and methods |
+//! | `mentions` | which variables are mentioned once |
+//! | `residue` | parts that Rhai evaluates, on values that the tree gives it |
+//! | `site` | what a call has called before |
+//! | `operators` | operators on plain values |
+//! | `run` | a call: its slots, its `this`, and how Rhai is asked |
+//! | `statements`, `expressions`, `follow` | what nodes do |
+
+mod chains;
+mod expressions;
+mod follow;
+mod mentions;
+mod node;
+mod operators;
+mod residue;
+mod run;
+mod site;
+mod statements;
+mod translate;
+
+pub use node::{Left, Tree};
+pub use run::Run;
+pub use translate::translate;

@@ -1,0 +1,212 @@
+//! A call of a tree: its slots, its `this`, and how Rhai is asked.
+
+use std::any::TypeId;
+
+use rhai::{
+    Caches, Dynamic, Engine, EvalAltResult, EvalContext, Expression, FnArgsVec, GlobalRuntimeState,
+    NativeCallContext, Position, RhaiFunc, Scope,
+};
+
+use super::node::Tree;
+use super::residue::{Residue, Whole, operand};
+use super::site::{Known, Site};
+use crate::machine::meter;
+
+/// What an evaluation gives.
+pub type Outcome<T = Dynamic> = Result<T, Box<EvalAltResult>>;
+
+/// A call of a tree.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// Rhai.
+    pub engine: &'a Engine,
+    /// Its state.
+    pub global: &'a mut GlobalRuntimeState,
+    /// What it has resolved.
+    pub caches: &'a mut Caches,
+    /// A scope without variables, for what Rhai evaluates.
+    pub scope: &'a mut Scope<'static>,
+    /// The variables; as many as the tree has slots, the arguments first.
+    pub slots: &'a mut [Dynamic],
+    /// The shared `this`.
+    pub this: &'a mut Dynamic,
+}
+
+impl Run<'_> {
+    /// Runs a function, and gives what it returns.
+    pub fn call(&mut self, tree: &Tree) -> Outcome {
+        self.block(&tree.body).or_else(|error| match *error {
+            EvalAltResult::Return(value, _) | EvalAltResult::Exit(value, _) => Ok(value),
+            error => Err(error.into()),
+        })
+    }
+
+    /// Counts an operation.
+    #[inline]
+    pub(super) fn count(&mut self, position: Position) -> Outcome<()> {
+        match meter::tick() {
+            None => Ok(()),
+            Some(token) => Err(EvalAltResult::ErrorTerminated(token, position).into()),
+        }
+    }
+
+    /// Has Rhai evaluate an expression on values. The root, if there is one, is changed in place.
+    #[cold]
+    pub(super) fn residue(
+        &mut self,
+        residue: &Residue,
+        root: Option<&mut Dynamic>,
+        values: impl IntoIterator<Item = Dynamic>,
+    ) -> Outcome {
+        let before = self.scope.len();
+        let mut moved = None;
+        if let Some(root) = root {
+            let value = if root.is_read_only() {
+                let is_constant = !root.is_shared();
+                let copy = root.clone();
+                if is_constant {
+                    copy.into_read_only()
+                } else {
+                    copy
+                }
+            } else {
+                let value = root.take();
+                moved = Some(root);
+                value
+            };
+            self.scope.push_dynamic(residue.root.clone(), value);
+        }
+        for value in values {
+            let name = match self.scope.len() - before {
+                0 => residue.root.clone(),
+                _ => operand(),
+            };
+            self.scope.push_dynamic(name, value);
+        }
+        let forgiven = meter::forgive(residue.extra);
+        let mut context = EvalContext::new(
+            self.engine,
+            self.global,
+            self.caches,
+            self.scope,
+            Some(self.this),
+        );
+        #[allow(deprecated, reason = "Rhai marks its volatile interfaces so")]
+        let outcome = context.eval_expression_tree_raw(&Expression::from(&residue.expr), true);
+        meter::forgive(forgiven);
+        if let Some(root) = moved {
+            self.scope.rewind(before + 1);
+            if let Some(value) = self.scope.get_mut(&residue.root) {
+                *root = value.take();
+            }
+        }
+        self.scope.rewind(before);
+        outcome
+    }
+
+    /// Has Rhai evaluate a part of the function.
+    #[cold]
+    pub(super) fn whole(&mut self, whole: &Whole, expr: &rhai::Expr) -> Outcome {
+        let before = self.scope.len();
+        for (slot, name) in whole.names.iter().enumerate() {
+            let value = &mut self.slots[slot];
+            let value = match (value.is_read_only(), value.is_shared()) {
+                (true, false) => value.clone().into_read_only(),
+                (true, true) => value.clone(),
+                (false, _) => value.take(),
+            };
+            self.scope.push_dynamic(name.clone(), value);
+        }
+        let forgiven = meter::forgive(whole.extra);
+        let mut context = EvalContext::new(
+            self.engine,
+            self.global,
+            self.caches,
+            self.scope,
+            Some(self.this),
+        );
+        #[allow(deprecated, reason = "Rhai marks its volatile interfaces so")]
+        let outcome = context.eval_expression_tree_raw(&Expression::from(expr), true);
+        meter::forgive(forgiven);
+        self.scope.rewind(before + whole.names.len());
+        for (slot, name) in whole.names.iter().enumerate().rev() {
+            if !self.slots[slot].is_read_only()
+                && let Some(value) = self.scope.get_mut(name)
+            {
+                self.slots[slot] = value.take();
+            }
+            self.scope.pop();
+        }
+        outcome
+    }
+
+    /// Calls a native function. The first argument may be changed in place; the others are
+    /// consumed.
+    #[inline]
+    pub(super) fn native(
+        &mut self,
+        site: &Site,
+        known: &Known,
+        first: Option<(&mut Dynamic, bool)>,
+        others: &mut [Dynamic],
+        position: Position,
+    ) -> Outcome {
+        self.count(position)?;
+        let mut copy;
+        let mut args = FnArgsVec::<&mut Dynamic>::new();
+        if let Some((first, is_reference)) = first {
+            if is_reference && !known.is_method {
+                copy = first.clone();
+                args.push(&mut copy);
+            } else {
+                args.push(first);
+            }
+        }
+        args.extend(others.iter_mut());
+        if !known.is_pure && args.first().is_some_and(|first| first.is_read_only()) {
+            let name = site.name.to_string();
+            return Err(EvalAltResult::ErrorNonPureMethodCallOnConstant(name, position).into());
+        }
+        let source = known.source.as_deref();
+        let context = known.has_context.then(|| {
+            NativeCallContext::new_with_all_fields(
+                self.engine,
+                &site.name,
+                source,
+                self.global,
+                position,
+            )
+        });
+        let outcome = match &known.function {
+            RhaiFunc::Pure { func, .. } | RhaiFunc::Method { func, .. } => func(context, &mut args),
+            RhaiFunc::Plugin { func } => func.call(context, &mut args),
+            RhaiFunc::StaticPlugin { func } => func.call(context, &mut args),
+            _ => return Ok(Dynamic::UNIT),
+        };
+        outcome.map_err(|mut error| {
+            if error.position().is_none() {
+                error.set_position(position);
+            }
+            error
+        })
+    }
+
+    /// A site takes what Rhai has just called for arguments of these types.
+    pub(super) fn learn(&mut self, site: &Site, types: Option<FnArgsVec<TypeId>>) {
+        if let Some(types) = types {
+            site.learn(types, self.caches);
+        }
+    }
+}
+
+/// The types of a call's arguments, if its site wants to know them.
+pub(super) fn types(
+    site: &Site,
+    first: Option<&Dynamic>,
+    others: &[Dynamic],
+) -> Option<FnArgsVec<TypeId>> {
+    site.is_open().then(|| {
+        let all = first.into_iter().chain(others);
+        all.map(Dynamic::type_id).collect()
+    })
+}
