@@ -63,7 +63,7 @@ pub(super) struct Power {
     allow_files: bool,
     /// What runs hooks: "compiled" translates them when they are loaded
     ///
-    /// What a script does is the same, to the letter; it takes less time.
+    /// What a script does is the same, to the letter.
     #[arg(
         long,
         default_value = "rhai",

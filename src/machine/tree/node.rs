@@ -2,6 +2,8 @@
 //!
 //! Every node knows the position at which Rhai counts its operation.
 
+use std::cell::RefCell;
+
 use rhai::{Dynamic, Identifier, ImmutableString, Map, OpAssignment, Position};
 
 use super::operators::Operator;
@@ -169,6 +171,31 @@ pub struct Switch {
     /// Gives the number of the case.
     pub choice: Residue,
     pub cases: Box<[Node]>,
+    /// What it has given for some values.
+    pub known: RefCell<Vec<(Plain, Option<usize>)>>,
+}
+
+/// A value that a `switch` often looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plain {
+    Number(i64),
+    Text(ImmutableString),
+}
+
+impl Plain {
+    /// The value, if it is one that is worth to be kept.
+    pub fn of(value: &Dynamic) -> Option<Self> {
+        /// Bytes of a name, not of a text.
+        const SHORT: usize = 32;
+        if value.is_shared() {
+            return None;
+        }
+        if let Ok(number) = value.as_int() {
+            return Some(Self::Number(number));
+        }
+        let text = value.as_immutable_string_ref().ok()?;
+        (text.len() <= SHORT).then(|| Self::Text(text.clone()))
+    }
 }
 
 /// An expression.

@@ -4,7 +4,7 @@ use std::ops::{Range, RangeInclusive};
 
 use rhai::{Array, Dynamic, EvalAltResult, Expr, Position, Stmt};
 
-use super::node::{Assign, Block, Do, For, If, Node, Statement, Switch, Target, While};
+use super::node::{Assign, Block, Do, For, If, Node, Plain, Statement, Switch, Target, While};
 use super::run::{Outcome, Run};
 use crate::machine::meter;
 
@@ -263,18 +263,32 @@ impl Run<'_> {
     }
 
     fn switch(&mut self, parts: &Switch) -> Outcome {
+        /// Values that one `switch` remembers.
+        const KNOWN: usize = 16;
         let value = self.eval(&parts.value)?;
-        let chosen = self.residue(&parts.choice, None, [value])?;
-        let case = chosen
-            .as_int()
-            .ok()
-            .and_then(|number| usize::try_from(number).ok());
-        match case.and_then(|number| parts.cases.get(number)) {
-            Some(case) => {
-                // The number was an operation.
-                meter::forgive(1);
-                self.eval(case)
+        let plain = Plain::of(&value);
+        let is_it = |known: &&(Plain, Option<usize>)| Some(&known.0) == plain.as_ref();
+        let known = parts.known.borrow().iter().find(is_it).map(|known| known.1);
+        let case = match known {
+            Some(case) => case,
+            None => {
+                let chosen = self.residue(&parts.choice, None, [value])?.as_int().ok();
+                let case = chosen.and_then(|number| usize::try_from(number).ok());
+                if case.is_some() {
+                    // The number was an operation.
+                    meter::forgive(1);
+                }
+                let mut known = parts.known.borrow_mut();
+                if let Some(plain) = plain
+                    && known.len() < KNOWN
+                {
+                    known.push((plain, case));
+                }
+                case
             }
+        };
+        match case.and_then(|number| parts.cases.get(number)) {
+            Some(case) => self.eval(case),
             None => Ok(Dynamic::UNIT),
         }
     }

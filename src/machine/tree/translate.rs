@@ -5,6 +5,7 @@
 //! cannot be translated, as an import, the block around it is left to Rhai, and at last the
 //! function.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
 
@@ -341,6 +342,7 @@ impl Translator<'_> {
                 value,
                 choice,
                 cases: cases.into(),
+                known: RefCell::default(),
             }),
             position,
         ))

@@ -154,12 +154,20 @@ fn told(error: &EvalAltResult) -> String {
     format!("error {error} {error:?}")
 }
 
+/// Messages: a text, JSON, and bytes.
+const MESSAGES: [fn() -> Dynamic; 3] = [
+    || Dynamic::from("hello"),
+    || Dynamic::from(r#"{"type":"say","text":"hi","n":3,"list":[1,2,{"a":null}]}"#),
+    || Dynamic::from_blob(vec![1, 2, 255]),
+];
+
 /// What the two do differently; `Ok` whether the program is one.
 fn difference(
     sides: &[Side; 2],
     text: &str,
     modules: &[Arc<ModuleText>],
     budget: Budget,
+    messages: &[fn() -> Dynamic],
 ) -> Result<bool, String> {
     let [rhai, tree] = sides;
     meter::start(Budget::UNLIMITED);
@@ -174,14 +182,11 @@ fn difference(
             ));
         }
     };
-    for message in [
-        Dynamic::from("hello"),
-        Dynamic::from(r#"{"type":"say","text":"hi","n":3,"list":[1,2,{"a":null}]}"#),
-        Dynamic::from_blob(vec![1, 2, 255]),
-    ] {
+    for message in messages {
+        let message = &message();
         let (a, b) = (
-            calls(&programs.0, &message, budget),
-            calls(&programs.1, &message, budget),
+            calls(&programs.0, message, budget),
+            calls(&programs.1, message, budget),
         );
         for (a, b) in a.iter().zip(&b) {
             if a.is_stopped || b.is_stopped {
@@ -223,7 +228,7 @@ fn compare_all(programs: Vec<(String, String)>, budget: Budget) -> usize {
         let sides = sides();
         let (mut broken, mut told) = (0, Vec::new());
         for (name, text) in &programs {
-            match difference(&sides, text, &[], budget) {
+            match difference(&sides, text, &[], budget, &MESSAGES) {
                 Ok(true) => {}
                 Ok(false) => broken += 1,
                 Err(difference) => told.push(format!("{name}: {text}\n{difference}\n")),
@@ -361,7 +366,7 @@ fn functions_of_other_files() {
         let sides = sides();
         for body in cases::MODULES {
             let text = format!("import \"lib/texts\" as texts;\n{}", handler(body));
-            match difference(&sides, &text, &modules, BUDGET) {
+            match difference(&sides, &text, &modules, BUDGET, &MESSAGES) {
                 Ok(true) => {}
                 Ok(false) => panic!("no program: {text}"),
                 Err(difference) => panic!("{text}\n{difference}"),
@@ -387,7 +392,8 @@ fn generated_programs() {
                 sides = self::sides();
             }
             let text = generate::program(seed);
-            match difference(&sides, &text, &[], BUDGET) {
+            let message = &MESSAGES[seed as usize % MESSAGES.len()..][..1];
+            match difference(&sides, &text, &[], BUDGET, message) {
                 Ok(is_program) => ran += u64::from(is_program),
                 Err(difference) => {
                     println!("seed {seed}:\n{text}\n{difference}\n");
