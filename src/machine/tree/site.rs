@@ -72,7 +72,12 @@ impl Site {
 
     /// Takes what Rhai has found for arguments of these types, if it has kept it.
     pub fn learn(&self, types: FnArgsVec<TypeId>, caches: &mut Caches) {
-        self.tries.set(self.tries.get() + 1);
+        // Calls that wait look for it, too, when they go on: any number of them.
+        let is_known = |known: &Rc<Known>| known.types == types;
+        if !self.is_open() || self.known.borrow().iter().any(is_known) {
+            return;
+        }
+        self.tries.set(self.tries.get().saturating_add(1));
         let hash = hash(&self.name, &types);
         let cache = caches.fn_resolution_cache_mut();
         let Some(Some(entry)) = cache.dict.get(&hash) else {
@@ -127,4 +132,19 @@ fn hash(name: &str, types: &[TypeId]) -> u64 {
     FuncRegistration::new(name)
         .set_into_module_raw(&mut module, types, nothing)
         .hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Thousands of connections may wait in one function, all of which it did not know.
+    #[test]
+    fn any_number_of_calls_may_look_for_what_they_called() {
+        let (site, mut caches) = (Site::new("sleep"), Caches::new());
+        for _ in 0..1_000 {
+            site.learn([TypeId::of::<f64>()].into_iter().collect(), &mut caches);
+        }
+        assert!(!site.is_open());
+    }
 }
