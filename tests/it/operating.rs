@@ -255,6 +255,8 @@ async fn the_log_file_is_opened_anew() {
         }
         fs::rename(&log, &turned).expect("rename");
         say("between").await;
+        // It is written by a thread of its own.
+        until("a line", || text(&turned).contains("between")).await;
         server.signal(signal);
         until("a new file", || text(&log).contains("opened anew")).await;
         say("after").await;

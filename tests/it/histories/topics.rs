@@ -102,7 +102,7 @@ pub struct Published {
 /// back, and somebody has listened from the first message to the last.
 pub fn check_kept(all: &[Subscription], published: &[Published], kept: u64) -> Result<(), String> {
     // The order, by topic: number to data, as anybody has seen it.
-    let mut orders: HashMap<&str, BTreeMap<u64, &str>> = HashMap::new();
+    let mut orders: BTreeMap<&str, BTreeMap<u64, &str>> = BTreeMap::new();
     let mut epochs: HashMap<&str, &str> = HashMap::new();
     for one in all {
         let epoch = epochs.entry(&one.topic).or_insert(&one.position.epoch);
