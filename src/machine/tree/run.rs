@@ -130,10 +130,17 @@ impl Run<'_> {
         meter::forgive(forgiven);
         self.scope.rewind(before + whole.names.len());
         for (slot, name) in whole.names.iter().enumerate().rev() {
-            if !self.slots[slot].is_read_only()
-                && let Some(value) = self.scope.get_mut(name)
+            let local = &mut self.slots[slot];
+            if !local.is_read_only() {
+                if let Some(value) = self.scope.get_mut(name) {
+                    *local = value.take();
+                }
+            } else if !local.is_shared()
+                && let Some(value) = self.scope.get(name)
+                && value.is_shared()
             {
-                self.slots[slot] = value.take();
+                // A closure has captured the constant.
+                *local = value.clone();
             }
             self.scope.pop();
         }
