@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_line_is_marked_where_its_first_statement_begins() {
         for (text, expected) in [
-            ("fn f() {\n  1 + 2\n}", "fn f() {\n  c(0); 1 + 2\n}"),
+            ("fn f(x) {\n  x + 2\n}", "fn f(x) {\n  c(0); x + 2\n}"),
             ("fn f() {\n  a::b(1);\n}", "fn f() {\n  c(0); a::b(1);\n}"),
             ("fn f() { g(); h() }", "fn f() { c(0); g(); h() }"),
             (
