@@ -181,10 +181,13 @@ fn start_of_call(call: &FnCallExpr, position: Position) -> Position {
 
 #[cfg(test)]
 mod tests {
+    use rhai::OptimizationLevel;
+
     use super::*;
 
     fn marked(text: &str) -> String {
-        let engine = Engine::new_raw();
+        let mut engine = Engine::new_raw();
+        engine.set_optimization_level(OptimizationLevel::None);
         let ast = engine.compile(text).expect("a script");
         let marked = Coverage::default().mark(&engine, &ast, "a.rhai", text);
         engine.compile(&marked).expect("a script");

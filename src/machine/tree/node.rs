@@ -41,6 +41,7 @@ pub fn no<T>(what: &'static str, position: Position) -> Translated<T> {
 /// Statements, and the slots that they declare.
 #[derive(Debug)]
 pub struct Block {
+    /// The statements, in order.
     pub statements: Box<[Statement]>,
     /// The first slot that is theirs.
     pub from: usize,
@@ -51,29 +52,48 @@ pub struct Block {
 /// A statement. Its position is where its operation is counted.
 #[derive(Debug)]
 pub enum Statement {
+    /// `;` by itself.
     Nothing(Position),
     /// An expression, whose value is the statement's.
     Value(Node, Position),
     /// A call of a function, which counts no operation of an expression.
     Call(Node, Position),
+    /// `let` and `const`.
     Let {
+        /// Slot of the variable.
         slot: usize,
+        /// The value, if there is one.
         value: Node,
+        /// Whether it is a `const`.
         is_constant: bool,
+        /// Where its operation is counted.
         position: Position,
     },
+    /// `target = value` and its like.
     Assign(Box<Assign>, Position),
+    /// `if`.
     If(Box<If>, Position),
+    /// `while` and `loop`.
     While(Box<While>, Position),
+    /// `do`.
     Do(Box<Do>, Position),
+    /// `for`.
     For(Box<For>, Position),
+    /// `switch`.
     Switch(Box<Switch>, Position),
+    /// A block.
     Block(Block, Position),
+    /// `return`.
     Return(Option<Node>, Position),
+    /// `throw`.
     Throw(Option<Node>, Position),
+    /// `break` and `continue`.
     Break {
+        /// Whether it is `break`.
         is_break: bool,
+        /// The value, if there is one.
         value: Option<Node>,
+        /// Where its operation is counted.
         position: Position,
     },
     /// Left to Rhai, which counts its operation.
@@ -83,8 +103,11 @@ pub enum Statement {
 /// An assignment: `target = value`, `target += value`.
 #[derive(Debug)]
 pub struct Assign {
+    /// What changes.
     pub target: Target,
+    /// The right side, which is evaluated first.
     pub value: Node,
+    /// How it changes.
     pub change: Change,
 }
 
@@ -95,6 +118,7 @@ pub struct Change {
     pub operator: Option<Operator>,
     /// Whether it is `=`.
     pub is_plain: bool,
+    /// The operator's place.
     pub position: Position,
 }
 
@@ -117,8 +141,11 @@ impl Change {
 pub enum Target {
     /// A variable.
     Local {
+        /// The variable's slot.
         slot: usize,
+        /// Where the variable stands.
         position: Position,
+        /// The assignment, for values that are not plain.
         rest: Residue,
     },
     /// All of `this`.
@@ -127,49 +154,72 @@ pub enum Target {
     Chain(Box<Chain>),
 }
 
+/// `if condition { … } else { … }`.
 #[derive(Debug)]
 pub struct If {
+    /// The condition.
     pub condition: Node,
+    /// Where an error of its type is.
     pub condition_position: Position,
+    /// The statements if it holds.
     pub then: Block,
+    /// Those if not; empty without an `else`.
     pub otherwise: Block,
 }
 
+/// `while condition { … }` and `loop { … }`.
 #[derive(Debug)]
 pub struct While {
     /// `None` for `loop`.
     pub condition: Option<Node>,
+    /// Where an error of its type is.
     pub condition_position: Position,
+    /// The statements.
     pub body: Block,
+    /// Where each turn is counted.
     pub body_position: Position,
 }
 
+/// `do { … } while condition` and `until`.
 #[derive(Debug)]
 pub struct Do {
+    /// The condition.
     pub condition: Node,
+    /// Where an error of its type is.
     pub condition_position: Position,
+    /// The statements.
     pub body: Block,
     /// Whether it goes on while the condition holds, not until it does.
     pub is_while: bool,
 }
 
+/// `for (variable, counter) in over { … }`.
 #[derive(Debug)]
 pub struct For {
+    /// The variable's slot.
     pub slot: usize,
+    /// The counter's slot, if there is one.
     pub counter: Option<usize>,
+    /// What is walked through.
     pub over: Node,
+    /// Where that begins: the place of an error.
     pub over_start: Position,
+    /// The statements.
     pub body: Block,
+    /// Where each turn is counted.
     pub body_position: Position,
     /// All of it, for what a tree cannot walk through.
     pub rest: Whole,
 }
 
+/// `switch value { … }`.
 #[derive(Debug)]
 pub struct Switch {
+    /// The value.
     pub value: Node,
     /// Gives the number of the case.
     pub choice: Residue,
+    /// The expressions of the cases, by their numbers.
     pub cases: Box<[Node]>,
     /// What it has given for some values.
     pub known: RefCell<Vec<(Plain, Option<usize>)>>,
@@ -178,7 +228,9 @@ pub struct Switch {
 /// A value that a `switch` often looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plain {
+    /// An `int`.
     Number(i64),
+    /// A short string.
     Text(ImmutableString),
 }
 
@@ -201,24 +253,40 @@ impl Plain {
 /// An expression.
 #[derive(Debug)]
 pub enum Node {
+    /// A constant.
     Literal(Dynamic, Position),
+    /// A variable.
     Local {
+        /// The variable's slot.
         slot: usize,
+        /// Where its operation is counted.
         position: Position,
         /// Nothing mentions it after this: it is given away, not copied.
         is_last: bool,
     },
+    /// `this`.
     This(Position),
+    /// An interpolated string.
     Text(Box<[Segment]>, Position),
+    /// An array's literal, each element with its place.
     Array(Box<[(Node, Position)]>, Position),
+    /// An object map's literal.
     Map(Box<Members>, Position),
+    /// `&&`, each operand with the place of an error of its type.
     And(Box<[(Node, Position)]>, Position),
+    /// `||`, in the same way.
     Or(Box<[(Node, Position)]>, Position),
+    /// `??`.
     Coalesce(Box<[Node]>, Position),
+    /// A block as an expression.
     Block(Block, Position),
+    /// `!x`, `-x`.
     Unary(Box<Unary>),
+    /// `x + y` and its like.
     Binary(Box<Binary>),
+    /// A function's call.
     Call(Box<Call>),
+    /// Properties, elements and methods.
     Chain(Box<Chain>),
     /// Evaluated by Rhai without any variable.
     Residue(Box<Residue>),
@@ -229,7 +297,9 @@ pub enum Node {
 /// A part of an interpolated string.
 #[derive(Debug)]
 pub struct Segment {
+    /// The text, or what is between `${` and `}`.
     pub node: Node,
+    /// Where it is appended.
     pub position: Position,
     /// Shows a value that is not plain.
     pub rest: Residue,
@@ -238,50 +308,72 @@ pub struct Segment {
 /// An object map's literal.
 #[derive(Debug)]
 pub struct Members {
+    /// The map with all its keys.
     pub template: Map,
+    /// The values of those that are no constants.
     pub members: Box<[(Identifier, Node)]>,
 }
 
+/// An operation on one operand.
 #[derive(Debug)]
 pub struct Unary {
+    /// The operator.
     pub operator: Operator,
+    /// The operand.
     pub operand: Node,
+    /// The operator's place.
     pub position: Position,
+    /// The operation, for values that are not plain.
     pub rest: Residue,
 }
 
+/// An operation on two operands.
 #[derive(Debug)]
 pub struct Binary {
+    /// The operator; `None` for one that has no plain values.
     pub operator: Option<Operator>,
+    /// The left operand, which is evaluated first.
     pub left: Node,
+    /// The right one.
     pub right: Node,
+    /// The operator's place.
     pub position: Position,
+    /// The operation, for values that are not plain.
     pub rest: Residue,
 }
 
 /// A call of a function: `name(first, …)`.
 #[derive(Debug)]
 pub struct Call {
+    /// What it has called before, by the types of the arguments.
     pub site: Site,
+    /// The first argument.
     pub first: First,
+    /// The others.
     pub others: Box<[Node]>,
+    /// The place of its errors.
     pub position: Position,
     /// Whether it is certain that a native function is called, and nothing of the language.
     pub is_native: bool,
     /// Whether arguments are passed as they are, though shared.
     pub is_raw: bool,
+    /// The call, for Rhai to resolve.
     pub rest: Residue,
 }
 
 /// A call's first argument.
 #[derive(Debug)]
 pub enum First {
+    /// There is none.
     None,
     /// A variable is passed by reference.
     Local {
+        /// The variable's slot.
         slot: usize,
+        /// Where it stands.
         position: Position,
     },
+    /// A value.
     Value(Node),
     /// Rhai alone looks at it: a constant of a file.
     Kept(Position),
@@ -290,18 +382,26 @@ pub enum First {
 /// `root.property[index].method(…)`.
 #[derive(Debug)]
 pub struct Chain {
+    /// What it begins with.
     pub root: Root,
+    /// Where that stands.
     pub root_position: Position,
     /// What is evaluated before the root is looked at, in this order.
     pub steps: Box<[Step]>,
+    /// What follows, in order.
     pub links: Box<[Link]>,
+    /// Where its operation is counted.
     pub position: Position,
 }
 
+/// What a chain begins with.
 #[derive(Debug)]
 pub enum Root {
+    /// The variable of this slot.
     Local(usize),
+    /// `this`.
     This,
+    /// A value of its own.
     Value(Node),
 }
 
@@ -310,6 +410,7 @@ pub enum Root {
 pub enum Step {
     /// An operation that Rhai counts.
     Count(Position),
+    /// A value.
     Value(Node),
     /// A value that counts none.
     Literal(Dynamic),
@@ -318,6 +419,7 @@ pub enum Step {
 /// A part of a chain.
 #[derive(Debug)]
 pub struct Link {
+    /// Which kind of part.
     pub kind: LinkKind,
     /// `?.` and `?[`.
     pub is_optional: bool,
@@ -331,24 +433,36 @@ pub struct Link {
     pub rest: Residue,
 }
 
+/// The kinds of a chain's parts.
 #[derive(Debug)]
 pub enum LinkKind {
+    /// `.name`.
     Property(Box<Property>),
+    /// `[index]`.
     Index,
+    /// `.name(…)`.
     Method(Box<Method>),
 }
 
+/// A property: a member of a map, or a getter and a setter.
 #[derive(Debug)]
 pub struct Property {
+    /// Its name.
     pub name: ImmutableString,
+    /// Where it stands.
     pub position: Position,
+    /// The getters that were called.
     pub getter: Site,
+    /// The setters that were called.
     pub setter: Site,
 }
 
+/// A method.
 #[derive(Debug)]
 pub struct Method {
+    /// What it has called before, by the types of the arguments.
     pub site: Site,
+    /// Where it stands.
     pub position: Position,
     /// Whether it is certain that a native function is called, and nothing of the language.
     pub is_native: bool,

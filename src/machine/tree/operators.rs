@@ -5,20 +5,35 @@ use rhai::{Dynamic, EvalAltResult, Position, Token};
 /// An operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
+    /// `+`.
     Plus,
+    /// `-` between two.
     Minus,
+    /// `*`.
     Multiply,
+    /// `/`.
     Divide,
+    /// `%`.
     Modulo,
+    /// `==`.
     Equal,
+    /// `!=`.
     NotEqual,
+    /// `<`.
     Less,
+    /// `<=`.
     LessEqual,
+    /// `>`.
     Greater,
+    /// `>=`.
     GreaterEqual,
+    /// `..`.
     Range,
+    /// `..=`.
     RangeInclusive,
+    /// `!`.
     Not,
+    /// `-` before one.
     Negate,
 }
 

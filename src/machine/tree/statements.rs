@@ -180,11 +180,10 @@ impl Run<'_> {
         let is_empty = parts.body.statements.is_empty();
         loop {
             match &parts.condition {
-                Some(condition) => {
-                    if !self.condition(condition, parts.condition_position)? {
-                        return Ok(Dynamic::UNIT);
-                    }
+                Some(condition) if !self.condition(condition, parts.condition_position)? => {
+                    return Ok(Dynamic::UNIT);
                 }
+                Some(_) => {}
                 None if is_empty => self.count(parts.body_position)?,
                 None => {}
             }

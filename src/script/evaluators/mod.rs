@@ -385,7 +385,7 @@ fn generated_programs() {
     let first = number("DIFFERENTIAL_SEED").unwrap_or(1);
     on_a_large_stack(move || {
         let mut sides = sides();
-        let (mut ran, mut differ) = (0, 0);
+        let (mut ran, mut differences) = (0, String::new());
         for seed in first..first + count {
             // Engines learn: others now and then.
             if seed % 5_000 == 0 {
@@ -396,14 +396,11 @@ fn generated_programs() {
             match difference(&sides, &text, &[], BUDGET, message) {
                 Ok(is_program) => ran += u64::from(is_program),
                 Err(difference) => {
-                    println!("seed {seed}:\n{text}\n{difference}\n");
-                    differ += 1;
-                    assert!(differ < 5, "too many differ");
+                    let _ = writeln!(differences, "seed {seed}:\n{text}\n{difference}\n");
                 }
             }
         }
-        println!("{ran} of {count} were programs");
-        assert_eq!(differ, 0, "programs that differ");
+        assert!(differences.is_empty(), "{differences}");
         assert!(ran * 2 > count, "{ran} of {count} are programs");
     });
 }
