@@ -11,7 +11,8 @@ use super::node::Node;
 use super::position::Position;
 use super::presence::Report;
 use super::publication::Draft;
-use super::replica::Portion;
+use super::replica::{Placed, Portion};
+use super::wire;
 use crate::link::Failed;
 
 /// What the engine is for, as logs and metrics have it.
@@ -32,6 +33,16 @@ pub type People = Vec<(Node, Arc<str>, Report)>;
 /// Something that was read, and whether a part of it was not made by this software; `None` if
 /// nothing of it can be understood.
 pub type Found<T> = Option<(T, bool)>;
+
+/// A message of a topic's history, as it is kept there; `None` if this software has not made it.
+pub fn placed(topic: &str, node: u64, place: Position, body: &[u8]) -> Option<Placed<Message>> {
+    let arrived = wire::read_body(topic, node, Some(place), body)?;
+    Some(Placed {
+        place,
+        message: (arrived.draft, arrived.published),
+        bytes: body.len(),
+    })
+}
 
 /// Where something has come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

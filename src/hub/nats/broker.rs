@@ -16,13 +16,13 @@ use crate::hub::broker::{Answer, Ask, Broker, Kept};
 use crate::hub::desk::{Desk, Request};
 use crate::hub::direct::{Address, Direct};
 use crate::hub::engine::{
-    Engine, Found, Heard, Message, PORTION, PORTION_BYTES, People, Source, Tidings, Wanted,
+    self, Engine, Found, Heard, Message, PORTION, PORTION_BYTES, People, Source, Tidings, Wanted,
 };
 use crate::hub::node::Node;
 use crate::hub::position::Position;
 use crate::hub::presence::Report;
 use crate::hub::publication::Draft;
-use crate::hub::replica::{Placed, Portion};
+use crate::hub::replica::Portion;
 use crate::hub::table::Hub;
 use crate::hub::wire;
 use crate::hub::wire::nodes::{self, Here, ToAll};
@@ -427,12 +427,8 @@ impl Engine for NatsBroker {
         let (mut placed, mut is_foreign) = (Vec::new(), false);
         for (number, body) in messages {
             let place = Position { epoch, number };
-            match wire::read_body(&topic, self.desk.node.0, Some(place), &body) {
-                Some(arrived) => placed.push(Placed {
-                    place,
-                    message: (arrived.draft, arrived.published),
-                    bytes: body.len(),
-                }),
+            match engine::placed(&topic, self.desk.node.0, place, &body) {
+                Some(message) => placed.push(message),
                 None => is_foreign = true,
             }
         }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use ::redis::Value;
 
-use crate::hub::engine::{Found, Message, People};
+use crate::hub::engine::{self, Found, Message, People};
 use crate::hub::node::Node;
 use crate::hub::position::Position;
-use crate::hub::replica::{Placed, Portion};
+use crate::hub::replica::Portion;
 use crate::hub::wire;
 
 /// Digits of a node's name, in front of the key.
@@ -43,12 +43,8 @@ pub fn portion(topic: &str, node: u64, value: Value) -> Found<Portion<Message>> 
             ..last
         };
         until = place.number;
-        match wire::read_body(topic, node, Some(place), body) {
-            Some(arrived) => messages.push(Placed {
-                place,
-                message: (arrived.draft, arrived.published),
-                bytes: body.len(),
-            }),
+        match engine::placed(topic, node, place, body) {
+            Some(message) => messages.push(message),
             None => is_foreign = true,
         }
     }

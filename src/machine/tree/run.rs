@@ -83,7 +83,20 @@ impl Run<'_> {
             };
             self.scope.push_dynamic(name, value);
         }
-        let forgiven = meter::forgive(residue.extra);
+        let outcome = self.by_rhai(&residue.expr, residue.extra);
+        if let Some(root) = moved {
+            self.scope.rewind(before + 1);
+            if let Some(value) = self.scope.get_mut(&residue.root) {
+                *root = value.take();
+            }
+        }
+        self.scope.rewind(before);
+        outcome
+    }
+
+    /// Has Rhai evaluate an expression in the scope as it is; `extra` operations are not counted.
+    fn by_rhai(&mut self, expr: &rhai::Expr, extra: u32) -> Outcome {
+        let forgiven = meter::forgive(extra);
         let mut context = EvalContext::new(
             self.engine,
             self.global,
@@ -92,15 +105,8 @@ impl Run<'_> {
             Some(self.this),
         );
         #[allow(deprecated, reason = "Rhai marks its volatile interfaces so")]
-        let outcome = context.eval_expression_tree_raw(&Expression::from(&residue.expr), true);
+        let outcome = context.eval_expression_tree_raw(&Expression::from(expr), true);
         meter::forgive(forgiven);
-        if let Some(root) = moved {
-            self.scope.rewind(before + 1);
-            if let Some(value) = self.scope.get_mut(&residue.root) {
-                *root = value.take();
-            }
-        }
-        self.scope.rewind(before);
         outcome
     }
 
@@ -117,17 +123,7 @@ impl Run<'_> {
             };
             self.scope.push_dynamic(name.clone(), value);
         }
-        let forgiven = meter::forgive(whole.extra);
-        let mut context = EvalContext::new(
-            self.engine,
-            self.global,
-            self.caches,
-            self.scope,
-            Some(self.this),
-        );
-        #[allow(deprecated, reason = "Rhai marks its volatile interfaces so")]
-        let outcome = context.eval_expression_tree_raw(&Expression::from(expr), true);
-        meter::forgive(forgiven);
+        let outcome = self.by_rhai(expr, whole.extra);
         self.scope.rewind(before + whole.names.len());
         for (slot, name) in whole.names.iter().enumerate().rev() {
             let local = &mut self.slots[slot];
