@@ -235,6 +235,7 @@ impl App {
         if let Some(recorder) = &site.recorder {
             recorder.finish();
         }
+        shelf.close();
         Ok(code)
     }
 }

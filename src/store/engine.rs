@@ -95,6 +95,9 @@ pub trait Engine: Send + Sync + fmt::Debug {
         None
     }
 
+    /// The process is about to end: what is kept in it is put in order.
+    fn close(&self) {}
+
     /// The value of a key, if there is one at this time.
     fn get(&self, at: &Place, now: Millis) -> Answer<Option<Kept>>;
 

@@ -56,6 +56,11 @@ impl Shelf {
         }
     }
 
+    /// The process is about to end: nothing is kept from now on.
+    pub fn close(&self) {
+        self.engine.close();
+    }
+
     fn now(&self) -> Millis {
         (self.clock)()
     }

@@ -2,6 +2,8 @@
 //! when their connection, their handler's version or their time ends.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -404,6 +406,34 @@ async fn a_file_has_what_was_answered_however_the_server_ends() {
         server.signal("KILL");
     }
     assert_eq!(taken, (0..100).map(Some).collect::<Vec<_>>());
+}
+
+/// One that was closed need not be looked through from its first page to its last.
+#[tokio::test]
+async fn a_server_that_is_told_to_stop_closes_its_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    let store = format!("file:{}", path.display());
+    let mut is_killed = true;
+    for _ in 0..2 {
+        let mut server = serve(|builder| builder.args(["--store", &store])).await;
+        let mut client = connect(server.url("/desk")).await;
+        ask(&mut client, json!({"act": "incr", "key": "n"})).await;
+        if is_killed {
+            server.signal("KILL");
+            server.exited().await;
+        } else {
+            assert!(server.stop().await.success());
+        }
+        let is_repaired = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&is_repaired);
+        let opened = redb::Builder::new()
+            .set_repair_callback(move |_| seen.store(true, Ordering::Relaxed))
+            .open(&path);
+        drop(opened.expect("it is whole"));
+        assert_eq!(is_repaired.load(Ordering::Relaxed), is_killed);
+        is_killed = false;
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ mod tables;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, mpsc};
+use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use tokio::sync::oneshot;
@@ -22,8 +23,10 @@ use super::refused::Refused;
 use super::value::{Bytes, Kept, Millis};
 use crate::observe::metrics::Stores;
 use tables::{DUE, Done, ENTRIES, LEASES, QUEUES, RUNNING, Tables, VALUES, kept};
-use writer::{Jobs, Open, Work};
+use writer::{Open, Order, Orders, Work};
 
+/// Bound on the wait for the file to be closed: what is durable is so without it.
+const CLOSE: Duration = Duration::from_secs(5);
 /// Keys and leases whose time is up that go in a second.
 const IN_A_SECOND: usize = 5_000;
 
@@ -34,7 +37,7 @@ pub struct File(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     open: Open,
-    jobs: Jobs,
+    orders: Orders,
     notices: Arc<Notices>,
 }
 
@@ -69,12 +72,12 @@ impl File {
         })?;
         let open = Open::default();
         *open.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(database));
-        let jobs = writer::start(path.to_owned(), Arc::clone(&open), limits)
+        let orders = writer::start(path.to_owned(), Arc::clone(&open), limits)
             .map_err(|error| unusable(path, &error))?;
         Ok(Self(Arc::new(Inner {
             path: path.to_owned(),
             open,
-            jobs,
+            orders,
             notices,
         })))
     }
@@ -125,7 +128,8 @@ impl Inner {
         tell: impl FnOnce(Result<T>) + Send + 'static,
     ) {
         // Without the thread nothing is told, which is an answer as well.
-        let _ = self.jobs.send(Box::new(Work::new(work, tell)));
+        let job = Box::new(Work::new(work, tell));
+        let _ = self.orders.send(Order::Do(job));
     }
 
     fn read<T>(
@@ -147,6 +151,13 @@ impl Engine for File {
 
     fn is_shared(&self) -> bool {
         false
+    }
+
+    fn close(&self) {
+        let (sender, closed) = mpsc::channel();
+        if self.0.orders.send(Order::Close(sender)).is_ok() {
+            let _ = closed.recv_timeout(CLOSE);
+        }
     }
 
     fn get(&self, at: &Place, now: Millis) -> Answer<Option<Kept>> {

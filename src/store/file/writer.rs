@@ -2,6 +2,7 @@
 //! before anybody hears of it.
 
 use std::io;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -76,8 +77,16 @@ where
 /// The open file; none while it cannot be opened.
 pub type Open = Arc<RwLock<Option<Arc<Database>>>>;
 
+/// What the thread is asked for.
+pub enum Order {
+    /// A job, in a transaction with others.
+    Do(Box<dyn Job>),
+    /// To close the file and end, when everything before is durable; and to say so.
+    Close(Sender<()>),
+}
+
 /// Where the thread's work comes from.
-pub type Jobs = Sender<Box<dyn Job>>;
+pub type Orders = Sender<Order>;
 
 /// Opens or makes the file, and the tables in it.
 pub fn open(path: &Path, limits: &Limits) -> Result<Database, DatabaseError> {
@@ -91,8 +100,8 @@ pub fn open(path: &Path, limits: &Limits) -> Result<Database, DatabaseError> {
 }
 
 /// Begins to write, on a thread of its own.
-pub fn start(path: PathBuf, open: Open, limits: Limits) -> io::Result<Jobs> {
-    let (jobs, inbox) = channel();
+pub fn start(path: PathBuf, open: Open, limits: Limits) -> io::Result<Orders> {
+    let (orders, inbox) = channel();
     std::thread::Builder::new()
         .name("store".into())
         .spawn(move || {
@@ -102,9 +111,13 @@ pub fn start(path: PathBuf, open: Open, limits: Limits) -> io::Result<Jobs> {
                 limits,
                 has_failed: false,
             };
-            writer.run(&inbox);
+            let closed = writer.run(&inbox);
+            // So that it need not be looked through at the next start.
+            writer.close();
+            // Whoever asked may be gone.
+            let _ = closed.map(|closed| closed.send(()));
         })?;
-    Ok(jobs)
+    Ok(orders)
 }
 
 struct Writer {
@@ -115,19 +128,37 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(&mut self, inbox: &Receiver<Box<dyn Job>>) {
-        while let Ok(first) = inbox.recv() {
-            let mut jobs = vec![first];
-            jobs.extend(inbox.try_iter().take(TOGETHER - 1));
-            let failed = self.write(&mut jobs).err();
-            self.report(failed.as_ref());
-            let failed = failed.map(Refused::Disk);
-            for job in jobs {
-                job.tell(failed.as_ref());
+    /// Works until it is told to close, and by whom, or until nobody is left.
+    fn run(&mut self, inbox: &Receiver<Order>) -> Option<Sender<()>> {
+        loop {
+            let first = inbox.recv().ok()?;
+            let orders = iter::once(first).chain(inbox.try_iter());
+            let (mut jobs, mut closes) = (Vec::new(), None);
+            for order in orders.take(TOGETHER) {
+                match order {
+                    Order::Do(job) => jobs.push(job),
+                    Order::Close(closed) => {
+                        closes = Some(closed);
+                        break;
+                    }
+                }
+            }
+            if !jobs.is_empty() {
+                self.commit(jobs);
+            }
+            if closes.is_some() {
+                return closes;
             }
         }
-        // The last one closes the file, so that it need not be looked through at the next start.
-        self.close();
+    }
+
+    fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        let failed = self.write(&mut jobs).err();
+        self.report(failed.as_ref());
+        let failed = failed.map(Refused::Disk);
+        for job in jobs {
+            job.tell(failed.as_ref());
+        }
     }
 
     fn write(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), String> {
