@@ -8,9 +8,10 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::{look, print};
+use super::{first, print};
 use crate::app;
 use crate::config::Config;
+use crate::handlers::Reconciler;
 use crate::observe;
 use crate::script::{Fault, Severity};
 
@@ -30,9 +31,12 @@ pub fn check(config: Config, format: Format, is_strict: bool) -> Result<ExitCode
     for warning in &config.warnings {
         observe::warn(warning);
     }
-    let (generation, report) = look(config.handlers, config.script)?;
+    let root = config.handlers.root.clone();
+    let mut reconciler = Reconciler::new(config.handlers, app::host(config.script));
+    let (generation, report) = first(&root, &mut reconciler)?;
+    let unasked = reconciler.unasked()?;
     let broken = report.broken.iter().map(|(fault, _)| fault);
-    let problems: Vec<_> = broken.chain(&report.problems).collect();
+    let problems: Vec<_> = broken.chain(&report.problems).chain(&unasked).collect();
     let handlers = generation.entries.len();
     print(&match format {
         Format::Text => text(handlers, &problems),

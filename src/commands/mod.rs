@@ -15,6 +15,7 @@ mod serve;
 mod test;
 
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -37,8 +38,15 @@ use crate::handlers::{Generation, Reconciler, Report};
 
 /// Loads a handler folder as it is now.
 fn look(handlers: Handlers, script: Script) -> Result<(Generation, Report)> {
-    let root = handlers.root.clone();
-    Reconciler::new(handlers, app::host(script))
+    first(
+        &handlers.root.clone(),
+        &mut Reconciler::new(handlers, app::host(script)),
+    )
+}
+
+/// A reconciler's first look at a handler folder.
+fn first(root: &Path, reconciler: &mut Reconciler) -> Result<(Generation, Report)> {
+    reconciler
         .first()
         .with_context(|| format!("the handler folder {} cannot be read", root.display()))
 }

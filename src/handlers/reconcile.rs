@@ -31,6 +31,15 @@ const FIT: Duration = Duration::from_millis(500);
 /// Upper bound on the wait for changes to fit together, in a folder that is never quiet.
 const FIT_LONGEST: Duration = Duration::from_secs(3);
 
+/// Runs on a stack for what scripts nest.
+fn deep<T: Send>(run: impl FnOnce() -> T + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().stack_size(script::STACK);
+        let thread = builder.spawn_scoped(scope, run)?;
+        Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
 /// The outcome of a look.
 #[derive(Debug, Default)]
 pub struct Reconciled {
@@ -128,11 +137,12 @@ impl Reconciler {
     /// The first look: everything is read as it stands. A top level may nest data as deep as a hook
     /// can, so it needs as much stack to free it.
     pub fn first(&mut self) -> io::Result<(Generation, Report)> {
-        thread::scope(|scope| {
-            let builder = thread::Builder::new().stack_size(script::STACK);
-            let look = builder.spawn_scoped(scope, || self.first_look())?;
-            look.join().unwrap_or_else(|panic| resume_unwind(panic))
-        })
+        deep(|| self.first_look())?
+    }
+
+    /// Returns what is wrong with modules that no handler imports: they are in nobody's way.
+    pub fn unasked(&mut self) -> io::Result<Vec<Fault>> {
+        deep(|| self.handlers.unasked(&self.texts))
     }
 
     fn first_look(&mut self) -> io::Result<(Generation, Report)> {

@@ -1,7 +1,7 @@
 //! The texts of handlers and modules: each is read when it stands still, and again for as long as
 //! its clock might hide an edit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::scan::{Scan, Stamp};
@@ -55,6 +55,11 @@ impl Texts {
             limit,
             ..Self::default()
         }
+    }
+
+    /// Returns the files that have been read, in the order of their names.
+    pub fn files(&self) -> BTreeSet<&str> {
+        self.known.keys().map(String::as_str).collect()
     }
 
     /// Returns the text of a file, or why it could not be read; `None` if the file is not known.

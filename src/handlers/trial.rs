@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::is_handler;
 use super::registry::Entry;
 use super::report::Report;
 use super::texts::Texts;
+use super::{is_handler, is_test};
 use crate::script::{self, Checked, Checker, Fault, Host, Library, Unreadable};
 
 /// The handlers as they were tried last.
@@ -117,6 +117,24 @@ impl Handlers {
         }
     }
 
+    /// Returns what is wrong with modules that no handler asks for.
+    pub fn unasked(&mut self, texts: &Texts) -> Vec<Fault> {
+        let handlers = self.handlers.values();
+        let asked: BTreeSet<&str> = handlers
+            .flat_map(|handler| handler.asked.iter().map(String::as_str))
+            .collect();
+        let unasked = texts.files().into_iter().filter_map(|file| {
+            let name = module_name(file)?;
+            let is_unasked = !asked.contains(name) && !is_test(file);
+            let text = texts.get(file)?.as_ref().ok()?;
+            is_unasked.then_some((file, text))
+        });
+        let mut checker = Checker::new(&self.host, &mut self.library);
+        unasked
+            .filter_map(|(file, text)| checker.module_alone(file, text))
+            .collect()
+    }
+
     /// Whether there is something new in a trial that does not fit together, and may when another
     /// file is saved.
     pub fn is_misfit(&self, trial: &Trial) -> bool {
@@ -221,6 +239,10 @@ impl Handler {
             Err(fault) if self.entry.fault.as_ref() == Some(&fault) => false,
             Err(fault) => {
                 self.entry.fault = Some(fault.clone());
+                let more = checked.more.into_iter();
+                let new = more.filter(|fault| !report.problems.contains(fault));
+                let new: Vec<_> = new.collect();
+                report.problems.extend(new);
                 let mut broken = report.broken.iter_mut();
                 match broken.find(|(known, _)| *known == fault) {
                     Some((_, files)) => files.push(file.to_owned()),

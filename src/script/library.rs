@@ -116,6 +116,8 @@ pub struct Tried {
 pub struct Checked {
     /// The handler that serves, or the fault that keeps it from serving.
     pub result: Result<Tried, Fault>,
+    /// What else keeps it from serving, behind that fault.
+    pub more: Vec<Fault>,
     /// The modules that it asked for, also those that are not there: when one changes, it must be
     /// tried again.
     pub asked: BTreeSet<String>,
@@ -136,7 +138,7 @@ pub struct Tests {
 /// What the name of a test begins with.
 const TEST: &str = "test_";
 
-/// References that lead nowhere and do not matter for certain, of which a handler is told at once.
+/// References that lead nowhere, of which a handler is told at once, behind the first.
 const DOUBTFUL: usize = 10;
 
 /// Message about a file that makes the server itself fail.
@@ -146,6 +148,7 @@ const PANIC: &str = "the server failed while it compiled this file: that is a fa
 /// Reason why a handler does not serve.
 struct Broken {
     fault: Box<Fault>,
+    more: Vec<Fault>,
     is_apart: bool,
 }
 
@@ -153,6 +156,7 @@ impl From<Fault> for Broken {
     fn from(fault: Fault) -> Self {
         Self {
             fault: fault.into(),
+            more: Vec::new(),
             is_apart: false,
         }
     }
@@ -229,9 +233,13 @@ impl<'l> Checker<'l> {
             .unwrap_or_else(|_| Err(Fault::new(file, "", Position::NONE, PANIC).into())),
             Err(unreadable) => Err(unreadable.fault(file).into()),
         };
-        let is_apart = matches!(&result, Err(Broken { is_apart: true, .. }));
+        let (result, more, is_apart) = match result {
+            Ok(tried) => (Ok(tried), Vec::new(), false),
+            Err(broken) => (Err(*broken.fault), broken.more, broken.is_apart),
+        };
         Checked {
-            result: result.map_err(|broken| *broken.fault),
+            result,
+            more,
             asked,
             is_apart,
         }
@@ -246,7 +254,15 @@ impl<'l> Checker<'l> {
         }
     }
 
-    fn read_tests(&mut self, file: &str, text: &str) -> Result<Tests, Broken> {
+    /// Returns what is wrong with a module as it stands, if anything is.
+    pub fn module_alone(&mut self, file: &str, text: &str) -> Option<Fault> {
+        meter::start(self.compiler.budget());
+        let read = self.read_alone(file, text);
+        read.err().map(|broken| *broken.fault)
+    }
+
+    /// Parses a file that is no handler, with what it imports, and looks up what it refers to.
+    fn read_alone(&mut self, file: &str, text: &str) -> Result<(Arc<Source>, AST), Broken> {
         let ast = self.compiler.parse(file, text)?;
         let importer = Importer {
             file,
@@ -264,6 +280,11 @@ impl<'l> Checker<'l> {
         if let Some(fatal) = dangling.iter().find(|dangling| dangling.is_fatal) {
             return Err(self.in_words(&source, fatal).into());
         }
+        Ok((source, ast))
+    }
+
+    fn read_tests(&mut self, file: &str, text: &str) -> Result<Tests, Broken> {
+        let (source, ast) = self.read_alone(file, text)?;
         let mut names = Vec::new();
         for function in ast.iter_fn_def() {
             if !function.name.starts_with(TEST) {
@@ -310,12 +331,16 @@ impl<'l> Checker<'l> {
             modules,
         });
         let (dangling, mut warnings) = self.resolve(&source, &ast)?;
-        let fatal = dangling.iter().filter(|dangling| dangling.is_fatal);
+        let fatal = || dangling.iter().filter(|dangling| dangling.is_fatal);
         // What another file will not mend goes first.
-        let fatal = fatal.min_by_key(|dangling| dangling.is_in_module);
-        if let Some(fatal) = fatal.filter(|fatal| !fatal.is_in_module) {
-            return Err(self.in_words(&source, fatal).into());
+        let mut certain = fatal().filter(|fatal| !fatal.is_in_module);
+        if let Some(first) = certain.next() {
+            return Err(Broken {
+                more: self.more(&source, certain),
+                ..Broken::from(self.in_words(&source, first))
+            });
         }
+        let fatal = fatal().next();
         let program = Program::new(&self.compiler, &source, ast);
         if let Some(fatal) = fatal {
             return Err(match program {
@@ -323,6 +348,7 @@ impl<'l> Checker<'l> {
                 Err(cause) if cause.file != file && !is_told(&dangling, &cause) => cause.into(),
                 _ => Broken {
                     fault: self.in_words(&source, fatal).into(),
+                    more: Vec::new(),
                     is_apart: true,
                 },
             });
@@ -388,6 +414,13 @@ impl<'l> Checker<'l> {
         let Dangling { file, error, .. } = dangling;
         let fault = Fault::from_run(source, file, error, Position::NONE);
         fault.with_hint(hint::of_run(&self.compiler.engine, source, file, error))
+    }
+
+    /// Returns the faults of further references that lead nowhere.
+    fn more<'d>(&self, source: &Source, rest: impl Iterator<Item = &'d Dangling>) -> Vec<Fault> {
+        rest.take(DOUBTFUL)
+            .map(|one| self.in_words(source, one))
+            .collect()
     }
 
     /// Parses a module's text, once for all who ask for it.
@@ -465,6 +498,7 @@ impl<'l> Checker<'l> {
             None => {
                 return Err(Broken {
                     fault: importer.fault(import, self.library.missing(name)).into(),
+                    more: Vec::new(),
                     is_apart: true,
                 });
             }

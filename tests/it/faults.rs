@@ -795,6 +795,49 @@ async fn check_prints_json() {
     assert_eq!(printed, json!({ "handlers": 4, "problems": problems }));
 }
 
+/// Every mistake of a file is told at once, and so is that of a module that nobody imports.
+#[tokio::test]
+async fn check_tells_all_that_is_wrong() {
+    let code = "fn transfer_data(ws, message) {\n    ws.sned(message);\n    let n = \
+        lenght(message);\n    ws.close(1, 2, 3, 4);\n}\n";
+    let finished = Server::builder()
+        .bare()
+        .file("a_wsh.rhai", code)
+        .file("used.rhai", "fn twice(n) { n * 2 }\n")
+        .file(
+            "b_wsh.rhai",
+            "import \"used\" as used;\nfn transfer_data(ws, message) { \
+            ws.send(`${used::twice(2)}`); }\n",
+        )
+        .file("lone.rhai", "fn thrice(n) {\n    n * tree(n)\n}\n")
+        .file(
+            "whole.rhai",
+            "import \"used\" as used;\nfn four(n) { used::twice(n) * 2 }\n",
+        )
+        .args(["check", "--format", "json"])
+        .run()
+        .await;
+    assert_eq!(finished.status.code(), Some(1));
+    let printed: Value = serde_json::from_str(&finished.stdout).expect("JSON");
+    let problems = printed["problems"].as_array().expect("a list");
+    let places: Vec<_> = problems
+        .iter()
+        .map(|problem| (problem["file"].as_str(), problem["line"].as_i64()))
+        .collect();
+    let expected = [
+        (Some("a_wsh.rhai"), Some(2)),
+        (Some("a_wsh.rhai"), Some(3)),
+        (Some("a_wsh.rhai"), Some(4)),
+        (Some("lone.rhai"), Some(2)),
+    ];
+    assert_eq!(places, expected, "{printed}");
+    assert!(
+        problems
+            .iter()
+            .all(|problem| problem["severity"] == "error")
+    );
+}
+
 /// What is doubtful serves, and stops only who asks for that.
 #[tokio::test]
 async fn warnings_count_where_they_are_to() {

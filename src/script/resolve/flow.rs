@@ -184,7 +184,10 @@ impl Flows {
                 }
                 changed
             }
-            Reference::Constant(..) | Reference::Get(..) | Reference::Set(..) => false,
+            Reference::Pointer(_)
+            | Reference::Constant(..)
+            | Reference::Get(..)
+            | Reference::Set(..) => false,
         }
     }
 

@@ -7,6 +7,7 @@
 //! can only be `ws`, `request` or a message. What depends on a value that could be anything is left
 //! to the run; so is what a script asks for itself with `is_def_fn`.
 
+mod bodies;
 mod file;
 mod flow;
 mod natives;
@@ -124,6 +125,14 @@ impl Resolver<'_> {
                     || own.has_function(name, args.len())
                     || self.natives.has(name, args.len());
                 (!is_known).then(|| (no_function(name, None, args, position), false))
+            }
+            Reference::Pointer(name) => {
+                let is_known = KEYWORDS.contains(&&**name)
+                    || own.is_probed(name)
+                    || own.knows(name)
+                    || self.natives.knows(name);
+                // It may never be called.
+                (!is_known).then(|| (no_function(name, None, args, position), true))
             }
             Reference::InModule(path, name) => {
                 let full = format!("{}::{name}", path.join("::"));

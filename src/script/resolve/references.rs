@@ -7,6 +7,7 @@ use rhai::{
     Position, Stmt, is_valid_function_name,
 };
 
+use super::bodies::Bodies;
 use crate::script::fault::describe::UNKNOWN;
 
 /// References of a file, and the names in it that others may refer to.
@@ -76,6 +77,8 @@ pub struct Use {
 pub enum Reference {
     /// Function that is called, `name(…)`.
     Function(ImmutableString),
+    /// Function that is spoken of, `Fn("name")`.
+    Pointer(ImmutableString),
     /// Function of a module that is called, `module::name(…)`.
     InModule(Vec<ImmutableString>, ImmutableString),
     /// `module::NAME` or `global::NAME`.
@@ -163,6 +166,11 @@ impl References {
         functions.any(|(_, function)| !function.is_typed && function.params == arguments)
     }
 
+    /// Whether there is a function of this name in the file.
+    pub fn knows(&self, name: &str) -> bool {
+        self.named(name).next().is_some()
+    }
+
     /// Whether `value.name(…)` with so many arguments can be a function of this file.
     pub fn has_method(&self, name: &str, arguments: usize) -> bool {
         let mut functions = self.named(name);
@@ -207,7 +215,7 @@ impl References {
                 ..Function::default()
             });
         }
-        bodies.blocks.sort();
+        let bodies = bodies.sorted();
         let params: Vec<_> = ast
             .iter_fn_def()
             .map(|defined| &defined.params[..])
@@ -267,38 +275,6 @@ impl References {
                 _ => {}
             }
         }
-    }
-}
-
-/// Source ranges of the bodies of functions.
-#[derive(Default)]
-struct Bodies {
-    /// Their beginning and end, with whose they are.
-    blocks: Vec<(Position, Position, usize)>,
-    /// A closure's body that is an expression has no end, and is one statement.
-    expressions: HashMap<Position, usize>,
-}
-
-impl Bodies {
-    fn add(&mut self, at: usize, start: Position, end: Position) {
-        if end.is_none() {
-            self.expressions.insert(start, at);
-        } else {
-            self.blocks.push((start, end, at));
-        }
-    }
-
-    /// The function that a statement belongs to: of those around it the one that begins last.
-    fn around(&self, statement: Position) -> Option<usize> {
-        if let Some(at) = self.expressions.get(&statement) {
-            return Some(*at);
-        }
-        let before = self
-            .blocks
-            .partition_point(|(start, ..)| *start <= statement);
-        let mut before = self.blocks[..before].iter().rev();
-        let around = before.find(|(_, end, _)| statement <= *end);
-        around.map(|(.., at)| *at)
     }
 }
 
@@ -587,7 +563,13 @@ impl Reader {
         match &*call.name {
             "type_of" => into.functions[at].asks_for_types = true,
             "is_def_fn" => drop(into.probed.insert(literal)),
-            "Fn" => drop(into.mentioned.insert(literal)),
+            "Fn" => {
+                let name = literal.clone();
+                into.mentioned.insert(literal);
+                if let Some(name) = name.filter(|name| is_valid_function_name(name)) {
+                    return self.refer(into, at, Reference::Pointer(name), Vec::new(), position);
+                }
+            }
             // What a closure captures is handed to it so.
             "curry" => {
                 if let Some(Expr::DynamicConstant(value, _)) = call.args.first()

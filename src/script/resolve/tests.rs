@@ -316,7 +316,14 @@ fn what_may_be_meant_is_a_warning() {
         warned("try { ws.publish(1) } catch { }"),
         ["there is no `publish(int)` for WebSocket"]
     );
+    assert_eq!(
+        warned("let f = Fn(\"nope\"); f.call(1);"),
+        ["there is no `nope()`"]
+    );
     assert_eq!(warned("message.len; message.trim(); message[0];"), [""; 0]);
+    let there = "Fn(\"twice\").call(1); Fn(\"to_json\").call(1); let name = \"x\"; Fn(name); \
+        Fn(\"+\").call(1, 2); --- fn twice(n) { n * 2 }";
+    assert_eq!(warned(there), [""; 0]);
 }
 
 /// Statements of nested closures are found to be theirs: a wrong owner would see the wrong
