@@ -1,6 +1,6 @@
 //! The log as a terminal shows it, which `CLICOLOR_FORCE` has it look like in a pipe, too.
 
-use super::support::{Builder, Raw, Server, Wire};
+use super::support::{Builder, Raw, Server, Typed, Wire};
 
 const SUM: &str = "fn transfer_data(ws, message) {\n    ws.send(`${parse_int(message)}`);\n}\n";
 const COUNT: &str = "fn transfer_data(ws, message) {\n    this.count += 1;\n}\n";
@@ -78,4 +78,28 @@ async fn a_pipe_has_fields_to_search_for() {
         }
         assert!(plain.contains("\n --> sum_wsh.rhai:2:16\n"), "{plain}");
     }
+}
+
+/// In a real terminal: the level is red, and so is what is wrong.
+#[tokio::test]
+async fn a_terminal_has_colours_unless_it_is_to_have_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let code = SUM
+        .replace("message", "mesage")
+        .replacen("mesage", "message", 1);
+    std::fs::write(folder.path().join("sum_wsh.rhai"), code).expect("a handler");
+    let root = folder.path().to_str().expect("a path");
+    let args = ["-p", "0", "-H", "127.0.0.1", "-w", root];
+    let mut coloured = Typed::start(&args, &[]);
+    coloured.shows("did you mean").await;
+    let shown = coloured.text();
+    assert!(shown.contains("\u{1b}[31m ERROR \u{1b}[0m"), "{shown:?}");
+    let carets = shown.lines().find(|line| line.contains("^^^^^^"));
+    assert!(
+        carets.expect("the excerpt").contains("\u{1b}["),
+        "{shown:?}"
+    );
+    let mut plain = Typed::start(&args, &[("NO_COLOR", "1")]);
+    plain.shows("did you mean").await;
+    assert!(!plain.text().contains('\u{1b}'), "{:?}", plain.text());
 }
