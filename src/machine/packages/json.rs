@@ -7,7 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use memchr::memchr2;
-use rhai::{Array, Blob, Dynamic, EvalAltResult, ImmutableString, Map};
+use rhai::{Array, Blob, Dynamic, EvalAltResult, Identifier, ImmutableString, Map};
+
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::bounded::bounds::{VALUE, over};
@@ -226,11 +227,37 @@ impl<'de> Visitor<'de> for Value<'_> {
     ) -> std::result::Result<Dynamic, A::Error> {
         let inside = self.inside()?;
         let mut map = Map::new();
-        while let Some(name) = properties.next_key::<String>()? {
-            self.reading.step(name.len())?;
-            map.insert(name.into(), properties.next_value_seed(inside)?);
+        while let Some(name) = properties.next_key_seed(Name(self.reading))? {
+            map.insert(name, properties.next_value_seed(inside)?);
         }
         Ok(map.into())
+    }
+}
+
+/// A property's name that is to be read. Names are short: none is allocated on its way.
+struct Name<'a>(&'a Reading<'a>);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Identifier;
+
+    fn deserialize<D: Deserializer<'de>>(
+        self,
+        from: D,
+    ) -> std::result::Result<Identifier, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Identifier;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a property's name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> std::result::Result<Identifier, E> {
+        self.0.step(name.len())?;
+        Ok(name.into())
     }
 }
 
