@@ -3,9 +3,10 @@
 //     node benches/across.mjs WSH-SERVER PEERS-FOLDER [ROUNDS [SECONDS [SUBSCRIBERS]]]
 //
 // A publisher at node A, subscribers at node B. The servers take turns, each with two nodes and a Redis of its own. First at a
-// modest pace, for the delay from the publisher to each subscriber; then with four publications under way, for what goes through.
+// modest pace, for the delay from the publisher to each subscriber; then with four publications under way, for what goes through;
+// and in bursts to one subscriber, beside what redis-benchmark publishes to nobody, for what Redis itself takes.
 // Nodes and Redis are on core 0, this program on core 1; it speaks both protocols over the same client, `ws`.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect as netConnect, createServer } from "node:net";
@@ -20,13 +21,19 @@ const PACE = 200;
 const UNDER_WAY = 4;
 const TEXT = "x".repeat(40);
 const TICKS = 100;
+// Publications of one message, for what Redis itself can take.
+const BURST = 500;
 
 const HANDLER = `fn on_open(ws) {
     if ws.query_params.listens != () { ws.subscribe("fan"); }
 }
 
 fn transfer_data(ws, message) {
-    publish("fan", message);
+    if message != "burst" {
+        publish("fan", message);
+        return;
+    }
+    for n in 0..${BURST} { publish("fan", "x"); }
 }
 `;
 
@@ -66,6 +73,7 @@ const SERVERS = {
     url: (port, listens) => `ws://127.0.0.1:${port}/fan${listens ? "?listens=1" : ""}`,
     say: (text) => text,
     heard: (data) => data,
+    bursts: true,
   },
   "socket.io": {
     node: (port, redis) => start("node", [new URL("peers/socketio.mjs", import.meta.url).pathname, port, redis], { PEERS: peers }),
@@ -100,6 +108,32 @@ function used(child) {
 }
 
 const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+
+// Publications a second by way of this Redis to one subscriber, and what redis-benchmark publishes to nobody.
+async function compare(server, a, b, redisPort) {
+  const args = ["-c", "1", "redis-benchmark", "-p", redisPort, "-P", "16", "-n", "300000", "--csv", "publish", "nobody", "x"];
+  const line = execFileSync("taskset", args.map(String), { encoding: "utf8" }).trim().split("\n").at(-1);
+  const benchmark = Number(line.match(/"(\d+\.\d+)"/)[1]);
+  const listener = await connect(server, b, true);
+  const publisher = await connect(server, a, false);
+  let heard = 0;
+  let isOver = false;
+  await sleep(300);
+  const started = performance.now();
+  await new Promise((resolve) => {
+    listener.on("message", () => {
+      heard += 1;
+      if (heard % BURST > 0) return;
+      isOver ||= performance.now() - started > seconds * 1000;
+      if (isOver) resolve();
+      else publisher.send("burst");
+    });
+    for (let count = 0; count < UNDER_WAY; count += 1) publisher.send("burst");
+  });
+  const through = (heard * 1000) / (performance.now() - started);
+  for (const socket of [publisher, listener]) socket.terminate();
+  return { through, benchmark, share: through / benchmark };
+}
 
 async function measure(name) {
   const server = SERVERS[name];
@@ -160,7 +194,9 @@ async function measure(name) {
     const elapsed = (performance.now() - started) / 1000;
     const cost = nodes.map(used).reduce((sum, time) => sum + time) - before;
     for (const socket of [publisher, ...listeners]) socket.terminate();
+    const through = server.bursts ? await compare(server, a, b, redisPort) : {};
     return {
+      ...through,
       p50: percentile(delays, 0.5),
       p99: percentile(delays, 0.99),
       perSecond: deliveries / elapsed,
@@ -187,4 +223,8 @@ for (const [name, results] of Object.entries(found)) {
   const column = (key, digits) => shown(results.map((result) => result[key]), digits);
   console.log(`| ${name} | ${column("p50", 2)} | ${column("p99", 2)} | ${column("perSecond", 0)} | ${column("cost", 2)} |`);
 }
+const ours = (key, digits) => shown(found["wsh-server"].map((result) => result[key]), digits);
+console.log(`
+Publications a second through Redis to one subscriber: ${ours("through", 0)}; of what redis-benchmark -P 16 publishes to
+nobody, ${ours("benchmark", 0)}, that is ${ours("share", 2)}.`);
 process.exit(0);

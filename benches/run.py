@@ -150,6 +150,26 @@ def echo(name, title, connections, size, in_flight, columns=ECHO_COLUMNS, varian
     return Scenario(name, f"Echo, messages a second: {title}", arguments, "per_second", columns, variant=variant)
 
 
+# Large messages: size in the scenario's name, its bytes, and connections.
+LARGE = [("4k", 4096, 20), ("16k", 16384, 20), ("64k", 65536, 20), ("256k", 262_144, 10), ("1m", 1_048_576, 4)]
+
+
+def large():
+    """Echoes of large messages, in every way: `large16k`, `large1m-binary-x8`, `large64k-tls`."""
+    for label, size, connections in LARGE:
+        for variant, binaries in ((PLAIN, (False, True)), (DEFLATE, (False,)), (TLS, (False, True))):
+            for binary in binaries:
+                for in_flight in (1, 8):
+                    name = f"large{label}" + "-binary" * binary + f"-x{in_flight}" * (in_flight > 1)
+                    kind = "binary" if binary else "text"
+                    title = f"{size // 1024} KiB, {kind}, {variant}, {in_flight} in flight, {connections} connections"
+                    name += "" if variant == PLAIN else f"-{variant}"
+                    scenario = echo(name, title, connections, size, in_flight, variant=variant)
+                    if binary:
+                        scenario.arguments.append("--binary")
+                    yield scenario
+
+
 def idle(name, title, variant=PLAIN):
     return Scenario(
         name,
@@ -213,6 +233,7 @@ COMPARED = [
     fanout("fanout10k-16k", "16 KiB to 10,000 subscribers", 10_000, 16384),
     fanout("fanout1k-deflate", "1 KiB of JSON, compressed, to 1,000 subscribers", 1000, 1024, DEFLATE),
     fanout("fanout1k-deflate16k", "16 KiB of JSON, compressed, to 1,000 subscribers", 1000, 16384, DEFLATE),
+    *large(),
 ]
 
 # What only wsh-server is asked.
@@ -300,7 +321,9 @@ def parse_arguments():
     every = [scenario.name for scenario in COMPARED] + OWN
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("peers_folder", type=pathlib.Path, help="where benches/setup.sh has put the peers")
-    parser.add_argument("--scenario", type=names(every), default=every, help=f"comma-separated, of {','.join(every)}")
+    usual = [name for name in every if not name.startswith("large")]
+    help_text = f"comma-separated, `large*` for all that begin so; of {','.join(usual)} and {','.join(name for name in every if name not in usual)}"
+    parser.add_argument("--scenario", type=names(every), default=usual, help=help_text)
     parser.add_argument("--peers", help="comma-separated; default: all that are installed; `none` for none")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="measured time of a throughput run")
@@ -315,7 +338,11 @@ def parse_arguments():
 
 def names(allowed):
     def parse(text):
-        chosen = text.split(",")
+        chosen = []
+        for name in text.split(","):
+            # `large*`: all that begin so.
+            family = [one for one in allowed if name.endswith("*") and one.startswith(name[:-1])]
+            chosen += family or [name]
         for name in chosen:
             if name not in allowed:
                 raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(allowed)}")
