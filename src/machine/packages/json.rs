@@ -85,6 +85,7 @@ pub fn parse(json: &[u8], limits: &Limits) -> Result<Dynamic> {
         limits,
         json,
         scanned: Cell::new(0),
+        fractions: Cell::new(0),
         pace: RefCell::default(),
         stop: Cell::new(None),
     };
@@ -109,6 +110,8 @@ struct Reading<'a> {
     json: &'a [u8],
     /// Bytes of the text that have been searched for numbers.
     scanned: Cell<usize>,
+    /// Numbers with a fraction that have been read since then: what they are is no question.
+    fractions: Cell<usize>,
     pace: RefCell<Pace>,
     /// Reason why reading was ended from outside, kept here since errors of serde are texts.
     stop: Cell<Option<Stop>>,
@@ -122,9 +125,17 @@ impl Reading<'_> {
         })
     }
 
-    /// The next number that is more than a plain int, as it is written: serde tells of its value
-    /// only, and not whether it has a point. The text is JSON as far as it has been read.
+    /// The number that was read last, one that is more than a plain int, as it is written: serde
+    /// tells of its value only, and not whether it has a point. The text is JSON as far as it has
+    /// been read.
     fn number<E: Error>(&self) -> std::result::Result<&str, E> {
+        for _ in 0..self.fractions.take() {
+            self.next_number()?;
+        }
+        self.next_number()
+    }
+
+    fn next_number<E: Error>(&self) -> std::result::Result<&str, E> {
         while let Some(first) = self.json.get(self.scanned.get()) {
             let rest = &self.json[self.scanned.get()..];
             let length = match first {
@@ -200,6 +211,11 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> std::result::Result<Dynamic, E> {
+        if value.fract() != 0.0 {
+            let fractions = &self.reading.fractions;
+            fractions.set(fractions.get() + 1);
+            return Ok(value.into());
+        }
         let written = self.reading.number()?;
         Ok(whole(written).map_or(value.into(), Dynamic::from))
     }
@@ -218,7 +234,7 @@ impl<'de> Visitor<'de> for Value<'_> {
         while let Some(element) = elements.next_element_seed(inside)? {
             array.push(element);
         }
-        Ok(array.into())
+        Ok(Dynamic::from_array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(
@@ -230,7 +246,7 @@ impl<'de> Visitor<'de> for Value<'_> {
         while let Some(name) = properties.next_key_seed(Name(self.reading))? {
             map.insert(name, properties.next_value_seed(inside)?);
         }
-        Ok(map.into())
+        Ok(Dynamic::from_map(map))
     }
 }
 
@@ -345,6 +361,9 @@ fn map_to_json(map: &Map, limits: &Limits) -> Result<ImmutableString> {
     Ok(writer.finish())
 }
 
+/// Bytes of most texts.
+const SHORT: usize = 128;
+
 struct Writer<'a> {
     limits: &'a Limits,
     out: Vec<u8>,
@@ -355,7 +374,7 @@ impl<'a> Writer<'a> {
     fn new(limits: &'a Limits) -> Self {
         Self {
             limits,
-            out: Vec::new(),
+            out: Vec::with_capacity(SHORT),
             pace: Pace::default(),
         }
     }
@@ -522,6 +541,10 @@ mod tests {
                 "[1.8446744073709552e+19,1.8446744073709552e+19,-9.223372036854776e+18,10]",
             ),
             ("1e-400", "0.0"),
+            (
+                "[1.5,2e0,\"1.5\",0.5,25e-1,1e0,1.0,-2.5]",
+                "[1.5,2,\"1.5\",0.5,2.5,1,1.0,-2.5]",
+            ),
         ] {
             assert_eq!(there_and_back(json), written, "{json}");
         }
