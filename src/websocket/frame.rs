@@ -1,19 +1,20 @@
 //! One frame: a client's header bytes to a checked [`Header`], and the server's frames to bytes.
 //! RFC 6455 section 5.2.
 //!
-//! The field layout is tungstenite's codec; the checks are ours, because it accepts unmasked
-//! frames, reserved bits and long forms of short lengths, and reports an over-long control frame
-//! only after its payload.
+//! Tungstenite's codec accepts unmasked frames, reserved bits and long forms of short lengths,
+//! reports an over-long control frame only after its payload, and reads through a cursor; of it
+//! only the names of opcodes are used, and tests compare with the rest.
 
-use std::io::Cursor;
-
-use tungstenite::protocol::frame::FrameHeader;
 pub use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::Violation;
 
+/// The bit of a message's last frame, in the first byte.
+const FIN: u8 = 0x80;
 /// The first reserved bit, which marks a compressed message.
 const RSV1: u8 = 0x40;
+/// The bit of a masked payload, in the second byte.
+const MASKED: u8 = 0x80;
 
 /// The longest header: two bytes, a 64-bit length, a mask.
 pub const MAX_HEADER: usize = 14;
@@ -49,61 +50,65 @@ pub fn decode(bytes: &[u8], expected: Expected) -> Result<Option<(Header, usize)
     let &[first, second, ..] = bytes else {
         return Ok(None);
     };
-    check_first_two(first, second, expected)?;
-    let mut cursor = Cursor::new(bytes);
-    let Ok(parsed) = FrameHeader::parse(&mut cursor) else {
-        return Err(Violation::UnknownOpcode(first & 0x0F));
+    let opcode = check_first_two(first, second, expected)?;
+    let form = second & 0x7F;
+    let length_and_rest = match form {
+        126 => bytes[2..]
+            .split_first_chunk()
+            .map(|(length, rest)| (u64::from(u16::from_be_bytes(*length)), rest)),
+        127 => bytes[2..]
+            .split_first_chunk()
+            .map(|(length, rest)| (u64::from_be_bytes(*length), rest)),
+        short => Some((u64::from(short), &bytes[2..])),
     };
-    let Some((
-        FrameHeader {
-            is_final,
-            opcode,
-            mask: Some(mask),
-            ..
-        },
-        length,
-    )) = parsed
-    else {
+    let Some((length, rest)) = length_and_rest else {
         return Ok(None);
     };
-    match second & 0x7F {
-        126 if length < 126 => Err(Violation::LengthNotMinimal),
-        127 if length <= u64::from(u16::MAX) => Err(Violation::LengthNotMinimal),
-        127 if length >> 63 == 1 => Err(Violation::LengthTopBit),
-        _ => Ok(Some((
-            Header {
-                fin: is_final,
-                compressed: first & RSV1 != 0,
-                opcode,
-                mask,
-                length,
-            },
-            cursor.position() as usize,
-        ))),
+    let Some((mask, behind)) = rest.split_first_chunk() else {
+        return Ok(None);
+    };
+    match form {
+        126 if length < 126 => return Err(Violation::LengthNotMinimal),
+        127 if length <= u64::from(u16::MAX) => return Err(Violation::LengthNotMinimal),
+        127 if length >> 63 == 1 => return Err(Violation::LengthTopBit),
+        _ => {}
     }
+    let header = Header {
+        fin: first & FIN != 0,
+        compressed: first & RSV1 != 0,
+        opcode,
+        mask: *mask,
+        length,
+    };
+    Ok(Some((header, bytes.len() - behind.len())))
 }
 
-fn check_first_two(first: u8, second: u8, expected: Expected) -> Result<(), Violation> {
+/// Checks what the first two bytes show, and gives the opcode.
+#[inline]
+fn check_first_two(first: u8, second: u8, expected: Expected) -> Result<OpCode, Violation> {
     if first & 0x70 != 0 {
         let begins_message = matches!(first & 0x0F, 1 | 2);
         if !expected.deflates || !begins_message || first & 0x70 != RSV1 {
             return Err(Violation::ReservedBit);
         }
     }
-    let fin = first & 0x80 != 0;
-    match first & 0x0F {
+    let opcode = match first & 0x0F {
         0 if !expected.in_message => return Err(Violation::NothingToContinue),
         1 | 2 if expected.in_message => return Err(Violation::MessageInsideMessage),
-        0..=2 => {}
+        0 => OpCode::Data(Data::Continue),
+        1 => OpCode::Data(Data::Text),
+        2 => OpCode::Data(Data::Binary),
         8..=10 if second & 0x7F > 125 => return Err(Violation::ControlTooLong),
-        8..=10 if !fin => return Err(Violation::ControlFragmented),
-        8..=10 => {}
+        8..=10 if first & FIN == 0 => return Err(Violation::ControlFragmented),
+        8 => OpCode::Control(Control::Close),
+        9 => OpCode::Control(Control::Ping),
+        10 => OpCode::Control(Control::Pong),
         unknown => return Err(Violation::UnknownOpcode(unknown)),
-    }
-    if second & 0x80 == 0 {
+    };
+    if second & MASKED == 0 {
         return Err(Violation::Unmasked);
     }
-    Ok(())
+    Ok(opcode)
 }
 
 /// Bytes of the header of an unmasked frame with so much payload.
@@ -138,22 +143,29 @@ impl Outgoing {
 }
 
 /// Appends an unmasked frame, as a server sends it.
+#[inline]
 pub fn encode(out: &mut Vec<u8>, frame: Outgoing, payload: &[u8]) {
+    out.reserve(MAX_HEADER + payload.len());
     encode_header(out, frame, payload.len());
     out.extend_from_slice(payload);
 }
 
 /// Appends the header of an unmasked frame whose payload is so long.
+#[inline]
 pub fn encode_header(out: &mut Vec<u8>, frame: Outgoing, payload: usize) {
-    let header = FrameHeader {
-        opcode: frame.opcode,
-        is_final: frame.fin,
-        rsv1: frame.compressed,
-        ..FrameHeader::default()
-    };
-    header
-        .format(payload as u64, out)
-        .expect("a Vec takes every write");
+    let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+    let first = u8::from(frame.opcode) | bit(frame.fin, FIN) | bit(frame.compressed, RSV1);
+    match payload {
+        0..126 => out.extend_from_slice(&[first, payload as u8]),
+        126..=0xFFFF => {
+            let [a, b] = (payload as u16).to_be_bytes();
+            out.extend_from_slice(&[first, 126, a, b]);
+        }
+        _ => {
+            out.extend_from_slice(&[first, 127]);
+            out.extend_from_slice(&(payload as u64).to_be_bytes());
+        }
+    }
 }
 
 /// A frame as bits and bytes, whatever the protocol says of them: to look at one that came, or to
@@ -281,6 +293,10 @@ pub fn unmask(payload: &mut [u8], mask: [u8; 4]) -> [u8; 4] {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
+    use tungstenite::protocol::frame::FrameHeader;
+
     use super::*;
 
     /// Raw frames that are encoded bit by bit are decoded to the same bits, in each form of the
@@ -325,6 +341,94 @@ mod tests {
             let rest = unmask(left, mask);
             unmask(right, rest);
             assert_eq!(bytes, plain, "split at {at}");
+        }
+    }
+
+    /// What tungstenite reads in a header, with our checks.
+    fn read_by_tungstenite(
+        bytes: &[u8],
+        expected: Expected,
+    ) -> Result<Option<(Header, usize)>, Violation> {
+        let &[first, second, ..] = bytes else {
+            return Ok(None);
+        };
+        check_first_two(first, second, expected)?;
+        let mut cursor = Cursor::new(bytes);
+        let parsed = FrameHeader::parse(&mut cursor).expect("the opcode is known");
+        let Some((parsed, length)) = parsed else {
+            return Ok(None);
+        };
+        match second & 0x7F {
+            126 if length < 126 => return Err(Violation::LengthNotMinimal),
+            127 if length <= 0xFFFF => return Err(Violation::LengthNotMinimal),
+            127 if length >> 63 == 1 => return Err(Violation::LengthTopBit),
+            _ => {}
+        }
+        let header = Header {
+            fin: parsed.is_final,
+            compressed: parsed.rsv1,
+            opcode: parsed.opcode,
+            mask: parsed.mask.expect("it is masked"),
+            length,
+        };
+        Ok(Some((header, cursor.position() as usize)))
+    }
+
+    /// Every pair of first bytes, with every kind of length behind it, whole and cut off.
+    #[test]
+    fn headers_are_read_as_tungstenite_reads_them() {
+        let mut random = fastrand::Rng::with_seed(4);
+        let mut read = 0;
+        for pair in 0..=u16::MAX {
+            let [first, second] = pair.to_be_bytes();
+            let small = [0, 0, 0, 0, 0, 0, 0, random.u8(..)];
+            let middle = (random.u64(..) & 0x1_FFFF).to_be_bytes();
+            let high = (1 << 63 | random.u64(..)).to_be_bytes();
+            let short = [0, random.u8(..), 9, 9, 9, 9, 9, 9];
+            let lengths = [small, middle, high, short, random.u64(..).to_be_bytes()];
+            let mut bytes = [first, second].to_vec();
+            bytes.extend(random.choice(lengths).expect("one of them"));
+            bytes.extend((0..6).map(|_| random.u8(..)));
+            bytes.truncate(random.usize(..=bytes.len()));
+            for expected in [(false, false), (false, true), (true, false), (true, true)] {
+                let (in_message, deflates) = expected;
+                let expected = Expected {
+                    in_message,
+                    deflates,
+                };
+                let decoded = decode(&bytes, expected);
+                assert_eq!(decoded, read_by_tungstenite(&bytes, expected), "{bytes:x?}");
+                read += usize::from(matches!(decoded, Ok(Some(_))));
+            }
+        }
+        assert!(read > 1000, "{read}");
+    }
+
+    #[test]
+    fn headers_are_written_as_tungstenite_writes_them() {
+        let lengths = [0, 1, 125, 126, 127, 0xFFFE, 0xFFFF, 0x1_0000, usize::MAX];
+        let opcodes = (0..=2).chain(8..=10).map(OpCode::from);
+        for (opcode, length) in opcodes.flat_map(|opcode| lengths.map(|length| (opcode, length))) {
+            for (fin, compressed) in [(false, false), (false, true), (true, false), (true, true)] {
+                let frame = Outgoing {
+                    opcode,
+                    fin,
+                    compressed,
+                };
+                let theirs = FrameHeader {
+                    is_final: fin,
+                    rsv1: compressed,
+                    opcode,
+                    ..FrameHeader::default()
+                };
+                let (mut written, mut wanted) = (Vec::new(), Vec::new());
+                encode_header(&mut written, frame, length);
+                theirs
+                    .format(length as u64, &mut wanted)
+                    .expect("a Vec takes every write");
+                assert_eq!(written, wanted);
+                assert_eq!(written.len(), header_length(length));
+            }
         }
     }
 

@@ -149,15 +149,15 @@ impl Decoder {
         mut seen: impl FnMut(&Header, &[u8]),
     ) -> Result<Option<Incoming<'b>>, Violation> {
         loop {
-            let Some(frame) = self.frame else {
-                match self.header(input)? {
+            let frame = match self.frame {
+                Some(frame) => frame,
+                None => match self.header(input)? {
                     Some(header) => {
                         seen(&header, input);
-                        self.frame = Some(self.begin(header, limits)?);
+                        self.begin(header, limits)?
                     }
                     None => return Ok(None),
-                }
-                continue;
+                },
             };
             let whole = frame.remaining <= input.len() as u64 && !frame.split;
             match frame.opcode {
@@ -184,6 +184,7 @@ impl Decoder {
                     };
                 }
                 _ => {
+                    self.frame = Some(frame);
                     if frame.compressed && frame.remaining > 0 && self.is_spent() {
                         return Ok(None);
                     }

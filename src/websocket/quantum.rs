@@ -3,6 +3,7 @@
 //! Without it, a peer that sends without a pause, or takes whatever is sent to it, would be served
 //! for as long as it likes.
 
+use std::cell::Cell;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
@@ -15,35 +16,53 @@ const TIME: Duration = Duration::from_micros(500);
 /// Events between two looks at the clock; most connections have fewer in a share, and do without.
 const EVENTS: u32 = 8;
 
-/// Used part of a connection's share: bytes, events and time.
-#[derive(Debug, Default, Clone, Copy)]
+/// Used part of a connection's share: bytes, events and time. Cells one by one, since every event
+/// touches some of them.
+#[derive(Debug, Default)]
 pub struct Quantum {
-    bytes: usize,
-    events: u32,
-    began: Option<Instant>,
-    is_used: bool,
+    bytes: Cell<usize>,
+    events: Cell<u32>,
+    began: Cell<Option<Instant>>,
+    is_used: Cell<bool>,
 }
 
 impl Quantum {
+    /// Nothing of it is used.
+    pub fn begin(&self) {
+        self.bytes.set(0);
+        self.events.set(0);
+        self.began.set(None);
+        self.is_used.set(false);
+    }
+
     /// So many bytes were read or written.
-    pub fn bytes(&mut self, count: usize) {
-        self.bytes += count;
-        self.is_used |= self.bytes >= BYTES;
+    pub fn bytes(&self, count: usize) {
+        let bytes = self.bytes.get() + count;
+        self.bytes.set(bytes);
+        self.uses_up(bytes >= BYTES);
     }
 
     /// An event was handled.
-    pub fn event(&mut self) {
-        self.events += 1;
-        if self.events.is_multiple_of(EVENTS) {
+    #[inline]
+    pub fn event(&self) {
+        let events = self.events.get() + 1;
+        self.events.set(events);
+        if events.is_multiple_of(EVENTS) {
             let now = Instant::now();
-            let began = *self.began.get_or_insert(now);
-            self.is_used |= now - began >= TIME;
+            let began = self.began.get().unwrap_or(now);
+            self.began.set(Some(began));
+            self.uses_up(now - began >= TIME);
         }
     }
 
+    fn uses_up(&self, does: bool) {
+        self.is_used.set(self.is_used.get() || does);
+    }
+
     /// Whether it is used up.
+    #[inline]
     pub fn is_used(&self) -> bool {
-        self.is_used
+        self.is_used.get()
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Shared {
     /// Account of the message bytes that they hold, and those of the other workers.
     pub(super) ledger: Arc<Ledger>,
     /// What the one that runs has used of its share.
-    share: Cell<Quantum>,
+    pub(super) share: Quantum,
     /// Of their ends by a fault of the peer.
     ends: RefCell<Flood<&'static str>>,
     /// Those for whom others keep something, and who have run since.
@@ -60,7 +60,7 @@ impl Shared {
             pool: Rc::default(),
             inflating: Exclusive::default(),
             ledger: Ledger::new(usize::MAX),
-            share: Cell::default(),
+            share: Quantum::default(),
             ends: RefCell::new(Flood::lines(1)),
             relieved: RefCell::default(),
             has_relieved: Notify::new(),
@@ -122,23 +122,6 @@ impl Shared {
         if !self.is_draining() {
             notified.await;
         }
-    }
-
-    /// A connection begins to run, with a share of its own.
-    pub(super) fn begin_share(&self) {
-        self.share.take();
-    }
-
-    /// Counts what the connection that runs has used.
-    pub(super) fn count(&self, used: impl FnOnce(&mut Quantum)) {
-        let mut share = self.share.get();
-        used(&mut share);
-        self.share.set(share);
-    }
-
-    /// Whether the connection that runs has used its share up.
-    pub(super) fn is_share_used(&self) -> bool {
-        self.share.get().is_used()
     }
 
     /// The read buffer, to be [given back](Self::give_back).

@@ -23,7 +23,7 @@ use super::inbox::Inbox;
 use super::ledger::{self, Reservation};
 use super::message::Decoder;
 use super::outbox::ReadyState;
-use super::quantum::{self, Quantum};
+use super::quantum;
 use super::rate::Rate;
 use super::session::{Event, Outcome, Session};
 use super::state::{Phase, State};
@@ -99,7 +99,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     }
 
     fn run(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.shared.begin_share();
+        self.shared.share.begin();
         self.check_deadlines();
         if self.holding.as_ref().is_some_and(Reservation::is_evicted) {
             self.make_room();
@@ -134,7 +134,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             let budget = self.decoder.budget();
             let waits = budget.is_some_and(|budget| budget.is_waiting());
             let goes_on = self.inbox.holds() && self.has_room() && !waits;
-            if goes_on || self.shared.is_share_used() {
+            if goes_on || self.shared.share.is_used() {
                 quantum::yield_now(context);
                 break;
             }
@@ -162,7 +162,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
                 Poll::Pending => return,
             }
         }
-        while !self.state.is_busy() && !self.shared.is_share_used() {
+        while !self.state.is_busy() && !self.shared.share.is_used() {
             match self.inbox.pop() {
                 Some(Event::CloseRequested(close)) => self.close_requested(close, context),
                 Some(event) => self.start(event, context),
@@ -186,7 +186,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         if let Poll::Ready(outcome) = self.session.start(event, &self.handle, context) {
             self.handled(outcome, context);
         }
-        self.shared.count(Quantum::event);
+        self.shared.share.event();
     }
 
     fn handled(&mut self, outcome: Outcome, context: &mut Context<'_>) {
@@ -244,7 +244,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
             Ok(0) => false,
             Ok(count) => {
                 self.deadlines.taken(self.shared.clock.now());
-                self.shared.count(|share| share.bytes(count));
+                self.shared.share.bytes(count);
                 true
             }
             Err(error) => {

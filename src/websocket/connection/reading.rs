@@ -44,7 +44,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
                 if let Some(watch) = self.handle.outbox().watch() {
                     watch.received(0, count);
                 }
-                shared.count(|share| share.bytes(count));
+                shared.share.bytes(count);
             }
         }
         shared.give_back(buffer);
@@ -91,7 +91,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         while self.state.is_running()
             && let Some(tap) = &mut self.tap
         {
-            if self.shared.is_share_used() {
+            if self.shared.share.is_used() {
                 self.inbox.hold(&tap.take_rest());
                 break;
             }
@@ -118,7 +118,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         let may_hold = self.decoder.inflates() && is_first_to_see;
         while self.state.is_running() {
             let is_full = may_hold && !self.has_room();
-            if is_full || (is_first_to_see && self.shared.is_share_used()) {
+            if is_full || (is_first_to_see && self.shared.share.is_used()) {
                 break;
             }
             let watch = self.handle.outbox().watch();
