@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `source`, `modules` | files as read, and what a compiled file offers to those that import it |
 //! | `engine`, `host`, `packages` | Rhai with its bounds, what a host gives its scripts, and the functions that need no connection |
+//! | `lending` | methods that look at a text or at bytes and leave them where they are |
 //! | `clock`, `random` | time and chance, which a test can hold still |
 //! | `types`, `data`, `error` | values: their names, which of them are plain data, what a failed function throws |
 //! | `fiber`, `wait`, `stack` | a call on a stack of its own, where it may wait, and why that stack is large enough |
@@ -20,6 +21,7 @@ pub mod error;
 pub(crate) mod fiber;
 pub(crate) mod heap;
 pub mod host;
+pub(crate) mod lending;
 pub mod meter;
 pub(crate) mod modules;
 pub(crate) mod packages;

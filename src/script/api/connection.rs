@@ -13,9 +13,9 @@ use crate::hub::Seat;
 use crate::machine::budget::Stop;
 use crate::machine::error::{duration, throw};
 use crate::machine::host::{Allowed, Function, Package};
-use crate::machine::meter;
 use crate::machine::packages::json;
 use crate::machine::wait::Wait;
+use crate::machine::{lending, meter};
 use crate::script::Limits;
 use crate::script::caller;
 use crate::script::hooks::Hook;
@@ -70,12 +70,18 @@ pub const PACKAGE: Package = Package {
             register: |engine, _| {
                 engine
                     .register_type_with_name::<WebSocket>("WebSocket")
-                    .register_fn("send", |ws: &mut WebSocket, text: ImmutableString| {
-                        send(&ws.0, Data::Text, text.as_bytes(), None)
-                    })
-                    .register_fn("send", |ws: &mut WebSocket, data: Blob| {
-                        send(&ws.0, Data::Binary, &data, None)
-                    })
+                    .register_fn(
+                        "send",
+                        lending::at_text(|ws: &WebSocket, text| {
+                            send(&ws.0, Data::Text, text.as_bytes(), None)
+                        }),
+                    )
+                    .register_fn(
+                        "send",
+                        lending::at_bytes(|ws: &WebSocket, data| {
+                            send(&ws.0, Data::Binary, data, None)
+                        }),
+                    )
                     .register_fn("send", |_: &mut WebSocket, other: Dynamic| {
                         no_message::<()>("send", &other)
                     })
@@ -210,12 +216,11 @@ pub const PACKAGE: Package = Package {
             register: |engine, _| {
                 engine
                     .register_fn("ping", |ws: &mut WebSocket| ping(ws, &[]))
-                    .register_fn("ping", |ws: &mut WebSocket, payload: ImmutableString| {
-                        ping(ws, payload.as_bytes())
-                    })
-                    .register_fn("ping", |ws: &mut WebSocket, payload: Blob| {
-                        ping(ws, &payload)
-                    });
+                    .register_fn(
+                        "ping",
+                        lending::at_text(|ws, payload| ping(ws, payload.as_bytes())),
+                    )
+                    .register_fn("ping", lending::at_bytes(ping));
             },
         },
         Function {
@@ -232,12 +237,11 @@ pub const PACKAGE: Package = Package {
             register: |engine, _| {
                 engine
                     .register_fn("pong", |ws: &mut WebSocket| pong(ws, &[]))
-                    .register_fn("pong", |ws: &mut WebSocket, payload: ImmutableString| {
-                        pong(ws, payload.as_bytes())
-                    })
-                    .register_fn("pong", |ws: &mut WebSocket, payload: Blob| {
-                        pong(ws, &payload)
-                    });
+                    .register_fn(
+                        "pong",
+                        lending::at_text(|ws, payload| pong(ws, payload.as_bytes())),
+                    )
+                    .register_fn("pong", lending::at_bytes(pong));
             },
         },
         Function {
@@ -545,12 +549,12 @@ fn receive(
     Ok(meter::wait(Wait::Receive(timeout))?)
 }
 
-fn ping(ws: &mut WebSocket, payload: &[u8]) -> Result<(), Box<EvalAltResult>> {
+fn ping(ws: &WebSocket, payload: &[u8]) -> Result<(), Box<EvalAltResult>> {
     check_control(payload)?;
     queue(&ws.0, |outbox| outbox.ping(payload))
 }
 
-fn pong(ws: &mut WebSocket, payload: &[u8]) -> Result<(), Box<EvalAltResult>> {
+fn pong(ws: &WebSocket, payload: &[u8]) -> Result<(), Box<EvalAltResult>> {
     check_control(payload)?;
     queue(&ws.0, |outbox| outbox.pong(payload))
 }

@@ -11,9 +11,9 @@ use super::connection::{WebSocket, queue};
 use crate::config::limits::RAW_READ;
 use crate::machine::error::{duration, throw};
 use crate::machine::host::{Allowed, Function, Package};
-use crate::machine::meter;
 use crate::machine::random::Stream;
 use crate::machine::wait::Wait;
+use crate::machine::{lending, meter};
 use crate::script::request::Request;
 use crate::websocket::close::code::NO_STATUS;
 use crate::websocket::frame::{LengthForm, Raw};
@@ -215,16 +215,19 @@ pub const PACKAGE: Package = Package {
             register: |engine, host| {
                 let raw = host.settings.allow_raw;
                 engine
-                    .register_fn("raw_write", move |ws: &mut WebSocket, data: Blob| {
-                        allow(raw)?;
-                        write(ws, &data)
-                    })
                     .register_fn(
                         "raw_write",
-                        move |ws: &mut WebSocket, text: ImmutableString| {
+                        lending::at_bytes(move |ws, data| {
+                            allow(raw)?;
+                            write(ws, data)
+                        }),
+                    )
+                    .register_fn(
+                        "raw_write",
+                        lending::at_text(move |ws, text| {
                             allow(raw)?;
                             write(ws, text.as_bytes())
-                        },
+                        }),
                     );
             },
         },
