@@ -65,7 +65,8 @@ const HANDLERS: [(&str, &str, bool); 6] = [
     ),
     (
         "a loop that receives",
-        "fn transfer_data(ws) { let m = ws.receive(); while m != () { ws.send(m); m = ws.receive(); } }",
+        "fn transfer_data(ws) { let m = ws.receive(); \
+        while m != () { ws.send(m); m = ws.receive(); } }",
         false,
     ),
 ];

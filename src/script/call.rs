@@ -4,7 +4,7 @@
 //! Everything a script made is dropped here too, since freeing deeply nested data recurses.
 
 use std::borrow::Cow;
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -16,6 +16,7 @@ use super::delivery;
 use super::fault::report::{self, Excerpt, Incident};
 use super::fault::{Fault, describe};
 use super::handler::Handler;
+use super::hook_call::HookCall;
 use super::hooks::Hook;
 use super::look;
 use super::loops::Loop;
@@ -39,7 +40,7 @@ use crate::websocket::close::code::NO_STATUS;
 #[derive(Debug)]
 pub enum Call {
     /// Run a hook.
-    Hook(HookCall),
+    Hook(Box<HookCall>),
     /// Compile a handler's newest source, if it is not the one being served.
     Load(Rc<Handler>),
     /// Free a connection's state.
@@ -48,25 +49,13 @@ pub enum Call {
     Test(Test),
 }
 
-/// A hook's call.
-#[derive(Debug)]
-pub struct HookCall {
-    /// The handler whose hook it is.
-    pub handler: Rc<Handler>,
-    /// The hook, whose it is, and its arguments.
-    pub caller: Rc<Caller>,
-    /// The loop that the connection runs, for one that does: its version serves the connection, not
-    /// the newest.
-    pub running: Option<Rc<OnceCell<Loop>>>,
-}
-
 /// What came of it.
 #[derive(Debug)]
 pub enum Return {
     /// A hook has ended.
     Hook {
-        /// Which.
-        hook: Hook,
+        /// Its call.
+        call: Box<HookCall>,
         /// How.
         ending: Ending,
     },
@@ -122,21 +111,20 @@ impl Failure {
 pub fn run(call: Call) -> Return {
     match call {
         Call::Hook(call) => {
-            let (hook, connection) = (call.caller.hook, call.caller.owner.connection());
-            let meter = Rc::clone(&call.handler.meter);
-            let failed = Return::Hook {
-                hook,
-                ending: Ending::Failed(Failure::unsaid()),
-            };
-            catch_unwind(AssertUnwindSafe(|| run_hook(call))).unwrap_or_else(|_| {
-                meter.failed(hook as usize);
+            let ran = catch_unwind(AssertUnwindSafe(|| run_hook(&call)));
+            let ending = ran.unwrap_or_else(|_| {
+                let (hook, owner) = (call.caller.hook, &call.caller.owner);
+                call.handler.meter.failed(hook as usize);
                 Event::HostPanic {
                     hook: hook.name(),
-                    connection,
+                    connection: owner.connection(),
                 }
                 .tell();
-                failed
-            })
+                Ending::Failed(Failure::unsaid())
+            });
+            // What nobody has taken is dropped here, too.
+            drop(call.caller.args.take());
+            Return::Hook { call, ending }
         }
         Call::Load(handler) => {
             handler.load();
@@ -154,57 +142,75 @@ pub fn run(call: Call) -> Return {
     }
 }
 
-fn run_hook(call: HookCall) -> Return {
+fn run_hook(call: &HookCall) -> Ending {
     let HookCall {
         handler,
         caller,
         running,
     } = call;
     let (hook, owner) = (caller.hook, &caller.owner);
-    let ended = |ending| Return::Hook { hook, ending };
     let kept = running.as_ref().and_then(|running| running.get());
     let kept = kept.map(|running| Rc::clone(&running.program));
     let Some(program) = kept.or_else(|| handler.program()) else {
-        return ended(Ending::Failed(Failure::unsaid()));
+        return Ending::Failed(Failure::unsaid());
     };
     if !program.has(hook) {
-        return ended(match hook {
+        return match hook {
             Hook::TransferData | Hook::TransferLoop => {
                 let [_, message, ..] = caller.args.take();
                 Ending::Absent(message)
             }
             _ => Ending::Done,
-        });
+        };
     }
     let is_news = owner.state().is_served_anew(program.source.version, hook);
     if is_news && program.has(Hook::OnReload) {
         let args = caller.args.take();
         let ws = [args[0].clone(), Dynamic::UNIT, Dynamic::UNIT, Dynamic::UNIT];
         caller.args.set(args);
-        match invoke(&handler, &program, &Caller::new(Hook::OnReload, owner, ws)) {
+        match invoke(handler, &program, &Caller::new(Hook::OnReload, owner, ws)) {
             // `on_close` is called however the connection ends.
             _ if hook == Hook::OnClose => {}
-            Ending::Failed(failure) if !failure.may_go_on => {
-                return ended(Ending::Failed(failure));
-            }
-            Ending::Cancelled => return ended(Ending::Cancelled),
+            Ending::Failed(failure) if !failure.may_go_on => return Ending::Failed(failure),
+            Ending::Cancelled => return Ending::Cancelled,
             _ => {}
         }
     }
     if hook == Hook::TransferLoop
-        && let Some(running) = &running
+        && let Some(running) = running
     {
         running.get_or_init(|| Loop::begin(&program));
     }
-    ended(invoke(&handler, &program, &caller))
+    invoke(handler, &program, caller)
 }
 
 /// Runs one of a program's hooks and says how it ended.
 fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Ending {
-    let (hook, owner, mut args) = (caller.hook, &caller.owner, caller.args.take());
-    let (connection, state, limits) = (owner.connection(), owner.state(), &handler.limits);
-    let mut this = state.lend(|| handler.spare_state());
+    let args = caller.args.take();
     let message = Excerpt::of(&args[1]);
+    let ending = invoke_about(&message, args, handler, program, caller);
+    if let Excerpt::Text(text) = message {
+        caller.over.set(Some(text));
+    }
+    ending
+}
+
+/// Does so with arguments that are about this.
+fn invoke_about(
+    message: &Excerpt,
+    mut args: [Dynamic; 4],
+    handler: &Handler,
+    program: &Rc<Program>,
+    caller: &Rc<Caller>,
+) -> Ending {
+    let (hook, owner) = (caller.hook, &caller.owner);
+    let (connection, state, limits) = (owner.connection(), owner.state(), &handler.limits);
+    // Whoever develops is shown `this`.
+    let is_stateless = !handler.dev && program.is_stateless(hook);
+    let mut this = match is_stateless {
+        true => Dynamic::UNIT,
+        false => state.lend(|| handler.spare_state()),
+    };
     // Before it is the hook's own memory that is counted.
     let cause = handler.dev.then(|| look::before(&args[1], &this));
     let cause = Cell::new(cause);
@@ -251,7 +257,7 @@ fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Endi
         });
         if let Some(place) = place {
             let cause = cause.take().unwrap_or_default();
-            let text = match &message {
+            let text = match message {
                 Excerpt::Text(text) => Some(text.as_str()),
                 _ => None,
             };
@@ -301,6 +307,10 @@ fn invoke(handler: &Handler, program: &Rc<Program>, caller: &Rc<Caller>) -> Endi
                 Ending::Failed(failed(fault, Some(&error)))
             }),
     };
+    if is_stateless {
+        // It cannot reach its state, so that this is as it was.
+        return ending;
+    }
     let kept = message.len() + meter::held();
     if state.is_within(meter::operations(), kept, limits) {
         return ending;

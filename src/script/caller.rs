@@ -5,7 +5,7 @@ use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rhai::Dynamic;
+use rhai::{Dynamic, ImmutableString};
 
 use super::hooks::{Hook, HookSet};
 use super::owner::{Owner, Service};
@@ -22,6 +22,9 @@ pub struct Caller {
     pub args: Cell<[Dynamic; 4]>,
     /// What serves it, from then on.
     pub served: OnceCell<Rc<Served>>,
+    /// The text that it was about, when it has ended: its memory is for the next one's, unless the
+    /// hook has kept it.
+    pub over: Cell<Option<ImmutableString>>,
 }
 
 /// A handler's version that serves: what it was compiled from, and the hooks that it defines.
@@ -43,6 +46,7 @@ impl Caller {
             owner: owner.clone(),
             args: Cell::new(args),
             served: OnceCell::new(),
+            over: Cell::new(None),
         })
     }
 

@@ -10,7 +10,7 @@
 //! | `lost` | writes that would be lost, which a version may not have |
 //! | `compiler`, `program`, `hooks` | a source compiled on a worker: its [`Hook`]s, what it imports |
 //! | `runtime`, `handler` | a worker's fibers and handlers, and one file's handler |
-//! | `call`, `caller` | one hook run on a fiber, and what its functions may ask about it |
+//! | `call`, `caller`, `hook_call` | one hook run on a fiber, what its functions may ask about it, and the box that it comes in |
 //! | `delivery` | a message of a topic on its way through `on_publish` |
 //! | `owner` | whose hook it is: a connection's, a handshake's, or the handler's own |
 //! | `peer`, `request`, `state` | a connection as its handler has it: its request, its `this`, its timers |
@@ -37,6 +37,7 @@ mod engine;
 mod evaluators;
 mod fault;
 mod handler;
+mod hook_call;
 mod hooks;
 mod library;
 mod look;

@@ -48,6 +48,17 @@ impl Owner {
         Self::Handler(Rc::default())
     }
 
+    /// Whether it is the same one.
+    #[inline]
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Connection(a), Self::Connection(b)) => Rc::ptr_eq(a, b),
+            (Self::Handshake(a), Self::Handshake(b)) => Rc::ptr_eq(a, b),
+            (Self::Handler(a), Self::Handler(b)) => Rc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
     /// Returns the connection, where there is one to be spoken to.
     #[inline]
     pub fn peer(&self) -> Option<&Rc<Peer>> {

@@ -247,8 +247,16 @@ impl Program {
         })
     }
 
-    /// Calls a hook with `state` as its `this`; one that is not defined gives `()`. The arguments
-    /// are consumed.
+    /// Whether this hook runs without a `this`.
+    #[inline]
+    pub fn is_stateless(&self, hook: Hook) -> bool {
+        let tree = &self.trees[hook as usize];
+        tree.as_ref().is_some_and(|tree| tree.is_stateless)
+    }
+
+    /// Calls a hook with `state` as its `this`, any value for one that [needs
+    /// none](Self::is_stateless). A hook that is not defined gives `()`. The arguments are
+    /// consumed.
     pub fn call(
         &self,
         hook: Hook,
@@ -264,7 +272,7 @@ impl Program {
             .pop()
             .unwrap_or_else(|| self.frame());
         if let Some(tree) = &self.trees[hook as usize]
-            && state.is_shared()
+            && (tree.is_stateless || state.is_shared())
         {
             let value = self.run(tree, &mut frame, state, args)?;
             self.frames.borrow_mut().push(frame);

@@ -12,6 +12,7 @@ use super::call::{self, Call, Return};
 use super::compiler::Compiler;
 use super::fault::report;
 use super::handler::Handler;
+use super::hook_call::Boxes;
 use super::hooks;
 use super::peers::Peers;
 use crate::hub::{Letters, Newcomers, Seat};
@@ -27,6 +28,8 @@ use crate::observe::metrics::Meters;
 /// One worker's script machine.
 pub struct Runtime {
     pub(super) fibers: Fibers<Call, Return>,
+    /// For the next call.
+    pub(super) boxes: Boxes,
     /// For scripts that compute.
     pub(super) turns: Turns,
     /// For hooks that find no fiber.
@@ -67,6 +70,7 @@ impl Runtime {
     pub fn new(host: &Host) -> Self {
         Self {
             fibers: Fibers::new(host.settings.limits.fibers, call::run),
+            boxes: Boxes::default(),
             turns: Turns::default(),
             freed: Turns::default(),
             compiler: Rc::new(Compiler::new(host)),

@@ -12,6 +12,7 @@ pub struct Mentions {
     counts: HashMap<ImmutableString, usize>,
     /// Something mentions whatever there is.
     are_all: bool,
+    has_this: bool,
 }
 
 impl Mentions {
@@ -25,6 +26,11 @@ impl Mentions {
     /// Whether a variable is mentioned at most once.
     pub fn is_one(&self, name: &str) -> bool {
         !self.are_all && self.counts.get(name).is_none_or(|count| *count <= 1)
+    }
+
+    /// Whether `this` is certainly not mentioned.
+    pub fn are_without_this(&self) -> bool {
+        !self.are_all && !self.has_this
     }
 
     fn mention(&mut self, name: &ImmutableString) {
@@ -111,8 +117,8 @@ impl Mentions {
                 self.expr(&parts.lhs);
                 self.expr(&parts.rhs);
             }
-            Expr::ThisPtr(_)
-            | Expr::Property(..)
+            Expr::ThisPtr(_) => self.has_this = true,
+            Expr::Property(..)
             | Expr::DynamicConstant(..)
             | Expr::BoolConstant(..)
             | Expr::IntegerConstant(..)

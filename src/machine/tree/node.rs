@@ -19,6 +19,8 @@ pub struct Tree {
     pub slots: usize,
     /// What is left to Rhai.
     pub left: Vec<Left>,
+    /// Whether it runs without a `this`: nothing in it mentions one, and nothing is left to Rhai.
+    pub is_stateless: bool,
 }
 
 /// A part of a function that is left to Rhai.

@@ -57,6 +57,7 @@ pub fn translate(
     Ok(Tree {
         body,
         slots: translator.slots,
+        is_stateless: translator.left.is_empty() && translator.mentions.are_without_this(),
         left: translator.left,
     })
 }

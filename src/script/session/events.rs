@@ -7,7 +7,6 @@ use rhai::Dynamic;
 
 use super::{ScriptSession, Then};
 use crate::observe::metrics::Direction;
-use crate::script::api::messages::of_message;
 use crate::script::api::raw::frame_map;
 use crate::script::call::{Ending, Failure};
 use crate::script::hooks::Hook;
@@ -33,7 +32,8 @@ impl<G> Session for ScriptSession<G> {
             }
             Event::Message(message) => {
                 self.handler.meter.message(Direction::In, message.len());
-                self.message(of_message(message), context)
+                let message = self.runtime.boxes.message(message);
+                self.message(message, context)
             }
             Event::Ping(payload) => {
                 let payload = Dynamic::from_blob(payload.into_vec());

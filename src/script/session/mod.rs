@@ -34,8 +34,7 @@ use tokio::time::Sleep;
 use super::api::connection::WebSocket;
 use super::api::dial::Handle;
 use super::api::messages::of_message;
-use super::call::{Call, Ending, Failure, HookCall, Return};
-use super::caller::Caller;
+use super::call::{Call, Ending, Failure, Return};
 use super::dialed::{self, Line, Lines, News};
 use super::handler::Handler;
 use super::hooks::Hook;
@@ -143,11 +142,9 @@ impl<G> ScriptSession<G> {
         if hook == Hook::TransferLoop {
             self.kept.get_or_insert_default();
         }
-        let call = HookCall {
-            handler: Rc::clone(&self.handler),
-            caller: Caller::new(hook, &self.owner, args),
-            running: self.kept.clone(),
-        };
+        let (handler, running) = (&self.handler, self.kept.as_ref());
+        let boxes = &self.runtime.boxes;
+        let call = boxes.call(handler, hook, &self.owner, args, running);
         self.begin(Call::Hook(call), then, context)
     }
 
@@ -263,9 +260,11 @@ impl<G> ScriptSession<G> {
     #[inline]
     fn returned(&mut self, returned: Return) -> Ending {
         self.runtime.freed.give();
-        let Return::Hook { hook, ending } = returned else {
+        let Return::Hook { call, ending } = returned else {
             return Ending::Done;
         };
+        let hook = call.caller.hook;
+        self.runtime.boxes.keep(call);
         if let Some(spare) = self.owner.state().put_away() {
             self.handler.keep_state(spare);
         }
@@ -546,6 +545,7 @@ impl<G> Drop for ScriptSession<G> {
     fn drop(&mut self) {
         self.stop();
         self.end_parked();
+        self.runtime.boxes.forget(&self.owner);
         if let (Some(peers), Some(peer)) = (&self.runtime.peers, self.owner.peer()) {
             peers.leave(peer.handle.id());
         }

@@ -2,7 +2,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::*;
-use crate::config::limits;
+use crate::config::{Evaluator, limits};
 use crate::script::state::State;
 use crate::script::{Host, Limits, Place, Settings, Source};
 use crate::websocket::{Event, Handle, Message, Outbox, Outcome, Session};
@@ -154,4 +154,38 @@ async fn hooks_without_a_fiber_wait_for_one() {
     .await;
     assert_eq!(began.elapsed().as_secs(), 3);
     assert!(sessions.iter().all(|session| session.activity.is_none()));
+}
+
+/// A hook that has no `this` leaves it to those that have one, and grows it by nothing.
+#[tokio::test]
+async fn a_hook_without_this_leaves_it_alone() {
+    let runtime = Rc::new(Runtime::new(&Host::new(Settings {
+        evaluator: Evaluator::Compiled,
+        ..Settings::default()
+    })));
+    let text = "fn on_open(ws) { this.kept = [7]; } fn transfer_data(ws, message) { \
+                ws.send(message + message); } fn on_pong(ws, payload) { ws.send(`${this.kept}`); }";
+    let source = source(text);
+    let handler = runtime.handler(&source);
+    with_turns(&runtime, async {
+        assert!(ensure_loaded(&runtime, &handler).await);
+        let program = handler.program().expect("it serves");
+        let hooks = [Hook::OnOpen, Hook::TransferData, Hook::OnPong];
+        let stateless = hooks.map(|hook| program.is_stateless(hook));
+        assert_eq!(stateless, [false, true, false]);
+        let mut session = session(&runtime, &source, 1);
+        let handle = handle(&session);
+        let text = || Event::Message(Message::Text("x".into()));
+        let events = [Event::Opened, text(), text(), Event::Pong((*b"").into())];
+        for event in events {
+            let mut event = Some(event);
+            let outcome = std::future::poll_fn(|context| match event.take() {
+                Some(event) => session.start(event, &handle, context),
+                None => session.resume(context),
+            });
+            assert_eq!(outcome.await, Outcome::Done);
+        }
+        assert_eq!(handle.take_unsent(99), b"\x81\x02xx\x81\x02xx\x81\x03[7]");
+    })
+    .await;
 }
