@@ -18,7 +18,7 @@
 //! | [`runner`] | a file of tests | what came of each, in a world of its own | `client`, `handlers`, `http`, `hub`, `machine`, `recording`, `script`, `store`, `websocket` |
 //! | [`server`] | listening sockets | accepted streams on a worker | `file`, `handlers`, `http`, `hub`, `keeper`, `machine`, `script`, `store`, `text`, `websocket` |
 //! | [`http`] | a request head | an upgrade, a file, a refusal | `console`, `handlers`, `link`, `machine`, `recording`, `script`, `websocket` |
-//! | [`console`] | a developer's questions | what happens in the server, shown and done | `handlers`, `hub`, `script`, `store`, `websocket` |
+//! | [`console`] | a developer's questions | what happens in the server, shown and done | `client`, `handlers`, `hub`, `script`, `store`, `websocket` |
 //! | [`handlers`] | a folder | the current generation: path → script | `file`, `keeper`, `machine`, `script` |
 //! | [`script`] | a message | hook calls and their effects | `client`, `file`, `hub`, `link`, `local`, `machine`, `store`, `text`, `websocket` |
 //! | [`hub`] | a publication | messages in its subscribers' outboxes, on all workers and nodes | `link`, `nats`, `redis`, `websocket` |

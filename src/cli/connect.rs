@@ -72,7 +72,9 @@ pub(super) struct Dial {
     har: Option<PathBuf>,
     /// Open it again when it is lost
     ///
-    /// After half a second, then twice as long each time, 30 seconds at most.
+    /// After half a second, then twice as long each time, 30 seconds at most. It goes on where it
+    /// was: with ?since=POSITION of the last envelope, or where {position} or {position:TOPIC}
+    /// stands.
     #[arg(long)]
     reconnect: bool,
     /// A message to send first, each time that it is opened; may be given several times

@@ -28,7 +28,7 @@ use crate::client::{
 };
 use crate::config::limits::RECORDINGS;
 use crate::observe::event::By;
-use crate::recording::{Ending, Head, Side, Writer};
+use crate::recording::{Beat, Ending, Head, Side, Writer};
 use crate::websocket::Message;
 use relay::Relay;
 
@@ -399,15 +399,26 @@ impl Tap {
         }
     }
 
+    fn records(&mut self, by: Side, incoming: &Incoming) {
+        let (Some(record), now) = (&mut self.record, SystemTime::now()) else {
+            return;
+        };
+        let written = match incoming {
+            Incoming::Message(message) => record.message(by, now, message),
+            Incoming::Ping(payload) => record.beat(by, now, Beat::Ping, payload),
+            Incoming::Pong(payload) => record.beat(by, now, Beat::Pong, payload),
+            Incoming::Close(_) => Ok(()),
+        };
+        if let Err(error) = written {
+            print(&format!("#{} recording has ended: {error}\n", self.number));
+            self.record = None;
+        }
+    }
+
     fn shows(&mut self, by: Side, incoming: &Incoming) {
+        self.records(by, incoming);
         let text = match incoming {
             Incoming::Message(message) => {
-                if let Some(record) = &mut self.record
-                    && let Err(error) = record.message(by, SystemTime::now(), message)
-                {
-                    print(&format!("#{} recording has ended: {error}\n", self.number));
-                    self.record = None;
-                }
                 if self.quiet {
                     return;
                 }

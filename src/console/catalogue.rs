@@ -46,6 +46,7 @@ const STORE: Parameter = (
     true,
     "its name; a handler's own is `file:` and the handler's file",
 );
+const FIND: Parameter = ("find", Text, false, "a text that is found in the name");
 const KEY: Parameter = ("key", Text, true, "the key");
 const FAULT: Parameter = ("fault", Integer, true, "its number");
 
@@ -106,6 +107,28 @@ pub const OPERATIONS: &[Operation] = &[
         reads: false,
         about: "Publishes to a topic; how many subscribers it has.",
         parameters: &[TOPIC, TEXT, DATA],
+    },
+    Operation {
+        name: "stores",
+        reads: true,
+        about: "The stores with how many keys each has, and the queues with how many entries can \
+            be taken: at most 200 of each.",
+        parameters: &[FIND],
+    },
+    Operation {
+        name: "entries",
+        reads: true,
+        about: "The first keys of a store with the beginnings of their values, at most 200 of the \
+            first 1,000.",
+        parameters: &[
+            STORE,
+            (
+                "find",
+                Text,
+                false,
+                "a text that is found in the key or the value",
+            ),
+        ],
     },
     Operation {
         name: "keys",

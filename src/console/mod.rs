@@ -10,6 +10,8 @@
 //! | `journal` | what clients have sent, for tests of clients |
 //! | `lists` | what is told and can be asked for |
 //! | `again` | what caused a fault, done again |
+//! | `clients` | clients side by side, which run in the server |
+//! | `stores` | what stores and queues there are, and what is in them |
 //! | `workers` | what only a connection's own worker knows |
 //! | `page` | the files of the page |
 //! | `preview`, `served` | a page that is being developed, and the files that it may be made of |
@@ -20,6 +22,7 @@
 mod again;
 mod api;
 mod catalogue;
+mod clients;
 mod journal;
 mod lists;
 mod operations;
@@ -28,10 +31,12 @@ mod preview;
 mod question;
 mod served;
 mod session;
+mod stores;
 mod window;
 mod workers;
 
 pub use api::{ApiRequest, answer};
+pub use clients::Door;
 pub use page::{API, HOME, LIVE, PREVIEW, asset, index};
 pub use preview::Preview;
 pub use served::SERVED;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::again;
 use super::lists::{faults, handlers};
 use super::question::{Answer, message, text};
+use super::stores;
 use super::window::Desk;
 use crate::hub::{Address, Direct, Draft};
 use crate::observe::live::{CONNECTIONS, FAULTS, JOURNAL, Seen, of_bytes};
@@ -62,6 +63,8 @@ pub async fn operate(desk: &Desk, question: &Value) -> Answer {
             let keys = keys.map_err(|refused| refused.to_string())?;
             Ok(keys.iter().map(|key| Value::from(&**key)).collect())
         }
+        "stores" => stores::stores(desk, question).await,
+        "entries" => stores::entries(desk, question).await,
         "get" => get(desk, question).await,
         "set" => set(desk, question).await,
         "queue" => {
@@ -205,16 +208,12 @@ fn place(question: &Value) -> Result<Place, String> {
     })
 }
 
-/// The first byte of a blob; JSON has no such.
-const BLOB: u8 = 0;
-
 async fn get(desk: &Desk, question: &Value) -> Answer {
     let value = desk.console.shelf.get(&place(question)?).get().await;
     let value = value.map_err(|refused| refused.to_string())?;
     Ok(match value.as_deref() {
         None => Value::Null,
-        Some([BLOB, blob @ ..]) => of_bytes(blob, false, SHOWN),
-        Some(json) => of_bytes(json, true, SHOWN),
+        Some(value) => stores::shown(value, SHOWN),
     })
 }
 

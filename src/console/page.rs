@@ -21,6 +21,7 @@ macro_rules! files {
 
 const FILES: &[File] = &files![
     "console.css" "text/css; charset=utf-8",
+    "clients.js" "text/javascript; charset=utf-8",
     "connections.js" "text/javascript; charset=utf-8",
     "console.js" "text/javascript; charset=utf-8",
     "dev.js" "text/javascript; charset=utf-8",
@@ -33,6 +34,7 @@ const FILES: &[File] = &files![
     "plot.js" "text/javascript; charset=utf-8",
     "store.js" "text/javascript; charset=utf-8",
     "topics.js" "text/javascript; charset=utf-8",
+    "lane.js" "text/javascript; charset=utf-8",
     "live.js" "text/javascript; charset=utf-8",
     "log.js" "text/javascript; charset=utf-8",
     "messages.js" "text/javascript; charset=utf-8",

@@ -71,6 +71,12 @@ async fn operate(window: &Window, question: &Value) -> Answer {
             window.filter(text(question, "text")?);
             Ok(Value::Null)
         }
+        Some("dial") => match &window.desk.door {
+            Some(door) => window.clients.dial(door, question).await,
+            None => Err("clients are for windows of the console".into()),
+        },
+        Some("client-send") => window.clients.send(question),
+        Some("client-close") => window.clients.close(question),
         _ => operations::operate(&window.desk, question).await,
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::clients::{Clients, Door};
 use super::lists::{faults, handlers};
 use super::workers::Console;
 use crate::handlers::Generation;
@@ -32,12 +33,16 @@ pub struct Desk {
     pub runtime: Rc<Runtime>,
     /// The handlers that serve.
     pub generation: Box<dyn Fn() -> Arc<Generation>>,
+    /// The way in for clients of its own, where there is one.
+    pub door: Option<Door>,
 }
 
 /// What one console has chosen to see.
 pub struct Window {
     /// What it reaches.
     pub desk: Desk,
+    /// The clients that it runs.
+    pub clients: Clients,
     choice: RefCell<Choice>,
     filter: RefCell<String>,
     /// The last row that it was told.
@@ -61,6 +66,7 @@ impl Window {
     pub fn new(desk: Desk) -> Self {
         Self {
             desk,
+            clients: Clients::default(),
             choice: RefCell::new(Choice::None),
             filter: RefCell::default(),
             last: Cell::new(JOURNAL.last()),
@@ -86,6 +92,9 @@ impl Window {
                 continue;
             }
             self.tell_rows(handle);
+            if let Some(news) = self.clients.news() {
+                send(handle, &news);
+            }
             self.tell_faults(handle);
             self.tell_handlers(handle);
             if number % NUMBERS == 0 {

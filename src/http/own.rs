@@ -3,13 +3,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::io::DuplexStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::respond::Refusal;
 use super::response::{Body, Response};
 use super::site::Site;
 use super::upgrade::{Server, Upgrade};
-use crate::console::{self, ApiRequest, Console, Desk, Preview, Session};
+use crate::console::{self, ApiRequest, Console, Desk, Door, Preview, Session};
 use crate::websocket::Transport;
 
 /// One of them, with its place among those that there may be.
@@ -42,9 +43,14 @@ impl Own {
         }))
     }
 
-    /// Opens it.
-    pub fn open<S, P>(self, upgrade: Upgrade<'_>, stream: S, permit: P)
-    where
+    /// Opens it. `enter` takes streams in as if they had come from where it has.
+    pub fn open<S, P>(
+        self,
+        upgrade: Upgrade<'_>,
+        stream: S,
+        permit: P,
+        enter: Box<dyn Fn(DuplexStream)>,
+    ) where
         S: Transport + 'static,
         P: Unpin + 'static,
     {
@@ -61,7 +67,13 @@ impl Own {
             version: 1,
             is_seen: false,
         };
-        let desk = desk(&site, self.console);
+        let mut desk = desk(&site, self.console);
+        let of = |name| upgrade.head.values(name).next().map(str::to_owned);
+        desk.door = Some(Door {
+            host: of("host").unwrap_or_default(),
+            authorization: of("authorization"),
+            enter,
+        });
         let guard = (permit, self.place);
         if self.is_console {
             upgrade.open(stream, reply, agreed, server, |_| Session::new(desk, guard));
@@ -78,6 +90,7 @@ fn desk(site: &Rc<Site>, console: Arc<Console>) -> Desk {
         console,
         runtime: Rc::clone(&site.runtime),
         generation: Box::new(move || site.generation.borrow().clone()),
+        door: None,
     }
 }
 

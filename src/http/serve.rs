@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, DuplexStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::asking::{Asking, FAULT};
@@ -49,6 +49,18 @@ where
             None => return,
         }
     }
+}
+
+/// Takes streams in whose other end is in memory, as if they had come from this client.
+fn entry(site: Rc<Site>, client: Client) -> Box<dyn Fn(DuplexStream)> {
+    // Who it is, is found out anew.
+    let client = Client {
+        user: None,
+        ..client
+    };
+    Box::new(move |stream| {
+        tokio::task::spawn_local(serve(Rc::clone(&site), stream, client.clone(), ()));
+    })
 }
 
 /// A stream that waits for its next request, with what has come of it.
@@ -105,6 +117,7 @@ where
         }
         Ok(Decision::Own(own)) => {
             let path = head.path().to_owned();
+            let enter = entry(Rc::clone(site), client.clone());
             let upgrade = Upgrade {
                 site,
                 head,
@@ -112,7 +125,7 @@ where
                 client,
                 id,
             };
-            own.open(upgrade, stream, permit);
+            own.open(upgrade, stream, permit, enter);
             return None;
         }
         Ok(Decision::Operation(console, request)) => {

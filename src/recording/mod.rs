@@ -1,6 +1,8 @@
 //! Recorded conversations: files in the HTTP Archive format, HAR 1.2, whose entries have the
 //! messages as Chrome writes them, in `_webSocketMessages`.
 //!
+//! Pings and Pongs stand among the messages, as Chrome's network panel shows them.
+//!
 //! `read` takes what browsers and proxies export, `write` makes a file while the conversation
 //! happens, `recorder` does so for a server's connections. What HAR has no place for (the Close,
 //! and who served) stands in one member `_wsh` of the entry: readers of HAR pass over members that
@@ -38,6 +40,25 @@ pub enum Side {
     Client,
     /// `receive`.
     Server,
+}
+
+/// A control frame that recordings have beside messages, as Chrome's network panel shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beat {
+    /// A Ping.
+    Ping,
+    /// A Pong.
+    Pong,
+}
+
+impl Beat {
+    /// Its opcode: RFC 6455 section 11.8.
+    fn opcode(self) -> u8 {
+        match self {
+            Self::Ping => 9,
+            Self::Pong => 10,
+        }
+    }
 }
 
 /// A message that was said.

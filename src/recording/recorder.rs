@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use super::{Ending, Head, Side, Writer, stamp};
+use super::{Beat, Ending, Head, Side, Writer, stamp};
 use crate::config::Record;
 use crate::config::limits::{RECORDINGS, Recordings};
 use crate::observe::access::By;
@@ -47,10 +47,24 @@ pub struct Recorder {
 /// What the thread is to write.
 enum Order {
     Begin(u64, PathBuf, Box<Head>),
-    Message(u64, Side, SystemTime, bool, Vec<u8>),
+    Message(u64, Side, SystemTime, Kind, Vec<u8>),
     /// With the messages that were not told.
     End(u64, SystemTime, Ending, u64),
     Stop,
+}
+
+/// What a message is.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Text,
+    Binary,
+    Beat(Beat),
+}
+
+impl Kind {
+    fn of(is_text: bool) -> Self {
+        if is_text { Self::Text } else { Self::Binary }
+    }
 }
 
 impl Recorder {
@@ -152,10 +166,10 @@ pub struct Tape {
 }
 
 impl Tape {
-    fn message(&self, by: Side, is_text: bool, payload: &[u8]) {
+    fn message(&self, by: Side, kind: Kind, payload: &[u8]) {
         if self.recorder.admits(payload.len()) {
             let (now, payload) = (SystemTime::now(), payload.to_vec());
-            let order = Order::Message(self.connection, by, now, is_text, payload);
+            let order = Order::Message(self.connection, by, now, kind, payload);
             self.recorder.tell(order);
         } else {
             self.lost.set(self.lost.get() + 1);
@@ -177,11 +191,11 @@ impl Tape {
 
 impl Onlooker for Tape {
     fn received(&self, is_text: bool, payload: &[u8]) {
-        self.message(Side::Client, is_text, payload);
+        self.message(Side::Client, Kind::of(is_text), payload);
     }
 
     fn sent(&self, is_text: bool, payload: &[u8]) {
-        self.message(Side::Server, is_text, payload);
+        self.message(Side::Server, Kind::of(is_text), payload);
     }
 
     fn sent_part(&self, is_text: bool, payload: &[u8], last: bool) {
@@ -190,8 +204,16 @@ impl Onlooker for Tape {
         parts.extend_from_slice(&payload[..payload.len().min(room)]);
         if last {
             let whole = std::mem::take(&mut *parts);
-            self.message(Side::Server, is_text, &whole);
+            self.message(Side::Server, Kind::of(is_text), &whole);
         }
+    }
+
+    fn pinged(&self, by_client: bool, payload: &[u8]) {
+        self.message(side(by_client), Kind::Beat(Beat::Ping), payload);
+    }
+
+    fn ponged(&self, by_client: bool, payload: &[u8]) {
+        self.message(side(by_client), Kind::Beat(Beat::Pong), payload);
     }
 
     fn ended(&self, code: u16, reason: &str, by: By) {
@@ -210,6 +232,13 @@ impl Drop for Tape {
             reason: String::new(),
             by: By::Nobody,
         });
+    }
+}
+
+fn side(by_client: bool) -> Side {
+    match by_client {
+        true => Side::Client,
+        false => Side::Server,
     }
 }
 
@@ -247,17 +276,21 @@ fn write(inbox: &Receiver<Order>, waiting: &AtomicUsize) {
                     Err(error) => failed(&path, &error),
                 }
             }
-            Order::Message(connection, by, time, is_text, payload) => {
+            Order::Message(connection, by, time, kind, payload) => {
                 waiting.fetch_sub(payload.len() + OVERHEAD, Ordering::Relaxed);
                 let Some((path, writer)) = files.get_mut(&connection) else {
                     continue;
                 };
-                let message = match is_text {
+                let written = match kind {
                     // It was checked, or is what a script sent as a text in parts.
-                    true => Message::Text(String::from_utf8_lossy(&payload)),
-                    false => Message::Binary(payload.into()),
+                    Kind::Text => {
+                        let text = String::from_utf8_lossy(&payload);
+                        writer.message(by, time, &Message::Text(text))
+                    }
+                    Kind::Binary => writer.message(by, time, &Message::Binary(payload.into())),
+                    Kind::Beat(beat) => writer.beat(by, time, beat, &payload),
                 };
-                if let Err(error) = writer.message(by, time, &message) {
+                if let Err(error) = written {
                     failed(path, &error);
                     files.remove(&connection);
                 }

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
 
-use super::{Ending, Side, date, is_secret, seconds};
+use super::{Beat, Ending, Side, date, is_secret, seconds};
 use crate::config::limits::Recordings;
 use crate::websocket::Message;
 
@@ -75,6 +75,26 @@ impl Writer {
 
     /// Adds a message; beyond the file's bound it is counted only.
     pub fn message(&mut self, by: Side, time: SystemTime, message: &Message<'_>) -> io::Result<()> {
+        let (opcode, data) = match message {
+            Message::Text(text) => (1, serde_json::to_string(text)?),
+            Message::Binary(bytes) => (2, format!("\"{}\"", BASE64.encode(bytes))),
+        };
+        self.add(by, time, opcode, &data)
+    }
+
+    /// Adds a Ping or a Pong, which counts as a message does.
+    pub fn beat(
+        &mut self,
+        by: Side,
+        time: SystemTime,
+        beat: Beat,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        let data = format!("\"{}\"", BASE64.encode(payload));
+        self.add(by, time, beat.opcode(), &data)
+    }
+
+    fn add(&mut self, by: Side, time: SystemTime, opcode: u8, data: &str) -> io::Result<()> {
         self.last = time;
         if self.messages >= self.limits.messages || self.bytes >= self.limits.bytes {
             self.left_out += 1;
@@ -83,10 +103,6 @@ impl Writer {
         let kind = match by {
             Side::Client => "send",
             Side::Server => "receive",
-        };
-        let (opcode, data) = match message {
-            Message::Text(text) => (1, serde_json::to_string(text)?),
-            Message::Binary(bytes) => (2, format!("\"{}\"", BASE64.encode(bytes))),
         };
         let separator = if self.messages == 0 { "\n" } else { ",\n" };
         // Microseconds are as fine as the number is.

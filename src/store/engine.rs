@@ -33,6 +33,44 @@ pub struct Item {
     pub lease: Option<u64>,
 }
 
+/// A store or a queue by its name, for whoever looks on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its keys, or the entries that can be taken.
+    pub count: usize,
+    /// Whether these are all of them, and not only those that were counted.
+    pub is_all: bool,
+}
+
+/// Stores and queues, in order of their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The stores.
+    pub stores: Vec<Named>,
+    /// The queues.
+    pub queues: Vec<Named>,
+    /// Whether these are all of them.
+    pub is_all: bool,
+}
+
+impl Names {
+    /// These, so many of each at the most.
+    pub fn first(mut stores: Vec<Named>, mut queues: Vec<Named>, most: usize) -> Self {
+        let is_all = stores.len() <= most && queues.len() <= most;
+        for named in [&mut stores, &mut queues] {
+            named.sort_by(|one, other| one.name.cmp(&other.name));
+            named.truncate(most);
+        }
+        Self {
+            stores,
+            queues,
+            is_all,
+        }
+    }
+}
+
 /// Takes back what nobody has got.
 pub trait TakeBack: Send + Sync {
     /// The entry is at the front again.
@@ -107,6 +145,10 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// The keys of a store that begin so, in order, so many at the most.
     fn keys(&self, store: &str, prefix: &str, most: usize, now: Millis) -> Answer<Vec<Arc<str>>>;
+
+    /// The stores and queues in whose name a text is found, so many of each at the most. Keys may
+    /// be there that are about to go.
+    fn names(&self, find: &str, most: usize) -> Answer<Names>;
 
     /// Adds an entry at the end of a queue, at a handler's expense; `false` if the queue is full.
     fn put(&self, queue: &Arc<str>, value: &Bytes, payer: &Arc<str>) -> Answer<bool>;

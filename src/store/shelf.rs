@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::Limits;
 use super::answer::{Answer, Result};
 use super::change::Change;
-use super::engine::{Engine, Place, Taken};
+use super::engine::{Engine, Names, Place, Taken};
 use super::notices::{Line, Notices};
 use super::refused::Refused;
 use super::timing::{Operation, Timing};
@@ -144,6 +144,12 @@ impl Shelf {
     pub fn keys(&self, store: &str, prefix: &str, most: usize) -> Answer<Vec<Arc<str>>> {
         let keys = || self.engine.keys(store, prefix, most, self.now());
         self.timing.of(Operation::Read, keys)
+    }
+
+    /// The stores and queues in whose name a text is found, so many of each at the most.
+    pub fn names(&self, find: &str, most: usize) -> Answer<Names> {
+        let names = || self.engine.names(find, most);
+        self.timing.of(Operation::Read, names)
     }
 
     /// Whether updates of a key have to take turns.

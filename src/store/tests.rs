@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Limits;
 use super::answer::Answer;
 use super::change::Change;
-use super::engine::{Engine, Place, Taken};
+use super::engine::{Engine, Named, Place, Taken};
 use super::file::File;
 use super::memory::Memory;
 use super::notices::Notices;
@@ -356,6 +356,47 @@ async fn full(bench: &Bench) {
     assert_eq!(bench.notices.waited_for(), (0, 0), "nobody is left");
 }
 
+/// What there is, by name: so much of it as is asked for.
+async fn overview(bench: &Bench) {
+    let (shelf, payer) = (&bench.shelf, &name("a"));
+    for (store, keys) in [("one*", 1), ("two[x]", 2), ("other", 3)] {
+        for number in 0..keys {
+            let at = Place {
+                store: name(store),
+                key: format!("k{number}").as_str().into(),
+            };
+            let set = shelf.set(&at, bytes("1"), None, false, payer);
+            set.get().await.expect("it is set");
+        }
+    }
+    for queue in ["oneq", "q", "q", "q"] {
+        let put = shelf.put(&name(queue), bytes("x"), payer);
+        put.get().await.expect("it is put");
+    }
+    let lease = bench.take(Some(Duration::ZERO), Some(SECOND)).await;
+    lease.and_then(Taken::accept).expect("an entry, on lease");
+    let names = async |find: &str, most| {
+        let names = shelf.names(find, most).get().await.expect("names");
+        let told = |all: &[Named]| -> Vec<_> {
+            let all = all.iter();
+            all.map(|named| format!("{} {}", named.name, named.count))
+                .collect()
+        };
+        (told(&names.stores), told(&names.queues), names.is_all)
+    };
+    let strings = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+    let stores = strings(&["one* 1", "other 3", "two[x] 2"]);
+    let queues = strings(&["oneq 1", "q 2"]);
+    assert_eq!(names("", 9).await, (stores, queues, true));
+    let found = (strings(&["one* 1"]), strings(&["oneq 1"]), true);
+    assert_eq!(names("one", 9).await, found);
+    let found = (strings(&["two[x] 2"]), vec![], true);
+    assert_eq!(names("[x]", 9).await, found);
+    let (stores, queues, is_all) = names("", 1).await;
+    assert_eq!((stores.len(), queues.len(), is_all), (1, 1, false));
+    assert_eq!(names("nothing", 9).await, (vec![], vec![], true));
+}
+
 /// All of the contract, of an engine.
 async fn contract(bench: impl Fn(Limits) -> Bench) {
     values(&bench(STORES)).await;
@@ -369,6 +410,7 @@ async fn contract(bench: impl Fn(Limits) -> Bench) {
     .await;
     queues(&bench(STORES)).await;
     waits(&bench(STORES)).await;
+    overview(&bench(STORES)).await;
     full(&bench(Limits {
         entries: 2,
         ..STORES

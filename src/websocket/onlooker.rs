@@ -15,6 +15,12 @@ pub trait Onlooker: fmt::Debug {
     /// A part of a message is sent; all parts of one are of a kind.
     fn sent_part(&self, is_text: bool, payload: &[u8], last: bool);
 
+    /// A Ping goes one of the ways.
+    fn pinged(&self, by_client: bool, payload: &[u8]);
+
+    /// A Pong does.
+    fn ponged(&self, by_client: bool, payload: &[u8]);
+
     /// It has ended.
     fn ended(&self, code: u16, reason: &str, by: By);
 }

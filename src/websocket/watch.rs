@@ -50,9 +50,16 @@ impl Watch {
 
     /// Something has come as a whole.
     pub(super) fn incoming(&self, incoming: &Incoming<'_>) {
-        if let (Some(onlooker), Incoming::Message(message)) = (&self.onlooker, incoming) {
-            let (kind, payload) = message.parts();
-            onlooker.received(kind == Data::Text, payload);
+        if let Some(onlooker) = &self.onlooker {
+            match incoming {
+                Incoming::Message(message) => {
+                    let (kind, payload) = message.parts();
+                    onlooker.received(kind == Data::Text, payload);
+                }
+                Incoming::Ping(payload) => onlooker.pinged(true, payload),
+                Incoming::Pong(payload) => onlooker.ponged(true, payload),
+                Incoming::Close(_) => {}
+            }
         }
         let Some(Entered(seen)) = &self.seen else {
             return;
@@ -115,7 +122,17 @@ impl Watch {
     }
 
     fn control_out(&self, opcode: OpCode, payload: &[u8]) {
-        let (Some(Entered(seen)), OpCode::Control(control)) = (&self.seen, opcode) else {
+        let OpCode::Control(control) = opcode else {
+            return;
+        };
+        if let Some(onlooker) = &self.onlooker {
+            match control {
+                Control::Ping => onlooker.pinged(false, payload),
+                Control::Pong => onlooker.ponged(false, payload),
+                Control::Close | Control::Reserved(_) => {}
+            }
+        }
+        let Some(Entered(seen)) = &self.seen else {
             return;
         };
         match control {

@@ -318,3 +318,48 @@ async fn a_terminal_keeps_the_line_that_is_typed() {
     assert_eq!(typed.exited().await.code(), Some(2));
     assert!(typed.is_as_before());
 }
+
+/// A conversation that is lost goes on where it was: what was said meanwhile comes, once.
+#[tokio::test]
+async fn a_lost_conversation_is_resumed() {
+    let code = "fn on_load() { topic(\"scores\", #{ history: 100, envelope: true }); }
+fn on_open(ws) {
+    let joined = ws.subscribe(\"scores\", #{ since: ws.query_params.since?[0] });
+    ws.send(`recovered ${joined.recovered}`);
+}
+fn transfer_data(ws, message) {
+    publish(\"scores\", message);
+    if message == \"lose\" { ws.abort(); }
+}";
+    let server = Server::start(&[("scores_wsh.rhai", code)]).await;
+    let url = server.url("/scores");
+    let mut child = command(&[&url, "--reconnect", "--stay", "-q"])
+        .spawn()
+        .expect("start wsh-server");
+    let mut stdin = child.stdin.take().expect("piped");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut line = async |what| {
+        let line = within(what, lines.next_line()).await;
+        line.expect("a line").expect("not the end")
+    };
+    assert_eq!(line("the welcome").await, "recovered false");
+    stdin.write_all(b"1\n").await.expect("written");
+    assert!(line("the first").await.contains("\"data\":\"1\""));
+    // Whether it has heard of this one is open: it comes in any case, and once.
+    let mut other = connect(server.url("/scores?since=")).await;
+    other.next_text().await;
+    other.send_text("lose").await;
+    stdin.write_all(b"lose\n").await.expect("written");
+    let mut heard = Vec::new();
+    while !heard
+        .iter()
+        .any(|line: &String| line.starts_with("recovered"))
+        || heard.len() < 3
+    {
+        heard.push(line("what was missed").await);
+    }
+    let count = |what: &str| heard.iter().filter(|line| line.contains(what)).count();
+    assert_eq!(count("recovered true"), 1, "{heard:?}");
+    assert_eq!(count("\"data\":\"lose\""), 2, "{heard:?}");
+    child.start_kill().expect("it is ended");
+}

@@ -10,15 +10,15 @@ use super::support::browser::Page;
 use super::support::{Builder, Client, ECHO, Raw, Request, Server, connect};
 
 /// One console, as a program has it.
-struct Console {
-    client: Client,
+pub(crate) struct Console {
+    pub(crate) client: Client,
     last: u64,
     /// What came while something else was waited for.
     pushed: Vec<Value>,
 }
 
 impl Console {
-    async fn open(server: &Server) -> Self {
+    pub(crate) async fn open(server: &Server) -> Self {
         let mut console = Self {
             client: connect(server.url("/_wsh/live")).await,
             last: 0,
@@ -33,7 +33,11 @@ impl Console {
     }
 
     /// Has something done: what was answered.
-    async fn try_to(&mut self, name: &str, mut question: Value) -> Result<Value, String> {
+    pub(crate) async fn try_to(
+        &mut self,
+        name: &str,
+        mut question: Value,
+    ) -> Result<Value, String> {
         self.last += 1;
         question["id"] = json!(self.last);
         question["do"] = json!(name);
@@ -50,13 +54,13 @@ impl Console {
         }
     }
 
-    async fn ask(&mut self, name: &str, question: Value) -> Value {
+    pub(crate) async fn ask(&mut self, name: &str, question: Value) -> Value {
         let answer = self.try_to(name, question).await;
         answer.unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     /// The first thing told from now on, or not looked at yet, that is so.
-    async fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
         if let Some(place) = self.pushed.iter().position(&is_it) {
             return self.pushed.remove(place);
         }
@@ -67,6 +71,11 @@ impl Console {
             }
             self.pushed.push(message);
         }
+    }
+
+    /// Something that was told is looked at again.
+    pub(crate) fn put_back(&mut self, told: Value) {
+        self.pushed.push(told);
     }
 
     /// The first row that is so.
@@ -440,6 +449,26 @@ fn on_timer(ws, name) {}";
     );
 
     let store = "file:room_wsh.rhai";
+    let told = console.ask("stores", json!({})).await;
+    let wanted = json!({
+        "stores": [{ "store": store, "keys": 1, "is_all": true }],
+        "queues": [{ "queue": "jobs", "length": 1 }], "is_all": true,
+    });
+    assert_eq!(told, wanted);
+    let found = console.ask("stores", json!({ "find": "job" })).await;
+    assert_eq!(
+        (&found["stores"], &found["queues"]),
+        (&json!([]), &wanted["queues"])
+    );
+    for (find, count) in [("", 1), ("FIRST", 1), ("\"n\"", 1), ("nothing", 0)] {
+        let question = json!({ "store": store, "find": find });
+        let told = console.ask("entries", question).await;
+        assert_eq!(
+            told["entries"].as_array().expect("a list").len(),
+            count,
+            "{find}: {told}"
+        );
+    }
     assert_eq!(
         console.ask("keys", json!({ "store": store })).await,
         json!(["first"])

@@ -1,16 +1,18 @@
 //! `connect`: a WebSocket client for the terminal, and for pipes.
 //!
 //! `input` has the lines that are typed, in an `editor` on a `terminal`, or piped; `slash` what a
-//! line that begins with `/` asks for, `screen` how messages look, `verdict` what the exit code
-//! says. Here is the conversation.
+//! line that begins with `/` asks for, `screen` how messages look, `resume` where a lost
+//! conversation goes on, `verdict` what the exit code says. Here is the conversation.
 
 mod editor;
 mod input;
+mod resume;
 mod screen;
 mod slash;
 mod terminal;
 mod verdict;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,9 +27,10 @@ use crate::client::{
 };
 use crate::config::limits::RECORDINGS;
 use crate::observe::event::By;
-use crate::recording::{Ending, Head, Side, Writer};
+use crate::recording::{Beat, Ending, Head, Side, Writer};
 use crate::websocket::{Close, Message};
 use input::{Input, Inputs};
+use resume::Positions;
 use screen::Screen;
 use slash::Command;
 use verdict::Verdict;
@@ -99,6 +102,7 @@ pub fn connect(options: Connect) -> Result<ExitCode> {
             pinged: None,
             received: 0,
             opened: 0,
+            positions: Positions::default(),
         };
         Ok(client.run(tls.as_ref()).await?.code())
     }))
@@ -118,6 +122,8 @@ struct Client {
     received: u64,
     /// Connections so far.
     opened: u32,
+    /// Where it was in topics.
+    positions: Positions,
 }
 
 /// A connection, and what is written down of it.
@@ -151,6 +157,12 @@ impl Client {
             let time = wait.mul_f64(0.5 + fastrand::f64());
             wait = (wait * 2).min(AGAIN.1);
             self.note(&format!("again in {:.1} s", time.as_secs_f64()));
+            if self.positions.are_several_for(&self.options.address) {
+                self.note(
+                    "there are positions of several topics: write {position:TOPIC} in the address \
+                    where the server looks for each",
+                );
+            }
             if !self.pause(time).await {
                 return Ok(verdict);
             }
@@ -174,6 +186,7 @@ impl Client {
             ..
         } = &self.options;
         let started = SystemTime::now();
+        let address = &self.positions.address(address);
         let dialed = dial(address, ask, Way::open(tls), *timeout, *max_message).await?;
         self.opened += 1;
         let mut record = None;
@@ -202,6 +215,7 @@ impl Client {
             closed_by: None,
         };
         for message in self.options.first.clone() {
+            let message = self.positions.message(&message);
             self.send(&mut line, Message::Text(message.into()));
         }
         Ok(line)
@@ -245,8 +259,7 @@ impl Client {
                     self.input(&mut line, input)?;
                 }
                 _ = ping.tick(), if pings.is_some() => {
-                    self.pinged = Some(Instant::now());
-                    line.connection.ping(b"");
+                    self.ping(&mut line, b"");
                 }
                 () = tokio::time::sleep_until(silence), if rests.is_some() => {
                     close(&mut line, 1000, "");
@@ -264,6 +277,9 @@ impl Client {
         match incoming {
             Incoming::Message(message) => {
                 self.recorded(line, Side::Server, &message);
+                if self.options.reconnect {
+                    self.positions.hear(&message);
+                }
                 let shown = self.screen.message(&message);
                 self.last = Some(message);
                 self.received += 1;
@@ -277,16 +293,21 @@ impl Client {
                 }
             }
             Incoming::Ping(payload) => {
+                self.beat(line, Side::Server, Beat::Ping, &payload);
+                self.beat(line, Side::Client, Beat::Pong, &payload);
                 let payload = String::from_utf8_lossy(&payload).into_owned();
                 self.note(&format!("ping {payload:?}, answered"));
             }
-            Incoming::Pong(_) => match self.pinged.take() {
-                Some(then) => {
-                    let millis = then.elapsed().as_secs_f64() * 1000.0;
-                    self.note(&format!("pong after {millis:.1} ms"));
+            Incoming::Pong(payload) => {
+                self.beat(line, Side::Server, Beat::Pong, &payload);
+                match self.pinged.take() {
+                    Some(then) => {
+                        let millis = then.elapsed().as_secs_f64() * 1000.0;
+                        self.note(&format!("pong after {millis:.1} ms"));
+                    }
+                    None => self.note("pong, unasked"),
                 }
-                None => self.note("pong, unasked"),
-            },
+            }
             Incoming::Close(close) => {
                 let by = *line.closed_by.get_or_insert(By::Server);
                 let code = close.as_ref().map_or(1005, |close| close.code);
@@ -337,8 +358,7 @@ impl Client {
             Command::Text(text) => self.send(line, Message::Text(text.into())),
             Command::Binary(bytes) => self.send(line, Message::Binary(bytes.into())),
             Command::Ping(payload) => {
-                self.pinged = Some(Instant::now());
-                line.connection.ping(payload.as_bytes());
+                self.ping(line, payload.as_bytes());
             }
             Command::Close(close) => {
                 line.closed_by.get_or_insert(By::Client);
@@ -370,9 +390,27 @@ impl Client {
         self.recorded(line, Side::Client, &message);
     }
 
+    fn ping(&mut self, line: &mut Line, payload: &[u8]) {
+        self.pinged = Some(Instant::now());
+        // What a control frame has room for.
+        let payload = &payload[..payload.len().min(125)];
+        line.connection.ping(payload);
+        self.beat(line, Side::Client, Beat::Ping, payload);
+    }
+
     fn recorded(&mut self, line: &mut Line, by: Side, message: &Message<'_>) {
+        let write = |record: &mut Writer| record.message(by, SystemTime::now(), message);
+        self.write(line, write);
+    }
+
+    fn beat(&mut self, line: &mut Line, by: Side, beat: Beat, payload: &[u8]) {
+        let write = |record: &mut Writer| record.beat(by, SystemTime::now(), beat, payload);
+        self.write(line, write);
+    }
+
+    fn write(&mut self, line: &mut Line, write: impl FnOnce(&mut Writer) -> io::Result<()>) {
         if let Some(record) = &mut line.record
-            && let Err(error) = record.message(by, SystemTime::now(), message)
+            && let Err(error) = write(record)
         {
             line.record = None;
             self.warn(&format!("recording has ended: {error}"));

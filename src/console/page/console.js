@@ -1,5 +1,6 @@
 // The console: its sections, and what the server tells, handed to each of them.
 
+import { Clients } from "./clients.js";
 import { Connections } from "./connections.js";
 import { el, put } from "./dom.js";
 import { Faults } from "./faults.js";
@@ -25,7 +26,9 @@ const live = new Live(pushed, (state) => {
 });
 
 const sections = new Map();
-const views = { connections: Connections, faults: Faults, handlers: Handlers, numbers: Numbers, topics: Topics, store: Store, log: Log };
+const views = {
+  connections: Connections, clients: Clients, faults: Faults, handlers: Handlers, numbers: Numbers, topics: Topics, store: Store, log: Log,
+};
 for (const [name, View] of Object.entries(views)) {
   const view = new View(live);
   const badge = el("span", { class: "badge" });

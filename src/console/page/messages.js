@@ -85,7 +85,8 @@ export class Messages {
     const items = rows.map((row) => {
       const before = this.last.get(row.connection);
       this.last.set(row.connection, row.time);
-      const item = this.item(row, before === undefined ? null : row.time - before);
+      const number = this.connection === "all" ? row.connection : null;
+      const item = itemOf(row, before === undefined ? null : row.time - before, number);
       this.rows.push({ row, item });
       item.hidden = !this.wants(row);
       return item;
@@ -113,24 +114,24 @@ export class Messages {
     for (const { row, item } of this.rows) item.hidden = !this.wants(row);
   }
 
-  item(row, after) {
-    const kind = kindOf(row);
-    const head = [
-      el("time", {}, clock(row.time)),
-      el("b", { class: row.way }, (row.way === "in" ? "↓ " : "↑ ") + words[row.way]),
-      el("span", { class: "soft" }, kind, " ", size(row.size), row.cut ? " (" + words.cut + ")" : ""),
-      el("span", { class: "soft after", title: words.sinceLast }, after === null ? "" : "+" + span(after)),
-    ];
-    if (this.connection === "all") head.splice(1, 0, el("span", { class: "soft" }, "#" + row.connection));
-    const front = frontOf(row);
-    const body = el("div", { class: "front" }, front);
-    if (row.opcode === 8 || row.size === 0) return el("li", {}, el("div", { class: "head" }, head), body);
-    const more = el("details", {}, el("summary", {}, el("div", { class: "head" }, head), body));
-    more.addEventListener("toggle", () => {
-      if (more.open && more.children.length === 1) more.append(wholeOf(row));
-    });
-    return el("li", {}, more);
-  }
+}
+
+/** A message as a list shows it: so long after the one before, of the connection of this number. */
+export function itemOf(row, after, number) {
+  const head = [
+    el("time", {}, clock(row.time)),
+    number === null ? null : el("span", { class: "soft" }, "#" + number),
+    el("b", { class: row.way }, (row.way === "in" ? "↓ " : "↑ ") + words[row.way]),
+    el("span", { class: "soft" }, kindOf(row), " ", size(row.size), row.cut ? " (" + words.cut + ")" : ""),
+    el("span", { class: "soft after", title: words.sinceLast }, after === null ? "" : "+" + span(after)),
+  ];
+  const body = el("div", { class: "front" }, frontOf(row));
+  if (row.opcode === 8 || row.size === 0) return el("li", {}, el("div", { class: "head" }, head), body);
+  const more = el("details", {}, el("summary", {}, el("div", { class: "head" }, head), body));
+  more.addEventListener("toggle", () => {
+    if (more.open && more.children.length === 1) more.append(wholeOf(row));
+  });
+  return el("li", {}, more);
 }
 
 function kindOf(row) {

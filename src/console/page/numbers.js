@@ -33,6 +33,9 @@ export class Numbers {
     if (!before || now.time <= before.time) return;
     const seconds = now.time - before.time;
     const [passedNow, passedBefore] = [now, before].map(({ counted }) => sum(counted));
+    // What topics have delivered went out as well, though no script has sent it to each of them.
+    passedNow[1] += now.delivered;
+    passedBefore[1] += before.delivered;
     messages.add([0, 1].map((way) => Math.max(0, passedNow[way] - passedBefore[way]) / seconds));
     published.add([(now.published - before.published) / seconds, (now.delivered - before.delivered) / seconds]);
     const buckets = difference(all(now.counted), all(before.counted));

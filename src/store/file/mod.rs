@@ -4,6 +4,7 @@
 //! One thread writes, and puts what has come meanwhile into one transaction. Reads do not wait for
 //! it: they see the last one that is durable.
 
+mod names;
 mod tables;
 mod writer;
 
@@ -17,7 +18,7 @@ use tokio::sync::oneshot;
 use super::Limits;
 use super::answer::{Answer, Result};
 use super::change::Change;
-use super::engine::{Engine, Item, Place, TakeBack, Taken};
+use super::engine::{Engine, Item, Names, Place, TakeBack, Taken};
 use super::notices::Notices;
 use super::refused::Refused;
 use super::value::{Bytes, Kept, Millis};
@@ -206,6 +207,15 @@ impl Engine for File {
             Ok(keys)
         });
         Answer::Now(keys)
+    }
+
+    fn names(&self, find: &str, most: usize) -> Answer<Names> {
+        let (inner, find) = (Arc::clone(&self.0), find.to_owned());
+        // It takes a while where there is much.
+        let looking = tokio::task::spawn_blocking(move || {
+            inner.read(|database| Ok(names::of(database, &find, most)?))
+        });
+        Answer::later(async move { looking.await.unwrap_or_else(|_| Err(over())) })
     }
 
     fn put(&self, queue: &Arc<str>, value: &Bytes, payer: &Arc<str>) -> Answer<bool> {

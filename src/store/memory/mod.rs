@@ -9,7 +9,7 @@ use super::Limits;
 use super::account::Accounts;
 use super::answer::Answer;
 use super::change::Change;
-use super::engine::{Engine, Item, Place, TakeBack, Taken};
+use super::engine::{Engine, Item, Names, Place, TakeBack, Taken};
 use super::notices::Notices;
 use super::value::{Bytes, Kept, Millis};
 use crate::observe::metrics::Stores;
@@ -71,6 +71,11 @@ impl Engine for Memory {
 
     fn keys(&self, store: &str, prefix: &str, most: usize, now: Millis) -> Answer<Vec<Arc<str>>> {
         Answer::Now(Ok(self.0.values.keys(store, prefix, most, now)))
+    }
+
+    fn names(&self, find: &str, most: usize) -> Answer<Names> {
+        let (stores, queues) = (self.0.values.names(find), self.0.queues.names(find));
+        Answer::Now(Ok(Names::first(stores, queues, most)))
     }
 
     fn put(&self, queue: &Arc<str>, value: &Bytes, payer: &Arc<str>) -> Answer<bool> {

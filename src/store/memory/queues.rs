@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use crate::store::Limits;
 use crate::store::account::{Accounts, Charge, ENTRY, QueueCharge};
 use crate::store::answer::Result;
-use crate::store::engine::Item;
+use crate::store::engine::{Item, Named};
 use crate::store::value::{Bytes, Millis};
 
 /// All queues.
@@ -174,6 +174,18 @@ impl Queues {
     pub fn length(&self, name: &str) -> usize {
         let queue = self.queue(name);
         queue.map_or(0, |queue| queue.line().ready.len())
+    }
+
+    /// The queues in whose name a text is found.
+    pub fn names(&self, find: &str) -> Vec<Named> {
+        let all = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        let found = all.iter().filter(|(name, _)| name.contains(find));
+        let named = found.map(|(name, queue)| Named {
+            name: Arc::clone(name),
+            count: queue.line().ready.len(),
+            is_all: true,
+        });
+        named.collect()
     }
 
     /// Leases that have run out are over; the queues, and how many entries each has again.

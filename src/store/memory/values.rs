@@ -9,7 +9,7 @@ use crate::store::Limits;
 use crate::store::account::{Accounts, ENTRY, KeyCharge};
 use crate::store::answer::Result;
 use crate::store::change::{Change, Outcome};
-use crate::store::engine::Place;
+use crate::store::engine::{Named, Place};
 use crate::store::value::{Kept, Millis};
 
 /// Keys that are looked at under the lock at once.
@@ -174,6 +174,22 @@ impl Values {
                 _ => return keys,
             }
         }
+    }
+
+    /// The stores in whose name a text is found.
+    pub fn names(&self, find: &str) -> Vec<Named> {
+        let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
+        let found = stores.iter().filter(|(name, _)| name.contains(find));
+        let found: Vec<_> = found
+            .map(|(name, store)| (Arc::clone(name), Arc::clone(store)))
+            .collect();
+        drop(stores);
+        let named = found.into_iter().map(|(name, store)| Named {
+            name,
+            count: store.entries().len(),
+            is_all: true,
+        });
+        named.filter(|named| named.count > 0).collect()
     }
 
     /// How many keys there are.

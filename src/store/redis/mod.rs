@@ -20,7 +20,7 @@ use tokio::task::spawn_local;
 use super::Limits;
 use super::answer::{Answer, Result};
 use super::change::Change;
-use super::engine::{Engine, Item, Place, TakeBack, Taken};
+use super::engine::{Engine, Item, Named, Names, Place, TakeBack, Taken};
 use super::notices::Notices;
 use super::refused::Refused;
 use super::value::{Bytes, Kept, Millis};
@@ -230,6 +230,27 @@ fn difference(asked: Millis, there: Millis, took: Duration) -> Option<i64> {
     (took <= PROMPT).then(|| there.wrapping_sub(here).cast_signed())
 }
 
+/// Whether all were found, and for each its kind, its name, and how much is in it.
+fn named(parts: Vec<Value>, most: usize) -> Option<Names> {
+    let mut parts = parts.into_iter().map(text);
+    let is_all = parts.next()?? == "all";
+    let (mut stores, mut queues) = (Vec::new(), Vec::new());
+    while let Some(kind) = parts.next() {
+        let named = Named {
+            name: parts.next()??.into(),
+            count: parts.next()??.parse().ok()?,
+            is_all: true,
+        };
+        match kind?.as_str() {
+            "store" => stores.push(named),
+            _ => queues.push(named),
+        }
+    }
+    let mut names = Names::first(stores, queues, most);
+    names.is_all &= is_all;
+    Some(names)
+}
+
 fn text(value: Value) -> Option<String> {
     match value {
         Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
@@ -396,6 +417,23 @@ impl Engine for Shared {
             };
             // Whoever asked may be gone.
             let _ = sender.send(keys);
+        });
+        let lost = || failed(Failed::Lost(ROLE));
+        Answer::later(async move { receiver.await.unwrap_or_else(|_| Err(lost())) })
+    }
+
+    fn names(&self, find: &str, most: usize) -> Answer<Names> {
+        let mut command = self.0.call(&self.0.scripts.names);
+        command.arg(find).arg(most);
+        let (sender, receiver) = oneshot::channel();
+        self.0.commands.give(command, 0, move |answer| {
+            let names = match answer {
+                Ok(Value::Array(parts)) => named(parts, most).ok_or_else(odd),
+                Ok(_) => Err(odd()),
+                Err(error) => Err(failed(error)),
+            };
+            // Whoever asked may be gone.
+            let _ = sender.send(names);
         });
         let lost = || failed(Failed::Lost(ROLE));
         Answer::later(async move { receiver.await.unwrap_or_else(|_| Err(lost())) })

@@ -187,6 +187,38 @@ return keys
 "
 );
 
+/// The stores and queues in whose name a text is found. There may be much else in the database, of
+/// which so much is looked at and no more.
+const NAMES: &str = script!(
+    "
+local find, most = ARGV[3], tonumber(ARGV[4])
+local like = string.gsub(P .. 'k:', '[%*%?%[%]%^%\\\\]', '\\\\%0') .. '*'
+local names, known, cursor, rounds = {'all'}, {}, '0', 0
+repeat
+    local some = redis.call('SCAN', cursor, 'MATCH', like, 'COUNT', 500)
+    cursor, rounds = some[1], rounds + 1
+    for _, key in ipairs(some[2]) do
+        local name = string.sub(key, #P + 3)
+        if not known[name] and string.find(name, find, 1, true) and #names < 3 * 10 * most then
+            known[name] = true
+            local count = string.format('%d', call('ZCARD', key))
+            for _, part in ipairs({'store', name, count}) do names[#names + 1] = part end
+        end
+    end
+until cursor == '0' or rounds == 40
+if cursor ~= '0' then names[1] = 'some' end
+local queues = 0
+for _, name in ipairs(call('HKEYS', P .. 'q')) do
+    if queues <= most and string.find(name, find, 1, true) then
+        queues = queues + 1
+        local count = string.format('%d', call('ZCARD', P .. 'r:' .. name))
+        for _, part in ipairs({'queue', name, count}) do names[#names + 1] = part end
+    end
+end
+return names
+"
+);
+
 /// Adds an entry.
 const PUT: &str = script!(
     "
@@ -286,6 +318,8 @@ pub struct Scripts {
     pub change: Script,
     /// List keys.
     pub keys: Script,
+    /// Name stores and queues.
+    pub names: Script,
     /// Add an entry.
     pub put: Script,
     /// Take one.
@@ -304,6 +338,7 @@ impl Scripts {
         Self {
             change: Script::new(CHANGE),
             keys: Script::new(KEYS),
+            names: Script::new(NAMES),
             put: Script::new(PUT),
             take: Script::new(TAKE),
             done: Script::new(DONE),
@@ -317,6 +352,7 @@ impl Scripts {
         let all = [
             &self.change,
             &self.keys,
+            &self.names,
             &self.put,
             &self.take,
             &self.done,
