@@ -63,3 +63,21 @@ async fn two_pages_talk_see_each_other_and_outlive_the_server() {
     ann.picture("phone-again").await;
     assert_eq!(server.count("fault"), 0, "{}", server.logged());
 }
+
+/// Whoever reads Chinese is spoken to in Chinese.
+#[tokio::test]
+async fn the_page_speaks_its_readers_language() {
+    let server = serve("0").await;
+    let url = format!("http://127.0.0.1:{}/chat.html", server.port());
+    let mut page = Page::open_in("zh-CN", &url).await;
+    assert_eq!(page.text("#join button").await, "加入");
+    assert_eq!(page.text("#join [name=room]").await, "大厅");
+    page.picture("phone-join-chinese").await;
+    page.fill("#join [name=name]", "小明").await;
+    page.click("#join button").await;
+    page.shows("#here", "小明（你）").await;
+    page.shows("#state", "这里只有你").await;
+    say(&mut page, "你好").await;
+    page.picture("phone-talk-chinese").await;
+    assert!(page.fits(390).await);
+}

@@ -30,7 +30,7 @@ export class One {
     });
     this.inner = el("div", { id: "inner" });
     this.state = el("details", { id: "state", ontoggle: () => this.inspect() },
-      el("summary", {}, words.state + ": " + [words.this, words.timers, words.topics].join(", ")), this.inner);
+      el("summary", {}, words.state + words.colon + [words.this, words.timers, words.topics].join(words.comma)), this.inner);
     this.closer = el("details", {}, el("summary", {}, words.close), close);
     this.actions = el("div", {}, send, this.saved.element, this.closer, this.state);
     const leave = el("button", { type: "button", class: "leave", "aria-label": "×", onclick: onLeave }, "×");

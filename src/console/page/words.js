@@ -1,7 +1,7 @@
 // The texts of the console, in the languages of its readers.
 
 const ENGLISH = {
-  console: "console", sections: "Sections",
+  console: "console", sections: "Sections", colon: ": ", comma: ", ",
   connections: "Connections", faults: "Faults", handlers: "Handlers", numbers: "Numbers", topics: "Topics",
   store: "Store", log: "Log", clients: "Clients",
   live: "live", lost: "not connected: trying again", missed: (n) => n + " more in this time were not shown",
@@ -57,7 +57,7 @@ const ENGLISH = {
 };
 
 const CHINESE = {
-  console: "控制台", sections: "栏目",
+  console: "控制台", sections: "栏目", colon: "：", comma: "、",
   connections: "连接", faults: "错误", handlers: "处理脚本", numbers: "数据", topics: "主题",
   store: "存储", log: "日志", clients: "客户端",
   live: "实时", lost: "未连接，正在重试", missed: (n) => "这段时间另有 " + n + " 条未显示",
