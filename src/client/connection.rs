@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -191,6 +192,17 @@ impl Connection {
         }
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Stream {
+    /// The address at its other end, if it has one.
+    pub fn place(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(stream) => stream.peer_addr().ok(),
+            Self::Tls(stream) => stream.get_ref().0.peer_addr().ok(),
+            Self::Memory(_) => None,
+        }
     }
 }
 

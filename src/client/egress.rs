@@ -9,6 +9,7 @@ use tokio_rustls::rustls::ClientConfig;
 
 use super::address::Address;
 use super::dial::{Admits, Way};
+use super::pool::Pool;
 use crate::config::Destinations;
 use crate::config::limits;
 
@@ -21,6 +22,8 @@ pub struct Egress {
     /// Bytes of the longest message.
     pub message: usize,
     accounts: Mutex<HashMap<String, Arc<Account>>>,
+    /// Connections that wait for another request.
+    pub(super) pool: Arc<Pool>,
 }
 
 /// What one handler has open.
@@ -83,6 +86,7 @@ impl Egress {
             limits,
             message,
             accounts: Mutex::default(),
+            pool: Arc::default(),
         }
     }
 

@@ -1,7 +1,6 @@
-//! An HTTP request and its answer, for scripts: HTTP/1.1, one connection each, which follows
-//! redirects to where scripts may connect.
+//! An HTTP request and its answer, for scripts: HTTP/1.1, which follows redirects to where scripts
+//! may connect.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
@@ -17,6 +16,7 @@ use super::address::Address;
 use super::connection::Stream;
 use super::dial::{NotOpened, Timing, reach_encrypted};
 use super::egress::{Barred, Egress};
+use super::pool::{Kept, Key};
 
 /// Bytes of an answer's head.
 const HEAD: usize = 64 * 1024;
@@ -74,24 +74,29 @@ pub enum NotFetched {
     Late(Duration),
 }
 
-/// Asks, and gives the answer within this time.
-pub async fn fetch(egress: &Egress, query: Query, time: Duration) -> Result<Fetched, NotFetched> {
-    let following = Box::pin(follow(egress, query));
+/// Asks for a handler, and gives the answer within this time.
+pub async fn fetch(
+    egress: &Egress,
+    handler: &str,
+    query: Query,
+    time: Duration,
+) -> Result<Fetched, NotFetched> {
+    let following = Box::pin(follow(egress, handler, query));
     match timeout(time, following).await {
         Ok(fetched) => fetched,
         Err(_) => Err(NotFetched::Late(time)),
     }
 }
 
-async fn follow(egress: &Egress, mut query: Query) -> Result<Fetched, NotFetched> {
+async fn follow(egress: &Egress, handler: &str, mut query: Query) -> Result<Fetched, NotFetched> {
     for _ in 0..REDIRECTS {
-        let fetched = ask(egress, &query).await?;
+        let fetched = ask(egress, handler, &query).await?;
         match redirected(&fetched, &query) {
             Some(next) => query = next?,
             None => return Ok(fetched),
         }
     }
-    ask(egress, &query).await
+    ask(egress, handler, &query).await
 }
 
 /// The request that an answer leads to, as the Fetch standard has it: what is posted is posted
@@ -130,48 +135,85 @@ fn redirected(fetched: &Fetched, query: &Query) -> Option<Result<Query, NotFetch
     Some(Ok(next))
 }
 
-/// One request, one connection, one answer.
-async fn ask(egress: &Egress, query: &Query) -> Result<Fetched, NotFetched> {
+/// One request, one answer.
+async fn ask(egress: &Egress, handler: &str, query: &Query) -> Result<Fetched, NotFetched> {
     let url = query.url.as_str();
     if !matches!(query.url.scheme(), "http" | "https") {
         return Err(NotFetched::Url(url.to_owned()));
     }
     let address = Address::parse(url).map_err(|_| NotFetched::Url(url.to_owned()))?;
     egress.check(&address)?;
+    let key = Key::new(handler, &address);
+    // One after another: each that was ended meanwhile is gone then.
+    while let Some(kept) = egress
+        .pool
+        .take(&key, |place| egress.admits(&address.host, place))
+    {
+        match exchange(kept, egress, &key, &address, query).await {
+            Err(Failed::Unanswered(_)) => {}
+            Err(Failed::For(error)) => return Err(error),
+            Ok(fetched) => return Ok(fetched),
+        }
+    }
     let admits = |host: &str, place| egress.admits(host, place);
     let mut timing = Timing::default();
     let stream = reach_encrypted(&address, egress.way(&admits), &mut timing).await?;
-    exchange(stream, &address, query, egress.limits.body).await
+    let kept = open(stream, &address).await?;
+    match exchange(kept, egress, &key, &address, query).await {
+        Ok(fetched) => Ok(fetched),
+        Err(Failed::Unanswered(error) | Failed::For(error)) => Err(error),
+    }
 }
 
-async fn exchange(
-    stream: Stream,
-    address: &Address,
-    query: &Query,
-    most: usize,
-) -> Result<Fetched, NotFetched> {
-    let broken = |why: String| NotFetched::Broken(address.authority(), why);
-    let request = request(address, query).map_err(|error| broken(error.to_string()))?;
-    let (mut sender, connection) = http1::Builder::new()
+/// Why a connection has given no answer.
+enum Failed {
+    /// It has ended before, so that nothing was lost: another may be asked.
+    Unanswered(NotFetched),
+    /// For good.
+    For(NotFetched),
+}
+
+/// A connection that asks over a stream.
+async fn open(stream: Stream, address: &Address) -> Result<Kept, NotFetched> {
+    let place = stream.place();
+    let (sender, connection) = http1::Builder::new()
         .max_buf_size(HEAD)
         .max_headers(HEADERS)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| broken(told(&error)))?;
-    let answering = async {
-        let sent = sender.send_request(request).await;
-        let answer = sent.map_err(|error| broken(told(&error)))?;
-        read(answer, address, most).await
-    };
-    let (mut answering, mut connection) = (pin!(answering), pin!(connection));
-    let mut is_over = false;
-    loop {
-        tokio::select! {
-            answer = &mut answering => return answer,
-            // It says by the answer how it ended.
-            _ = &mut connection, if !is_over => is_over = true,
+        .map_err(|error| NotFetched::Broken(address.authority(), told(&error)))?;
+    // It ends with what asks over it, and says by the answer how it has ended.
+    tokio::task::spawn_local(async move { drop(connection.await) });
+    Ok(Kept { sender, place })
+}
+
+async fn exchange(
+    mut kept: Kept,
+    egress: &Egress,
+    key: &Key,
+    address: &Address,
+    query: &Query,
+) -> Result<Fetched, Failed> {
+    let broken = |why: String| NotFetched::Broken(address.authority(), why);
+    let request =
+        request(address, query).map_err(|error| Failed::For(broken(error.to_string())))?;
+    let ready = kept.sender.ready().await;
+    ready.map_err(|error| Failed::Unanswered(broken(told(&error))))?;
+    let answer = kept.sender.try_send_request(request).await;
+    let answer = answer.map_err(|mut error| {
+        let is_unsent = error.take_message().is_some();
+        let error = broken(told(error.error()));
+        // What has left may have been done, and may be asked for again where that makes no
+        // difference: RFC 9110 section 9.2.2.
+        match is_unsent || query.method.is_idempotent() {
+            true => Failed::Unanswered(error),
+            false => Failed::For(error),
         }
-    }
+    })?;
+    let fetched = read(answer, address, egress.limits.body).await;
+    let fetched = fetched.map_err(Failed::For)?;
+    egress.pool.put(key.clone(), kept);
+    Ok(fetched)
 }
 
 fn request(address: &Address, query: &Query) -> http::Result<Request<Full<Bytes>>> {
@@ -186,7 +228,6 @@ fn request(address: &Address, query: &Query) -> http::Result<Request<Full<Bytes>
             concat!("wsh-server/", env!("CARGO_PKG_VERSION")).to_owned(),
         ),
         ("accept", "*/*".to_owned()),
-        ("connection", "close".to_owned()),
     ];
     for (name, value) in own {
         if !has(name) {

@@ -4,7 +4,7 @@
 //! for the upgrade by `handshake`; [`Connection`] then turns the server's bytes into messages and
 //! back by `frames`. The last two are pure; whoever has a stream from elsewhere can use them, too.
 //! `egress` says where scripts may go and how much of it they may have open; `fetch` is an HTTP
-//! request of theirs.
+//! request of theirs, over a connection of the `pool` if there is one.
 
 mod address;
 mod connection;
@@ -13,6 +13,7 @@ mod egress;
 mod fetch;
 mod frames;
 mod handshake;
+mod pool;
 mod tls;
 
 pub(crate) use address::Address;

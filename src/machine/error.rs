@@ -30,6 +30,17 @@ pub fn thrown(kind: &'static str, message: impl Into<ImmutableString>) -> Box<Ev
     EvalAltResult::ErrorRuntime(Dynamic::from(error), Position::NONE).into()
 }
 
+/// The kind of an error that a host function has thrown.
+pub fn kind_of(error: &EvalAltResult) -> Option<&'static str> {
+    match error {
+        EvalAltResult::ErrorRuntime(thrown, _) => {
+            let thrown = thrown.read_lock::<HostError>()?;
+            Some(thrown.kind)
+        }
+        _ => None,
+    }
+}
+
 /// The longest wait or timer, a day: longer ones are taken for a mistake in the unit.
 const LONGEST: f64 = 86_400.0;
 

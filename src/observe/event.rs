@@ -443,6 +443,14 @@ events! {
     DEBUG Script "handshake-thrown" HandshakeThrown
         { handler: &'e str, connection: Option<u64> }
         "handshake refused: {thrown}" with { thrown: &'e str };
+    /// A script has dialed a connection, or has none: the kind of the error that was thrown.
+    DEBUG Script "dialed" Dialed
+        { handler: &'e str, host: Text<'e>, result: &'static str, seconds: f64 }
+        "a script has dialed";
+    /// The same of an HTTP request, whatever the status of its answer.
+    DEBUG Script "asked" Asked
+        { handler: &'e str, host: Text<'e>, result: &'static str, seconds: f64 }
+        "a script has asked another server";
     /// The system has no memory for a hook.
     ERROR Script "no-stack" NoStack {}
         "no memory for a script's stack: {error}; fewer hooks may wait at once"

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +26,10 @@ use crate::websocket::{Message, Onlooker};
 const OVERHEAD: usize = 128;
 /// How long the last messages may take to be written when the server ends.
 const LAST: Duration = Duration::from_secs(5);
+/// Orders that are taken before they are written.
+const AT_ONCE: usize = 4_000;
+/// Time between two times of writing.
+const PAUSE: Duration = Duration::from_millis(2);
 /// Letters of a handler's name in that of a file.
 const NAME: usize = 60;
 
@@ -257,29 +261,49 @@ pub fn name(handler: &str, started: SystemTime, connection: u64) -> String {
     format!("{stem}-{time}-{connection}.har")
 }
 
-/// The thread's work.
+/// The thread's work: what has come meanwhile is written at once.
 fn write(inbox: &Receiver<Order>, waiting: &AtomicUsize) {
-    let mut files: HashMap<u64, (PathBuf, Writer)> = HashMap::new();
-    let failed = |file: &PathBuf, error: &io::Error| {
-        let file = file.display();
-        Event::RecordingFailed {
-            file: text(&file),
-            error,
-        }
-        .tell();
-    };
+    let mut files = Files::default();
     while let Ok(order) = inbox.recv() {
+        let (mut next, mut count) = (Some(order), 0);
+        while let Some(order) = next {
+            if matches!(order, Order::Stop) {
+                return files.flush();
+            }
+            files.take(order, waiting);
+            count += 1;
+            next = (count < AT_ONCE).then(|| inbox.try_recv().ok()).flatten();
+        }
+        files.flush();
+        // Whoever tells something need not wake this thread meanwhile.
+        thread::sleep(PAUSE);
+    }
+    files.flush();
+}
+
+/// The files that are open.
+#[derive(Default)]
+struct Files {
+    open: HashMap<u64, (PathBuf, Writer)>,
+    /// Those that hold something.
+    held: Vec<u64>,
+}
+
+impl Files {
+    fn take(&mut self, order: Order, waiting: &AtomicUsize) {
         match order {
             Order::Begin(connection, path, head) => {
                 match Writer::create(&path, *head, RECORDINGS) {
-                    Ok(writer) => drop(files.insert(connection, (path, writer))),
+                    Ok(writer) => {
+                        self.open.insert(connection, (path, writer.gathering()));
+                    }
                     Err(error) => failed(&path, &error),
                 }
             }
             Order::Message(connection, by, time, kind, payload) => {
                 waiting.fetch_sub(payload.len() + OVERHEAD, Ordering::Relaxed);
-                let Some((path, writer)) = files.get_mut(&connection) else {
-                    continue;
+                let Some((path, writer)) = self.open.get_mut(&connection) else {
+                    return;
                 };
                 let written = match kind {
                     // It was checked, or is what a script sent as a text in parts.
@@ -290,14 +314,17 @@ fn write(inbox: &Receiver<Order>, waiting: &AtomicUsize) {
                     Kind::Binary => writer.message(by, time, &Message::Binary(payload.into())),
                     Kind::Beat(beat) => writer.beat(by, time, beat, &payload),
                 };
-                if let Err(error) = written {
-                    failed(path, &error);
-                    files.remove(&connection);
+                match written {
+                    Ok(()) => self.held.push(connection),
+                    Err(error) => {
+                        failed(path, &error);
+                        self.open.remove(&connection);
+                    }
                 }
             }
             Order::End(connection, time, ending, lost) => {
-                let Some((path, mut writer)) = files.remove(&connection) else {
-                    continue;
+                let Some((path, mut writer)) = self.open.remove(&connection) else {
+                    return;
                 };
                 if lost > 0 {
                     let file = path.display();
@@ -307,14 +334,40 @@ fn write(inbox: &Receiver<Order>, waiting: &AtomicUsize) {
                     }
                     .tell();
                 }
-                let written = writer.leave_out(lost);
-                if let Err(error) = written.and_then(|()| writer.close(time, &ending)) {
+                let written = writer
+                    .leave_out(lost)
+                    .and_then(|()| writer.close(time, &ending))
+                    .and_then(|()| writer.flush());
+                if let Err(error) = written {
                     failed(&path, &error);
                 }
             }
-            Order::Stop => return,
+            Order::Stop => {}
         }
     }
+
+    fn flush(&mut self) {
+        self.held.sort_unstable();
+        self.held.dedup();
+        for connection in self.held.drain(..) {
+            let Some((path, writer)) = self.open.get_mut(&connection) else {
+                continue;
+            };
+            if let Err(error) = writer.flush() {
+                failed(path, &error);
+                self.open.remove(&connection);
+            }
+        }
+    }
+}
+
+fn failed(file: &Path, error: &io::Error) {
+    let file = file.display();
+    Event::RecordingFailed {
+        file: text(&file),
+        error,
+    }
+    .tell();
 }
 
 #[cfg(test)]

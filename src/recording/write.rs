@@ -1,9 +1,10 @@
 //! A HAR file of one connection, written while it happens, and whole at every moment.
 //!
 //! What stands behind the messages is short: each new message is written over it, with the same end
-//! behind itself, in one call. So whoever opens the file meanwhile, or finds it after a crash, has
+//! behind itself, in one call, or several at once. So whoever opens the file meanwhile, or finds it after a crash, has
 //! valid JSON, and a message costs the same however long the file is.
 
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -16,6 +17,9 @@ use serde_json::{Map, Value, json};
 use super::{Beat, Ending, Side, date, is_secret, seconds};
 use crate::config::limits::Recordings;
 use crate::websocket::Message;
+
+/// Bytes that are not held any longer.
+const GATHERED: usize = 128 * 1024;
 
 /// What is known of a connection when it is opened.
 #[derive(Debug, Clone)]
@@ -41,6 +45,10 @@ pub struct Writer {
     limits: Recordings,
     /// Where the next message goes.
     at: u64,
+    /// What goes there.
+    held: String,
+    /// Whether it waits for others.
+    gathers: bool,
     messages: u64,
     bytes: usize,
     left_out: u64,
@@ -62,6 +70,8 @@ impl Writer {
             file,
             limits,
             at: 0,
+            held: String::new(),
+            gathers: false,
             messages: 0,
             bytes: 0,
             left_out: 0,
@@ -71,6 +81,13 @@ impl Writer {
         };
         writer.put(&front)?;
         Ok(writer)
+    }
+
+    /// Waits for [`flush`](Self::flush), or for much, before it writes: a message alone costs more
+    /// than several at once.
+    pub fn gathering(mut self) -> Self {
+        self.gathers = true;
+        self
     }
 
     /// Adds a message; beyond the file's bound it is counted only.
@@ -136,21 +153,34 @@ impl Writer {
         self.put("")
     }
 
-    /// Writes this over the end, and the end behind it.
     fn put(&mut self, text: &str) -> io::Result<()> {
+        self.held += text;
+        match self.gathers && self.held.len() < GATHERED {
+            true => Ok(()),
+            false => self.flush(),
+        }
+    }
+
+    /// Writes what is held over the end, and the end behind it.
+    pub fn flush(&mut self) -> io::Result<()> {
         let took = self.last.duration_since(self.started).unwrap_or_default();
         let mut facts = self.facts.clone();
         if self.left_out > 0 {
             facts.insert("left_out".to_owned(), self.left_out.into());
         }
-        let whole = format!(
-            "{text}\n],\"time\":{:.3},\"_wsh\":{}}}]}}}}\n",
+        let length = self.held.len();
+        // Writing to a String never fails.
+        let _ = write!(
+            self.held,
+            "\n],\"time\":{:.3},\"_wsh\":{}}}]}}}}\n",
             took.as_secs_f64() * 1000.0,
             Value::Object(facts)
         );
-        self.file.write_all_at(whole.as_bytes(), self.at)?;
-        self.at += text.len() as u64;
-        Ok(())
+        let written = self.file.write_all_at(self.held.as_bytes(), self.at);
+        self.at += length as u64;
+        self.held.clear();
+        self.held.shrink_to(4096);
+        written
     }
 }
 

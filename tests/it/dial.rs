@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use crate::metrics::{port_of, scrape};
 use crate::support::{Builder, Client, Server, connect, within};
 
 /// Runs what it is sent as JSON, and says what came of it.
@@ -207,6 +208,92 @@ async fn an_answer_is_bounded_in_length_and_time_and_number() {
 }
 
 /// Closed without an answer, or with what is none.
+/// Answers requests one after another on connections that stay, and says on which one; after `end`
+/// the connection is closed without a word.
+async fn keeper() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        for number in 1.. {
+            let Ok((mut stream, _)) = listener.accept().await else {
+                return;
+            };
+            tokio::spawn(async move {
+                let mut bytes = Vec::new();
+                loop {
+                    let end = loop {
+                        if let Some(place) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+                            break place + 4;
+                        }
+                        if !matches!(stream.read_buf(&mut bytes).await, Ok(1..)) {
+                            return;
+                        }
+                    };
+                    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+                    // No body is longer than what comes with its head, for this one.
+                    bytes.clear();
+                    let method = head.split(' ').next().unwrap_or_default();
+                    let text = format!("{method} on {number}");
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}",
+                        text.len()
+                    );
+                    if stream.write_all(answer.as_bytes()).await.is_err() || head.contains("?end") {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// Requests of a handler use the connection of the one before, and another when that has ended;
+/// what comes of them is counted and logged.
+#[tokio::test]
+async fn connections_are_used_again_and_counted() {
+    let port = keeper().await;
+    let place = format!("127.0.0.1:{port}");
+    let asker = asker(|builder| {
+        builder
+            .file("other_wsh.rhai", ASKER)
+            .args(["--allow-connect", &place, "--log-level", "script=debug"])
+            .args(["--metrics-port", "0"])
+    })
+    .await;
+    let mut client = connect(asker.url("/asker")).await;
+    let url = |query: &str| format!("http://{place}/?{query}");
+    assert_eq!(get(&mut client, &url("a")).await, "200 GET on 1");
+    assert_eq!(get(&mut client, &url("b")).await, "200 GET on 1");
+    let post = serde_json::json!({"act": "post", "url": url("c"), "body": "a=1"});
+    assert_eq!(ask(&mut client, post.clone()).await, "200 POST on 1");
+    // Each handler has its own.
+    let mut stranger = connect(asker.url("/other")).await;
+    assert_eq!(get(&mut stranger, &url("a")).await, "200 GET on 2");
+    // One that the server has ended is no error, for a POST neither: nothing of it has left.
+    assert_eq!(get(&mut client, &url("end")).await, "200 GET on 1");
+    within("the end", async {
+        while ask(&mut client, post.clone()).await != "200 POST on 3" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(get(&mut client, &url("d")).await, "200 GET on 3");
+    let barred = get(&mut client, "http://localhost:1/").await;
+    assert!(barred.starts_with("connect: "), "{barred}");
+    const TOLD: &str = "a script has asked another server";
+    asker.log([TOLD, "result=\"ok\"", &place]).await;
+    asker.log([TOLD, "result=\"connect\"", "localhost:1"]).await;
+    let counted = scrape(port_of(&asker).await).await;
+    let of = |handler: &str, result: &str| {
+        let name = format!("wsh_fetch_total{{handler=\"{handler}\",result=\"{result}\"}}");
+        counted.get(&name).copied()
+    };
+    assert_eq!(of("other_wsh.rhai", "ok"), Some(1.0), "{counted:?}");
+    assert_eq!(of("asker_wsh.rhai", "connect"), Some(1.0), "{counted:?}");
+    assert!(of("asker_wsh.rhai", "ok") >= Some(6.0), "{counted:?}");
+}
+
 #[tokio::test]
 async fn what_is_no_answer_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

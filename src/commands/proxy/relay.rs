@@ -45,7 +45,11 @@ const HOOKS: [(&str, &str); 5] = [
         let options = #{headers: headers, subprotocols: subprotocols, compress: true};
         server = dial("{server}" + request.target, options);
     } catch (e) {
-        request.reject(502, "", e.message);
+        // "refused with 401 Unauthorized" is the server's own answer, which goes on.
+        let said = if e.kind == "refused" { e.message.split(" ") } else { [] };
+        let status = if said.len > 2 { parse_int(said[2]) } else { 0 };
+        if status < 300 { request.reject(502, "", e.message); }
+        else { request.reject(status, e.message.sub_string(17), e.message); }
         return;
     }
     if server.protocol != "" { request.protocol = server.protocol; }
@@ -183,4 +187,57 @@ fn config(handlers: Handlers, script: Script, host: &str) -> Result<Config> {
         access_log: Some(false),
         warnings: Vec::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// The first line of the answer to a handshake for this host.
+    async fn answer(address: SocketAddr, host: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let request = format!(
+            "GET /a HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut bytes = vec![0; 1024];
+        let count = stream.read(&mut bytes).await.expect("an answer");
+        let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Whoever guesses the port of the handler's server has to guess its name as well.
+    #[tokio::test]
+    async fn a_wrong_host_is_not_let_in() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("a_wsh.rhai");
+        std::fs::write(&file, "fn on_close(ws, code, reason, was_clean) {}").expect("written");
+        // Nobody listens there.
+        let server = Address::parse("ws://127.0.0.1:1").expect("an address");
+        let trust = Trust::default();
+        let relay = Relay::new(&file, &server, &trust, Duration::from_secs(5)).expect("a relay");
+        let (address, host) = (relay.address, relay.host.clone());
+        let asking = async {
+            for wrong in [
+                "localhost",
+                "127.0.0.1",
+                "internal",
+                "evil.example",
+                &address.to_string(),
+            ] {
+                let line = answer(address, wrong).await;
+                assert!(line.starts_with("HTTP/1.1 4"), "{wrong}: {line}");
+            }
+            answer(address, &host).await
+        };
+        tokio::select! {
+            ended = relay.run() => panic!("it has ended: {ended:?}"),
+            // The handler was asked, and has not reached its server.
+            line = asking => assert!(line.starts_with("HTTP/1.1 502"), "{line}"),
+        }
+    }
 }

@@ -20,6 +20,10 @@ pub(super) enum Counter {
     Refusals(&'static str),
     /// A new version of a handler file, by whether it serves.
     Reloads(String, &'static str),
+    /// What a handler has dialed, by what came of it.
+    Dials(String, &'static str),
+    /// What it has asked other servers for.
+    Fetches(String, &'static str),
 }
 
 /// The results of handshakes.
@@ -68,8 +72,33 @@ impl Counter {
             | Event::ConnectionDropped { refusal, .. }
             | Event::ConnectionShed { refusal, .. } => Self::Refusals(refusal),
             Event::HandlerReloaded { file, .. } => Self::Reloads(file.to_owned(), "ok"),
+            Event::Dialed {
+                handler, result, ..
+            } => Self::Dials(handler.to_owned(), result),
+            Event::Asked {
+                handler, result, ..
+            } => Self::Fetches(handler.to_owned(), result),
             _ => return None,
         })
+    }
+
+    /// The same for a handler that has no series of its own.
+    pub(super) fn of_another(&self) -> Self {
+        let other = || OTHER.to_owned();
+        match self {
+            Self::Reloads(_, result) => Self::Reloads(other(), result),
+            Self::Dials(_, result) => Self::Dials(other(), result),
+            Self::Fetches(_, result) => Self::Fetches(other(), result),
+            counter => counter.clone(),
+        }
+    }
+
+    /// Whether a handler's file is one of its labels.
+    pub(super) fn has_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Reloads(..) | Self::Dials(..) | Self::Fetches(..)
+        )
     }
 }
 

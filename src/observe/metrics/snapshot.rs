@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
-use super::counter::{Code, Counter, Counters, FILES, OTHER, RESULTS};
+use super::counter::{Code, Counter, Counters, FILES, RESULTS};
 use super::histogram::{BUCKETS, Spread, bound};
 
 /// What was counted.
@@ -280,7 +280,7 @@ impl fmt::Display for Code {
 }
 
 /// The families of [`Counter`]s: their names and what they are.
-const FAMILIES: [(&str, &str); 4] = [
+const FAMILIES: [(&str, &str); 6] = [
     ("wsh_handshakes", "WebSocket handshakes, by their result"),
     (
         "wsh_closes",
@@ -294,6 +294,14 @@ const FAMILIES: [(&str, &str); 4] = [
         "wsh_reloads",
         "New versions of handler files, by whether they serve",
     ),
+    (
+        "wsh_dial",
+        "Connections that scripts dialed, by what came of it",
+    ),
+    (
+        "wsh_fetch",
+        "HTTP requests of scripts, by what came of them",
+    ),
 ];
 
 impl Counter {
@@ -304,6 +312,8 @@ impl Counter {
             Self::Closes(..) => 1,
             Self::Refusals(_) => 2,
             Self::Reloads(..) => 3,
+            Self::Dials(..) => 4,
+            Self::Fetches(..) => 5,
         }
     }
 
@@ -314,7 +324,9 @@ impl Counter {
                 vec![("code", code.to_string()), ("side", (*side).to_owned())]
             }
             Self::Refusals(reason) => vec![("reason", (*reason).to_owned())],
-            Self::Reloads(file, result) => {
+            Self::Reloads(file, result)
+            | Self::Dials(file, result)
+            | Self::Fetches(file, result) => {
                 vec![("handler", file.clone()), ("result", (*result).to_owned())]
             }
         }
@@ -512,14 +524,12 @@ impl Encoded {
         let mut files = 0;
         for (counter, times) in &self.0.counters {
             let counter = match counter {
-                Counter::Reloads(_, result) if files >= FILES => {
-                    Counter::Reloads(OTHER.to_owned(), result)
-                }
-                Counter::Reloads(..) => {
+                counter if !counter.has_file() => counter.clone(),
+                counter if files >= FILES => counter.of_another(),
+                counter => {
                     files += 1;
                     counter.clone()
                 }
-                counter => counter.clone(),
             };
             *folded.entry(counter).or_default() += times;
         }

@@ -7,6 +7,7 @@ use rhai::{Dynamic, EvalAltResult, ImmutableString, Map};
 
 use super::messages::{of_message, to_message};
 use super::options::{headers, no_option, option, seconds, texts};
+use super::trip::{Errand, Trip};
 use crate::client::{Address, Ask, Barred, Egress, Kind, NotOpened, Stream, dial, dial_over};
 use crate::machine::error::{duration, throw, thrown};
 use crate::machine::host::{Allowed, Function, Host, Package};
@@ -292,8 +293,20 @@ pub(super) fn not_opened(error: &NotOpened) -> Box<EvalAltResult> {
 }
 
 fn open(outside: &Outside, url: &str, options: &Map) -> Result<Handle> {
-    let (egress, caller) = outside.leave("dial")?;
+    let who = outside.leave("dial")?;
     let address = address(url)?;
+    let trip = Trip::begin(Errand::Dial, who.1.file(), address.place());
+    let opened = reach(outside, who, address, options);
+    trip.ends(&opened);
+    opened
+}
+
+fn reach(
+    outside: &Outside,
+    (egress, caller): (&Arc<Egress>, Rc<Caller>),
+    address: Address,
+    options: &Map,
+) -> Result<Handle> {
     let instead = match &outside.stand_in {
         Some(stand_in) => Some(stand_in.open(&address)?),
         None => {

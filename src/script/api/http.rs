@@ -1,5 +1,6 @@
 //! HTTP requests of scripts: `http_get` and `http_post`.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::Method;
@@ -10,13 +11,15 @@ use url::Url;
 use super::dial::{BARRED, LATE, OPTION, Outside, UNREACHED, URL, barred, not_opened};
 use super::options::{headers, no_option, seconds, text};
 use super::request::gather;
-use crate::client::{Fetched, Kind, NotFetched, Query, fetch};
+use super::trip::{Errand, Trip};
+use crate::client::{Egress, Fetched, Kind, NotFetched, Query, fetch};
 use crate::machine::Limits;
 use crate::machine::error::{duration, throw, thrown};
 use crate::machine::host::{Allowed, Function, Host, Package};
 use crate::machine::meter;
 use crate::machine::packages::json;
 use crate::machine::types;
+use crate::script::caller::Caller;
 
 type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 
@@ -152,8 +155,26 @@ impl Asker {
         body: Option<&Dynamic>,
         options: &Map,
     ) -> Result<Dynamic> {
-        let (egress, caller) = self.outside.leave(function)?;
-        let (mut query, time) = query(address(url)?, options)?;
+        let who = self.outside.leave(function)?;
+        let url = address(url)?;
+        let host = url.host_str().unwrap_or_default();
+        let place = format!("{host}:{}", url.port_or_known_default().unwrap_or(0));
+        let trip = Trip::begin(Errand::Ask, who.1.file(), place);
+        let answer = self.answer(context, function, who, url, body, options);
+        trip.ends(&answer);
+        answer
+    }
+
+    fn answer(
+        &self,
+        context: &NativeCallContext<'_>,
+        function: &str,
+        (egress, caller): (&Arc<Egress>, Rc<Caller>),
+        url: Url,
+        body: Option<&Dynamic>,
+        options: &Map,
+    ) -> Result<Dynamic> {
+        let (mut query, time) = query(url, options)?;
         if let Some(body) = body {
             add_body(&mut query, body, &self.limits)?;
         }
@@ -166,10 +187,10 @@ impl Asker {
         }
         let permit = egress.admit(caller.file(), Kind::Request);
         let permit = permit.map_err(|error| barred(&error))?;
-        let egress = Arc::clone(egress);
+        let (egress, handler) = (Arc::clone(egress), caller.file().to_owned());
         let answer = meter::until(async move {
             let _permit = permit;
-            fetch(&egress, query, time).await
+            fetch(&egress, &handler, query, time).await
         })?;
         answer.map(answered).map_err(not_fetched)
     }

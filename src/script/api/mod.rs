@@ -20,6 +20,7 @@ mod stored;
 mod time;
 pub mod topics;
 mod traffic;
+mod trip;
 
 use crate::machine::host::Package;
 use crate::machine::packages::{encoding, env, errors, json, random, values};
