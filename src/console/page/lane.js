@@ -65,7 +65,7 @@ export class Lane {
     this.isOpen = false;
     this.form.hidden = true;
     this.again.hidden = false;
-    put(this.facts, words.ended + ": " + [code, closeWord(code), reason].filter(Boolean).join(" "));
+    put(this.facts, words.ended + words.colon + [code, closeWord(code), reason].filter(Boolean).join(" "));
   }
 
   say(text) {
