@@ -1,5 +1,7 @@
 //! What stores and queues there are, and what is in them: so much of each as somebody can look at.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::question::{Answer, text};
@@ -51,7 +53,7 @@ pub async fn entries(desk: &Desk, question: &Value) -> Answer {
             .map(|key| {
                 let at = Place {
                     store: store.into(),
-                    key: key.clone(),
+                    key: Arc::clone(key),
                 };
                 shelf.get(&at)
             })

@@ -1,8 +1,8 @@
 //! A HAR file of one connection, written while it happens, and whole at every moment.
 //!
-//! What stands behind the messages is short: each new message is written over it, with the same end
-//! behind itself, in one call, or several at once. So whoever opens the file meanwhile, or finds it after a crash, has
-//! valid JSON, and a message costs the same however long the file is.
+//! What stands behind the messages is short: each new message, or several at once, is written over
+//! it, with the same end behind itself, in one call. So whoever opens the file meanwhile, or finds
+//! it after a crash, has valid JSON, and a message costs the same however long the file is.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};

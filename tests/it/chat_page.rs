@@ -70,7 +70,7 @@ async fn the_page_speaks_its_readers_language() {
     let server = serve("0").await;
     let url = format!("http://127.0.0.1:{}/chat.html", server.port());
     let mut page = Page::open_in("zh-CN", &url).await;
-    assert_eq!(page.text("#join button").await, "加入");
+    page.shows("#join button", "加入").await;
     assert_eq!(page.text("#join [name=room]").await, "大厅");
     page.picture("phone-join-chinese").await;
     page.fill("#join [name=name]", "小明").await;

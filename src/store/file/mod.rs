@@ -213,7 +213,7 @@ impl Engine for File {
         let (inner, find) = (Arc::clone(&self.0), find.to_owned());
         // It takes a while where there is much.
         let looking = tokio::task::spawn_blocking(move || {
-            inner.read(|database| Ok(names::of(database, &find, most)?))
+            inner.read(|database| names::of(database, &find, most))
         });
         Answer::later(async move { looking.await.unwrap_or_else(|_| Err(over())) })
     }
