@@ -205,9 +205,15 @@ impl Line {
         };
         let held = connection.held() + self.unread.get();
         let end = end.or_else(|| {
-            let is_fine = self.egress.holds(&self.permit, held);
-            (!is_fine)
-                .then(|| lost("the handler's dialed connections hold too much (--max-dialed-size)"))
+            if self.egress.holds(&self.permit, held) {
+                return None;
+            }
+            // What was too much is not told, however fast it came.
+            if let Some(message) = self.inbox.borrow_mut().pop_back() {
+                self.unread.set(self.unread.get() - worth(&message));
+            }
+            let why = "the handler's dialed connections hold too much (--max-dialed-size)";
+            Some(lost(why))
         });
         self.changed.notify_waiters();
         match end {
