@@ -133,7 +133,7 @@ macro_rules! targets {
     };
 }
 
-targets! { close configuration connection engine entrance extension frame handshake inflate message origin path proxy_header request_head script }
+targets! { close configuration connection engine entrance evaluators extension frame handshake inflate message origin path proxy_header request_head script }
 
 /// SplitMix64.
 struct Random(u64);

@@ -7,6 +7,7 @@ pub mod connection;
 pub mod deflate;
 pub mod engine;
 pub mod entrance;
+pub mod evaluators;
 pub mod frames;
 pub mod generate;
 pub mod http;
@@ -24,6 +25,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("connection", connection::connection),
     ("engine", engine::engine),
     ("entrance", entrance::entrance),
+    ("evaluators", evaluators::evaluators),
     ("extension", deflate::extension),
     ("frame", frames::frame),
     ("handshake", http::handshake),

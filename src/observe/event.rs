@@ -465,8 +465,8 @@ events! {
         "{receiving} hooks wait in receive() on this worker, and another loop is refused with \
         1013: fn transfer_data(ws, message) takes no place while it waits for a message"
         with { receiving: usize };
-    /// A part of a hook is not translated, but left to Rhai: with `--evaluator compiled`.
-    DEBUG Script "left-to-rhai" LeftToRhai { handler: &'e str, hook: &'static str, line: u64 }
+    /// A part of a function is not translated, but left to Rhai: with `--evaluator compiled`.
+    DEBUG Script "left-to-rhai" LeftToRhai { handler: &'e str, function: &'e str, line: u64 }
         "left to Rhai: {what}" with { what: &'e str };
     /// So many more in a second.
     WARN Script "hooks-wait-more" HooksWaitMore {} "{more} more hooks could not {what}"

@@ -357,10 +357,10 @@ impl<'l> Checker<'l> {
         let doubtful = dangling.iter().take(DOUBTFUL);
         warnings.extend(doubtful.map(|one| self.in_words(&source, one).into_warning()));
         warnings.extend(program.warnings(self.compiler.allow_raw));
-        for (hook, left) in program.left() {
+        for (function, left) in program.left() {
             Event::LeftToRhai {
                 handler: file,
-                hook: hook.name(),
+                function,
                 line: left.position.line().map_or(0, |line| line as u64),
                 what: left.what,
             }

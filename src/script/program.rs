@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rhai::{
-    AST, ASTNode, Caches, Dynamic, Engine, EvalAltResult, EvalContext, Expr, Expression,
-    GlobalRuntimeState, ImmutableString, Position, Scope, StmtBlock,
+    AST, Caches, Dynamic, Engine, EvalAltResult, EvalContext, Expr, Expression, GlobalRuntimeState,
+    ImmutableString, Position, Scope, StmtBlock,
 };
 
 use super::api::form;
@@ -18,7 +18,7 @@ use super::hooks::{HOOKS, Hook, HookInfo};
 use crate::config::Evaluator;
 use crate::machine::budget::Stop;
 use crate::machine::source::Source;
-use crate::machine::tree::{Left, Run, Tree, translate};
+use crate::machine::tree::{self, Functions, Left, Run, Tree};
 
 /// A compiled source with everything a call needs at hand.
 #[derive(Debug)]
@@ -31,10 +31,10 @@ pub struct Program {
     pub keeps_requests: bool,
     engine: Rc<Engine>,
     hooks: [Option<Body>; HOOKS.len()],
-    /// The hooks' functions, translated, where they are.
-    trees: [Option<Tree>; HOOKS.len()],
-    /// Functions that are left to Rhai.
-    left: Vec<(Hook, Left)>,
+    /// The hooks' functions and what they call, translated.
+    functions: Functions,
+    /// The numbers of the hooks' functions there.
+    trees: [Option<usize>; HOOKS.len()],
     /// Module environment that a new frame begins with: the functions, and what the top level left
     /// for them.
     world: GlobalRuntimeState,
@@ -65,34 +65,13 @@ impl Body {
             .iter_fn_def()
             .find(|defined| is_it(&defined.name, defined.params.len()))?;
         let start = defined.body.start_position();
-        // Rhai does not name the type of a function's body, but walks through an AST that has no
-        // other function.
-        let mut statements = Vec::new();
-        let mut alone = ast.clone_functions_only();
-        alone.retain_functions(|_, _, name, params| is_it(name, params));
-        alone.walk(&mut |path| {
-            if let [ASTNode::Stmt(statement)] = path {
-                statements.push((*statement).clone());
-            }
-            true
-        });
+        let statements = tree::statements(ast, name, count);
         let block = StmtBlock::new(statements, start, defined.body.end_position());
         Some(Self {
             params: defined.params.to_vec(),
             statements: Expr::Stmt(block.into()),
             start,
         })
-    }
-
-    /// The same as a tree; where that cannot be, what stands in the way.
-    fn tree(&self, engine: &Engine, ast: &AST) -> Result<Tree, Left> {
-        let functions = ast.iter_functions();
-        let functions = functions.map(|function| function.name.to_owned()).collect();
-        let statements = match &self.statements {
-            Expr::Stmt(block) => block.statements(),
-            _ => &[],
-        };
-        translate(engine, &functions, &self.params, statements)
     }
 }
 
@@ -105,6 +84,8 @@ struct Frame {
     scope: Scope<'static>,
     /// The variables of a tree.
     slots: Vec<Dynamic>,
+    /// Those of functions that it has called.
+    spare: Vec<Vec<Dynamic>>,
 }
 
 impl Program {
@@ -128,22 +109,25 @@ impl Program {
             own: format!("file:{}", source.file).into(),
             hooks: defined.collect(),
         };
-        let mut left = Vec::new();
-        let trees = HOOKS.each_ref().map(|info| {
-            let body = hooks[info.hook as usize].as_ref()?;
-            if compiler.evaluator == Evaluator::Rhai {
-                return None;
-            }
-            let tree = body.tree(&compiler.engine, &ast);
-            let tree = tree.map_err(|why| left.push((info.hook, why))).ok()?;
-            left.extend(tree.left.iter().map(|part| (info.hook, part.clone())));
-            Some(tree)
-        });
+        let is_translated = compiler.evaluator == Evaluator::Compiled;
+        let defined = HOOKS
+            .iter()
+            .filter(|info| is_translated && served.hooks.has(info.hook));
+        let defined: Vec<_> = defined.collect();
+        let roots: Vec<_> = defined
+            .iter()
+            .map(|info| (info.name, info.params.len()))
+            .collect();
+        let (functions, numbers) = Functions::of(&compiler.engine, &ast, &roots);
+        let mut trees = [None; HOOKS.len()];
+        for (info, number) in defined.iter().zip(numbers) {
+            trees[info.hook as usize] = number;
+        }
         let program = Self {
             served: Rc::new(served),
             hooks,
+            functions,
             trees,
-            left,
             keeps_requests: source.texts().any(|(_, text)| form::is_asked_for(text)),
             world,
             source: Arc::clone(source),
@@ -250,8 +234,9 @@ impl Program {
     /// Whether this hook runs without a `this`.
     #[inline]
     pub fn is_stateless(&self, hook: Hook) -> bool {
-        let tree = &self.trees[hook as usize];
-        tree.as_ref().is_some_and(|tree| tree.is_stateless)
+        let number = self.trees[hook as usize];
+        let tree = number.and_then(|number| self.functions.get(number));
+        tree.is_some_and(|(_, tree)| tree.is_stateless)
     }
 
     /// Calls a hook with `state` as its `this`, any value for one that [needs
@@ -271,7 +256,8 @@ impl Program {
             .borrow_mut()
             .pop()
             .unwrap_or_else(|| self.frame());
-        if let Some(tree) = &self.trees[hook as usize]
+        if let Some(number) = self.trees[hook as usize]
+            && let Some((_, tree)) = self.functions.get(number)
             && (tree.is_stateless || state.is_shared())
         {
             let value = self.run(tree, &mut frame, state, args)?;
@@ -283,6 +269,7 @@ impl Program {
             caches,
             scope,
             slots: _,
+            spare: _,
         } = &mut *frame;
         for (name, value) in body.params.iter().zip(args) {
             scope.push_dynamic(name.clone(), std::mem::take(value));
@@ -317,16 +304,19 @@ impl Program {
             caches,
             scope,
             slots,
+            spare,
         } = frame;
         slots.extend(args.iter_mut().map(std::mem::take));
         slots.resize(tree.slots, Dynamic::UNIT);
         let mut run = Run {
             engine: &self.engine,
             global,
+            functions: &self.functions,
             caches,
             scope,
             slots,
-            this,
+            spare,
+            this: Some(this),
         };
         let value = run.call(tree)?;
         slots.clear();
@@ -336,12 +326,14 @@ impl Program {
     /// The hooks' functions that are translated.
     #[cfg(test)]
     pub fn trees(&self) -> impl Iterator<Item = &Tree> {
-        self.trees.iter().flatten()
+        let trees = self.trees.iter().flatten();
+        trees.filter_map(|number| Some(self.functions.get(*number)?.1))
     }
 
-    /// What of its hooks is left to Rhai, if they are translated.
-    pub fn left(&self) -> &[(Hook, Left)] {
-        &self.left
+    /// What of its hooks is left to Rhai, and of the functions that they call, if they are
+    /// translated: each with its function's name.
+    pub fn left(&self) -> impl Iterator<Item = (&str, &Left)> {
+        self.functions.left()
     }
 
     /// Returns the fault that a failed call is reported as; `None` when it was ended because its
@@ -377,6 +369,7 @@ impl Program {
             caches: Caches::new(),
             scope: Scope::new(),
             slots: Vec::new(),
+            spare: Vec::new(),
         })
     }
 }

@@ -25,6 +25,9 @@ pub trait Around {
 
     /// Whether a call of this name is one of a native function, whatever its arguments are.
     fn is_native(&self, call: &FnCallExpr) -> bool;
+
+    /// The number of the file's own function that a call is certain to call.
+    fn own(&mut self, call: &FnCallExpr) -> Option<usize>;
 }
 
 /// A part of a chain as Rhai has it: what it stands in, and what it is.
@@ -154,7 +157,7 @@ fn values(part: &Part) -> usize {
     }
 }
 
-fn kind(around: &impl Around, part: &Part) -> Translated<LinkKind> {
+fn kind(around: &mut impl Around, part: &Part) -> Translated<LinkKind> {
     Ok(match part.what {
         _ if is_index(part.joint) => LinkKind::Index,
         Expr::Property(property, position) => {
@@ -175,6 +178,7 @@ fn kind(around: &impl Around, part: &Part) -> Translated<LinkKind> {
                 site: Site::new(call.name.clone()),
                 position: *position,
                 is_native: around.is_native(call),
+                own: around.own(call),
             }))
         }
         other => return no("a chain", other.position()),

@@ -1,10 +1,12 @@
 //! What expressions give.
 
+use std::any::TypeId;
 use std::fmt::Write as _;
 
 use rhai::{Array, Dynamic, EvalAltResult, Expr, FnArgsVec, Position};
 
-use super::node::{Call, First, Node, Segment};
+use super::node::{Binary, Call, First, Node, Segment};
+use super::operators::Operator;
 use super::run::{Outcome, Run, types};
 
 impl Run<'_> {
@@ -29,7 +31,7 @@ impl Run<'_> {
             }
             Node::This(position) => {
                 self.count(*position)?;
-                Ok(self.this.clone())
+                self.own_this(*position)
             }
             Node::Text(segments, position) => {
                 self.count(*position)?;
@@ -93,11 +95,21 @@ impl Run<'_> {
             }
             Node::Binary(binary) => {
                 self.count(binary.position)?;
-                self.called(node)
+                self.binary(binary)
             }
             Node::Call(call) => {
                 self.count(call.position)?;
                 self.called(node)
+            }
+            Node::Closure(closure) => {
+                self.count(closure.position)?;
+                self.count(closure.start)?;
+                let mut function = closure.function.clone();
+                for captured in &closure.captured {
+                    let value = self.eval(captured)?;
+                    function.add_curry(value);
+                }
+                Ok(function.into())
             }
             Node::Chain(chain) => {
                 self.count(chain.position)?;
@@ -132,26 +144,83 @@ impl Run<'_> {
                     None => self.residue(&unary.rest, None, [operand]),
                 }
             }
-            Node::Binary(binary) => {
-                let left = self.eval(&binary.left)?.flatten();
-                let right = self.eval(&binary.right)?.flatten();
-                let operator = binary.operator;
-                let done = operator.and_then(|o| o.two(&left, &right, binary.position));
-                match done {
-                    Some(done) => done,
-                    None => self.residue(&binary.rest, None, [left, right]),
-                }
-            }
+            Node::Binary(binary) => self.binary(binary),
             Node::Call(call) => self.call_function(call),
             other => self.eval(other),
         }
     }
 
+    fn binary(&mut self, binary: &Binary) -> Outcome {
+        // What is at hand need not be copied to be looked at.
+        if let Some((operator, left, right)) = self.at_hand(binary) {
+            self.count(left)?;
+            self.count(right)?;
+            let (Some(left), Some(right)) = (self.glance(&binary.left), self.glance(&binary.right))
+            else {
+                return Ok(Dynamic::UNIT);
+            };
+            if let Some(done) = operator.two(left, right, binary.position) {
+                return done;
+            }
+            let operands = [left.clone(), right.clone()];
+            return self.residue(&binary.rest, None, operands);
+        }
+        let left = self.eval(&binary.left)?.flatten();
+        let right = self.eval(&binary.right)?.flatten();
+        let operator = binary.operator;
+        let done = operator.and_then(|o| o.two(&left, &right, binary.position));
+        match done {
+            Some(done) => done,
+            None => self.residue(&binary.rest, None, [left, right]),
+        }
+    }
+
+    /// The operator, and where its operands' operations are counted, if both are at hand.
+    fn at_hand(&self, binary: &Binary) -> Option<(Operator, Position, Position)> {
+        let place = |node: &Node| match node {
+            Node::Literal(_, position) => Some(*position),
+            Node::Local { slot, position, .. } => {
+                (!self.slots[*slot].is_shared()).then_some(*position)
+            }
+            _ => None,
+        };
+        Some((
+            binary.operator?,
+            place(&binary.left)?,
+            place(&binary.right)?,
+        ))
+    }
+
+    /// A value that is at hand.
+    fn glance<'n>(&'n self, node: &'n Node) -> Option<&'n Dynamic> {
+        match node {
+            Node::Literal(value, _) => Some(value),
+            Node::Local { slot, .. } => Some(&self.slots[*slot]),
+            _ => None,
+        }
+    }
+
     fn call_function(&mut self, call: &Call) -> Outcome {
+        let own = call.own.filter(|own| self.functions.is_translated(*own));
+        let is_this_lent = matches!(call.first, First::This { .. }) && self.is_this_lent();
         let mut values = FnArgsVec::<Dynamic>::new();
         let plain = |value: Dynamic| if call.is_raw { value } else { value.flatten() };
         match &call.first {
-            First::Local { position, .. } | First::Kept(position) => self.count(*position)?,
+            First::Local { position, .. } | First::Kept(_, position) => {
+                self.count(*position)?;
+                if own.is_some() {
+                    values.push(Dynamic::UNIT);
+                }
+            }
+            First::This { position, .. } => {
+                self.count(*position)?;
+                if !is_this_lent {
+                    let value = self.own_this(*position)?;
+                    values.push(plain(value));
+                } else if own.is_some() {
+                    values.push(Dynamic::UNIT);
+                }
+            }
             First::Value(node) => {
                 let value = self.eval(node)?;
                 values.push(plain(value));
@@ -162,43 +231,95 @@ impl Run<'_> {
             let value = self.eval(other)?;
             values.push(plain(value));
         }
-        let First::Local { slot, .. } = &call.first else {
-            return self.call_on_values(call, values);
-        };
-        let slot = *slot;
-        let local = &self.slots[slot];
-        if call.is_native && (local.is_shared() || local.is_read_only()) {
-            // Its value, not itself.
-            let value = local.clone().flatten();
-            values.insert(0, value);
-            return self.call_on_values(call, values);
+        if let Some(own) = own {
+            // It gets a copy of what natives would be lent; what the others have changed is in it.
+            match &call.first {
+                First::Local { slot, is_last, .. } => {
+                    let local = &mut self.slots[*slot];
+                    values[0] = match *is_last && !local.is_read_only() {
+                        true => local.take(),
+                        false => local.clone(),
+                    }
+                    .flatten();
+                }
+                First::Kept(kept, _) => values[0] = self.residue(kept, None, [])?.flatten(),
+                First::This { position, .. } if is_this_lent => {
+                    values[0] = self.own_this(*position)?;
+                }
+                _ => {}
+            }
+            return self.enter(own, None, values, call.position);
         }
-        let mut local = self.slots[slot].take();
-        let known = match call.is_native {
-            true => call.site.find(&local, &values),
-            false => None,
-        };
-        let outcome = match known {
-            Some(known) => {
-                self.global.level += 1;
-                let first = Some((&mut local, true));
-                let position = call.position;
-                let outcome = self.native(&call.site, &known, first, &mut values, position);
-                self.global.level -= 1;
-                outcome
-            }
-            None => {
-                let types = match call.is_native {
-                    true => types(&call.site, Some(&local), &values),
-                    false => None,
+        match &call.first {
+            First::Local { slot, .. } => {
+                let local = &self.slots[*slot];
+                if call.is_native && (local.is_shared() || local.is_read_only()) {
+                    // Its value, not itself.
+                    let value = local.clone().flatten();
+                    values.insert(0, value);
+                    return self.call_on_values(call, values);
+                }
+                let mut local = self.slots[*slot].take();
+                let outcome = match self.call_on_lent(call, &mut local, &mut values) {
+                    Some(outcome) => outcome,
+                    None => {
+                        let types = self.unknown(call, &local, &values);
+                        let outcome = self.residue(&call.rest, Some(&mut local), values);
+                        self.learn(&call.site, types);
+                        outcome
+                    }
                 };
-                let outcome = self.residue(&call.rest, Some(&mut local), values);
-                self.learn(&call.site, types);
+                self.slots[*slot] = local;
                 outcome
             }
-        };
-        self.slots[slot] = local;
-        outcome
+            First::This { position, rest } if is_this_lent => {
+                let mut this = self.lent(*position)?;
+                let outcome = self.call_on_lent(call, &mut this, &mut values);
+                let types = match outcome {
+                    Some(_) => None,
+                    None => self.unknown(call, &this, &values),
+                };
+                self.give_back(this);
+                outcome.unwrap_or_else(|| {
+                    let outcome = self.residue(rest, None, values);
+                    self.learn(&call.site, types);
+                    outcome
+                })
+            }
+            _ => self.call_on_values(call, values),
+        }
+    }
+
+    /// Calls the native function that it has called before on such arguments, the first of which
+    /// may be changed in place.
+    fn call_on_lent(
+        &mut self,
+        call: &Call,
+        first: &mut Dynamic,
+        others: &mut [Dynamic],
+    ) -> Option<Outcome> {
+        if !call.is_native {
+            return None;
+        }
+        let known = call.site.find(first, others)?;
+        self.global.level += 1;
+        let first = Some((first, true));
+        let outcome = self.native(&call.site, &known, first, others, call.position);
+        self.global.level -= 1;
+        Some(outcome)
+    }
+
+    /// The types of arguments that a call has not met, if it wants to know them.
+    fn unknown(
+        &self,
+        call: &Call,
+        first: &Dynamic,
+        others: &[Dynamic],
+    ) -> Option<FnArgsVec<TypeId>> {
+        match call.is_native {
+            true => types(&call.site, Some(first), others),
+            false => None,
+        }
     }
 
     fn call_on_values(&mut self, call: &Call, mut values: FnArgsVec<Dynamic>) -> Outcome {
@@ -228,6 +349,13 @@ impl Run<'_> {
     fn text(&mut self, segments: &[Segment]) -> Outcome {
         let mut text = String::new();
         for segment in segments {
+            if let Node::Literal(value, position) = &segment.node
+                && let Ok(string) = value.as_immutable_string_ref()
+            {
+                self.count(*position)?;
+                text.push_str(&string);
+                continue;
+            }
             let value = self.eval(&segment.node)?.flatten();
             if let Ok(string) = value.as_immutable_string_ref() {
                 text.push_str(&string);

@@ -9,7 +9,7 @@ use rhai::{Dynamic, EvalAltResult, FnArgsVec, Map, Position};
 
 use super::node::{Chain, Change, Link, LinkKind, Method, Property, Root, Step};
 use super::run::{Outcome, Run, types};
-use super::statements::writable;
+use super::values::writable;
 use crate::machine::meter;
 
 /// What is assigned at a chain's end.
@@ -32,8 +32,10 @@ impl Run<'_> {
         match &chain.root {
             Root::This => {
                 self.count(chain.root_position)?;
-                let mut this = self.this.clone();
-                self.unlocked(&chain.links, &mut this, &mut values, new)
+                let mut this = self.lent(chain.root_position)?;
+                let outcome = self.unlocked(&chain.links, &mut this, &mut values, new);
+                self.give_back(this);
+                outcome
             }
             Root::Local(slot) => {
                 self.count(chain.root_position)?;
@@ -256,6 +258,15 @@ impl Run<'_> {
                 let member = map.get(site.name.as_str());
                 member.is_some_and(Dynamic::is_fnptr)
             });
+        if let Some(number) = method.own
+            && self.functions.is_translated(number)
+            && !is_member
+            && new.is_none()
+        {
+            let args = values[link.from..link.to].iter_mut().map(mem::take);
+            let value = self.enter(number, Some(target), args, method.position)?;
+            return self.go_on(following, value, values);
+        }
         if !method.is_native || is_member || new.is_some() {
             return self.elsewhere(link, target, values, new);
         }

@@ -13,15 +13,19 @@
 //! | `node` | what a tree is made of |
 //! | `translate`, `chains` | Rhai's statements and expressions to nodes; chains of properties, indexes and methods |
 //! | `mentions` | which variables are mentioned once |
+//! | `functions`, `defined` | the functions of a file that its trees call |
 //! | `residue` | parts that Rhai evaluates, on values that the tree gives it |
 //! | `site` | what a call has called before |
-//! | `operators` | operators on plain values |
+//! | `operators`, `values` | operators on plain values; values as variables have them |
 //! | `run` | a call: its slots, its `this`, and how Rhai is asked |
-//! | `statements`, `expressions`, `follow` | what nodes do |
+//! | `statements`, `expressions`, `follow`, `caught` | what nodes do |
 
+mod caught;
 mod chains;
+mod defined;
 mod expressions;
 mod follow;
+mod functions;
 mod mentions;
 mod node;
 mod operators;
@@ -30,7 +34,8 @@ mod run;
 mod site;
 mod statements;
 mod translate;
+mod values;
 
+pub use functions::{Functions, statements};
 pub use node::{Left, Tree};
 pub use run::Run;
-pub use translate::translate;

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 
-use rhai::{Dynamic, Identifier, ImmutableString, Map, OpAssignment, Position};
+use rhai::{Dynamic, FnPtr, Identifier, ImmutableString, Map, OpAssignment, Position};
 
 use super::operators::Operator;
 use super::residue::{Residue, Whole};
@@ -98,6 +98,10 @@ pub enum Statement {
         /// Where its operation is counted.
         position: Position,
     },
+    /// `try { … } catch (variable) { … }`.
+    Try(Box<Try>, Position),
+    /// Variables that a closure captures, which are shared from here on.
+    Share(Box<[usize]>, Position),
     /// Left to Rhai, which counts its operation.
     Left(Box<Whole>),
 }
@@ -150,8 +154,8 @@ pub enum Target {
         /// The assignment, for values that are not plain.
         rest: Residue,
     },
-    /// All of `this`.
-    This(Residue),
+    /// All of `this`, with its place.
+    This(Residue, Position),
     /// A property or an element.
     Chain(Box<Chain>),
 }
@@ -212,6 +216,17 @@ pub struct For {
     pub body_position: Position,
     /// All of it, for what a tree cannot walk through.
     pub rest: Whole,
+}
+
+/// `try { … } catch (variable) { … }`.
+#[derive(Debug)]
+pub struct Try {
+    /// The statements that may fail.
+    pub body: Block,
+    /// The slot of the variable that has the error, if there is one.
+    pub slot: Option<usize>,
+    /// The statements after a failure.
+    pub caught: Block,
 }
 
 /// `switch value { … }`.
@@ -288,6 +303,8 @@ pub enum Node {
     Binary(Box<Binary>),
     /// A function's call.
     Call(Box<Call>),
+    /// A closure that captures variables.
+    Closure(Box<Closure>),
     /// Properties, elements and methods.
     Chain(Box<Chain>),
     /// Evaluated by Rhai without any variable.
@@ -344,6 +361,19 @@ pub struct Binary {
     pub rest: Residue,
 }
 
+/// A closure that captures variables.
+#[derive(Debug)]
+pub struct Closure {
+    /// The function without them.
+    pub function: FnPtr,
+    /// Where it begins.
+    pub start: Position,
+    /// The variables that it captures.
+    pub captured: Box<[Node]>,
+    /// Where its operation is counted.
+    pub position: Position,
+}
+
 /// A call of a function: `name(first, …)`.
 #[derive(Debug)]
 pub struct Call {
@@ -359,6 +389,8 @@ pub struct Call {
     pub is_native: bool,
     /// Whether arguments are passed as they are, though shared.
     pub is_raw: bool,
+    /// The number of the file's own function that it calls.
+    pub own: Option<usize>,
     /// The call, for Rhai to resolve.
     pub rest: Residue,
 }
@@ -374,11 +406,20 @@ pub enum First {
         slot: usize,
         /// Where it stands.
         position: Position,
+        /// Nothing mentions it after this.
+        is_last: bool,
+    },
+    /// `this` is passed by reference, unless it is shared.
+    This {
+        /// Where it stands.
+        position: Position,
+        /// The call on `this` itself.
+        rest: Residue,
     },
     /// A value.
     Value(Node),
     /// Rhai alone looks at it: a constant of a file.
-    Kept(Position),
+    Kept(Residue, Position),
 }
 
 /// `root.property[index].method(…)`.
@@ -468,4 +509,6 @@ pub struct Method {
     pub position: Position,
     /// Whether it is certain that a native function is called, and nothing of the language.
     pub is_native: bool,
+    /// The number of the file's own function that it calls.
+    pub own: Option<usize>,
 }

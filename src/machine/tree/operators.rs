@@ -205,11 +205,10 @@ impl Operator {
                 return None;
             }
             let done = self.two(target, value, position)?;
-            // In place, since a value has a tag beside it.
-            return Some(done.map(|changed| {
-                if let (Some(mut place), Ok(changed)) = (target.write_lock(), changed.as_int()) {
-                    *place = changed;
-                }
+            return Some(done.map(|mut changed| {
+                // A value has a tag beside it.
+                changed.set_tag(target.tag());
+                *target = changed;
             }));
         }
         if self == Self::Plus && target.is_string() && value.is_string() {

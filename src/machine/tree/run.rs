@@ -7,9 +7,11 @@ use rhai::{
     NativeCallContext, Position, RhaiFunc, Scope,
 };
 
+use super::functions::Functions;
 use super::node::Tree;
 use super::residue::{Residue, Whole, operand};
 use super::site::{Known, Site};
+use super::values::writable;
 use crate::machine::meter;
 
 /// What an evaluation gives.
@@ -22,14 +24,18 @@ pub struct Run<'a> {
     pub engine: &'a Engine,
     /// Its state.
     pub global: &'a mut GlobalRuntimeState,
-    /// What it has resolved.
+    /// The functions that the tree calls.
+    pub functions: &'a Functions,
+    /// What Rhai has resolved.
     pub caches: &'a mut Caches,
     /// A scope without variables, for what Rhai evaluates.
     pub scope: &'a mut Scope<'static>,
     /// The variables; as many as the tree has slots, the arguments first.
     pub slots: &'a mut [Dynamic],
-    /// The shared `this`.
-    pub this: &'a mut Dynamic,
+    /// Variables of calls that are over, for others.
+    pub spare: &'a mut Vec<Vec<Dynamic>>,
+    /// `this`, if there is one: the hook's is shared, a method's is its target.
+    pub this: Option<&'a mut Dynamic>,
 }
 
 impl Run<'_> {
@@ -39,6 +45,94 @@ impl Run<'_> {
             EvalAltResult::Return(value, _) | EvalAltResult::Exit(value, _) => Ok(value),
             error => Err(error.into()),
         })
+    }
+
+    /// Calls a function of the file, which is translated.
+    pub(super) fn enter(
+        &mut self,
+        number: usize,
+        this: Option<&mut Dynamic>,
+        args: impl IntoIterator<Item = Dynamic>,
+        position: Position,
+    ) -> Outcome {
+        let functions = self.functions;
+        let Some((function, tree)) = functions.get(number) else {
+            return Ok(Dynamic::UNIT);
+        };
+        if tree.body.statements.is_empty() {
+            return Ok(Dynamic::UNIT);
+        }
+        self.count(position)?;
+        if self.global.level >= self.engine.max_call_levels() {
+            return Err(EvalAltResult::ErrorStackOverflow(position).into());
+        }
+        let mut slots = self.spare.pop().unwrap_or_default();
+        slots.extend(args.into_iter().map(writable));
+        slots.resize(tree.slots, Dynamic::UNIT);
+        self.global.level += 1;
+        let source = std::mem::replace(&mut self.global.source, functions.source.clone());
+        let mut run = Run {
+            engine: self.engine,
+            global: self.global,
+            functions,
+            caches: self.caches,
+            scope: self.scope,
+            slots: &mut slots,
+            spare: self.spare,
+            this,
+        };
+        let outcome = run.block(&tree.body);
+        self.global.source = source;
+        self.global.level -= 1;
+        slots.clear();
+        self.spare.push(slots);
+        outcome.or_else(|mut error| match *error {
+            EvalAltResult::Return(value, _) => Ok(value),
+            EvalAltResult::Exit(..) => {
+                error.set_position(position);
+                Err(error)
+            }
+            _ if error.is_system_exception() => {
+                error.set_position(position);
+                Err(error)
+            }
+            _ => {
+                let source = functions.source.as_deref().unwrap_or_default();
+                let (name, source) = (function.to_string(), source.to_owned());
+                Err(EvalAltResult::ErrorInFunctionCall(name, source, error, position).into())
+            }
+        })
+    }
+
+    /// Whether `this` is passed by reference.
+    pub(super) fn is_this_lent(&self) -> bool {
+        self.this.as_ref().is_some_and(|this| !this.is_shared())
+    }
+
+    /// `this`: the shared one, or itself, to be [given back](Self::give_back).
+    pub(super) fn lent(&mut self, position: Position) -> Outcome {
+        match &mut self.this {
+            Some(this) if this.is_shared() => Ok(this.clone()),
+            Some(this) => Ok(std::mem::take(&mut **this)),
+            None => Err(EvalAltResult::ErrorUnboundThis(position).into()),
+        }
+    }
+
+    /// Gives back what was lent of `this`.
+    pub(super) fn give_back(&mut self, value: Dynamic) {
+        if let Some(this) = &mut self.this
+            && !this.is_shared()
+        {
+            **this = value;
+        }
+    }
+
+    /// A copy of `this`.
+    pub(super) fn own_this(&self, position: Position) -> Outcome {
+        match &self.this {
+            Some(this) => Ok((**this).clone()),
+            None => Err(EvalAltResult::ErrorUnboundThis(position).into()),
+        }
     }
 
     /// Counts an operation.
@@ -102,7 +196,7 @@ impl Run<'_> {
             self.global,
             self.caches,
             self.scope,
-            Some(self.this),
+            self.this.as_deref_mut(),
         );
         #[allow(deprecated, reason = "Rhai marks its volatile interfaces so")]
         let outcome = context.eval_expression_tree_raw(&Expression::from(expr), true);

@@ -4,8 +4,10 @@ use std::ops::{Range, RangeInclusive};
 
 use rhai::{Array, Dynamic, EvalAltResult, Expr, Position, Stmt};
 
-use super::node::{Assign, Block, Do, For, If, Node, Plain, Statement, Switch, Target, While};
+use super::caught::caught;
+use super::node::{Assign, Block, Do, For, If, Node, Plain, Statement, Switch, Target, Try, While};
 use super::run::{Outcome, Run};
+use super::values::writable;
 use crate::machine::meter;
 
 /// How a turn of a loop ended.
@@ -19,21 +21,58 @@ enum Turn {
 impl Run<'_> {
     /// Runs a block; its value is that of its last statement.
     pub(super) fn block(&mut self, block: &Block) -> Outcome {
-        let mut value = Dynamic::UNIT;
-        let mut outcome = Ok(());
-        for statement in &block.statements {
-            match self.statement(statement) {
-                Ok(given) => value = given,
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
-            }
+        let Some((last, others)) = block.statements.split_last() else {
+            return Ok(Dynamic::UNIT);
+        };
+        let outcome = match self.all(others) {
+            Ok(()) => self.statement(last),
+            Err(error) => Err(error),
+        };
+        self.end(block);
+        outcome
+    }
+
+    /// Runs a block for what it does.
+    fn run_block(&mut self, block: &Block) -> Outcome<()> {
+        let outcome = self.all(&block.statements);
+        self.end(block);
+        outcome
+    }
+
+    fn all(&mut self, statements: &[Statement]) -> Outcome<()> {
+        for statement in statements {
+            self.run_statement(statement)?;
         }
+        Ok(())
+    }
+
+    /// The variables of a block are no more.
+    fn end(&mut self, block: &Block) {
         for slot in &mut self.slots[block.from..block.to] {
             *slot = Dynamic::UNIT;
         }
-        outcome.map(|()| value)
+    }
+
+    /// Runs a statement for what it does.
+    fn run_statement(&mut self, statement: &Statement) -> Outcome<()> {
+        match statement {
+            Statement::Value(node, position) => {
+                self.count(*position)?;
+                self.eval(node).map(|_| ())
+            }
+            Statement::Assign(assign, position) => {
+                self.count(*position)?;
+                self.assign(assign)
+            }
+            Statement::If(parts, position) => {
+                self.count(*position)?;
+                match self.condition(&parts.condition, parts.condition_position)? {
+                    true => self.run_block(&parts.then),
+                    false => self.run_block(&parts.otherwise),
+                }
+            }
+            other => self.statement(other).map(|_| ()),
+        }
     }
 
     fn statement(&mut self, statement: &Statement) -> Outcome {
@@ -109,6 +148,20 @@ impl Run<'_> {
                 let value = self.leave(value.as_ref(), *position)?;
                 Err(EvalAltResult::LoopBreak(*is_break, value, *position).into())
             }
+            Statement::Try(parts, position) => {
+                self.count(*position)?;
+                self.attempt(parts)
+            }
+            Statement::Share(slots, position) => {
+                self.count(*position)?;
+                for slot in slots {
+                    let value = &mut self.slots[*slot];
+                    if !value.is_shared() {
+                        *value = value.take().into_shared();
+                    }
+                }
+                Ok(Dynamic::UNIT)
+            }
             Statement::Left(whole) => self.whole(whole, &whole.expr),
         }
     }
@@ -118,7 +171,38 @@ impl Run<'_> {
         value.map_or(Ok(Dynamic::UNIT), |value| self.eval(value))
     }
 
+    fn attempt(&mut self, parts: &Try) -> Outcome {
+        let mut error = match self.block(&parts.body) {
+            Err(error) if error.is_catchable() => error,
+            outcome => return outcome,
+        };
+        if let Some(slot) = parts.slot {
+            let value = caught(&mut error, self.global.source());
+            self.slots[slot] = writable(value);
+        }
+        let outcome = self.run_block(&parts.caught);
+        if let Some(slot) = parts.slot {
+            self.slots[slot] = Dynamic::UNIT;
+        }
+        match outcome {
+            Ok(()) => Ok(Dynamic::UNIT),
+            Err(thrown) => Err(match *thrown {
+                // `throw` by itself: the same error again, from there.
+                EvalAltResult::ErrorRuntime(value, position) if value.is_unit() => {
+                    error.set_position(position);
+                    error
+                }
+                other => other.into(),
+            }),
+        }
+    }
+
     fn assign(&mut self, assign: &Assign) -> Outcome<()> {
+        if let Target::This(_, position) = &assign.target
+            && self.this.is_none()
+        {
+            return Err(EvalAltResult::ErrorUnboundThis(*position).into());
+        }
         let value = self.eval(&assign.value)?.flatten();
         let change = &assign.change;
         match &assign.target {
@@ -127,7 +211,7 @@ impl Run<'_> {
                 position,
                 rest,
             } => {
-                let target = &mut self.slots[*slot];
+                let target = &self.slots[*slot];
                 let is_simple = !target.is_shared() && !target.is_read_only();
                 if is_simple && change.is_plain {
                     self.count(*position)?;
@@ -135,14 +219,9 @@ impl Run<'_> {
                     return Ok(());
                 }
                 if is_simple && let Some(operator) = change.operator {
-                    let mut target = target.take();
-                    let outcome = self.count(*position);
-                    let done = match outcome {
-                        Ok(()) => operator.change(&mut target, &value, change.position),
-                        Err(error) => Some(Err(error)),
-                    };
-                    self.slots[*slot] = target;
-                    if let Some(done) = done {
+                    self.count(*position)?;
+                    let target = &mut self.slots[*slot];
+                    if let Some(done) = operator.change(target, &value, change.position) {
                         return done;
                     }
                     // Counted already.
@@ -153,7 +232,7 @@ impl Run<'_> {
                 self.slots[*slot] = root;
                 outcome.map(|_| ())
             }
-            Target::This(rest) => self.residue(rest, None, [value]).map(|_| ()),
+            Target::This(rest, _) => self.residue(rest, None, [value]).map(|_| ()),
             Target::Chain(chain) => self.chain(chain, Some((value, change))).map(|_| ()),
         }
     }
@@ -166,8 +245,8 @@ impl Run<'_> {
     }
 
     fn turn(&mut self, body: &Block) -> Outcome<Turn> {
-        match self.block(body) {
-            Ok(_) => Ok(Turn::Next),
+        match self.run_block(body) {
+            Ok(()) => Ok(Turn::Next),
             Err(error) => match *error {
                 EvalAltResult::LoopBreak(false, ..) => Ok(Turn::Next),
                 EvalAltResult::LoopBreak(true, value, _) => Ok(Turn::Break(value)),
@@ -196,8 +275,8 @@ impl Run<'_> {
     fn repeat_do(&mut self, parts: &Do) -> Outcome {
         loop {
             if !parts.body.statements.is_empty() {
-                match self.block(&parts.body) {
-                    Ok(_) => {}
+                match self.run_block(&parts.body) {
+                    Ok(()) => {}
                     Err(error) => match *error {
                         // On to the next turn, not to the condition: as Rhai does it.
                         EvalAltResult::LoopBreak(false, ..) => continue,
@@ -300,28 +379,4 @@ fn set(slot: &mut Dynamic, value: Dynamic) {
     } else if let Some(mut place) = slot.write_lock::<Dynamic>() {
         *place = value;
     }
-}
-
-/// A value that may be changed, with all that is in it, as a variable's is.
-pub(super) fn writable(value: Dynamic) -> Dynamic {
-    match has_constants(&value) {
-        // A copy of a constant is none.
-        true => value.clone(),
-        false => value,
-    }
-}
-
-fn has_constants(value: &Dynamic) -> bool {
-    if value.is_read_only() {
-        return true;
-    }
-    if value.is_array() {
-        let array = value.as_array_ref();
-        return array.is_ok_and(|array| array.iter().any(has_constants));
-    }
-    if value.is_map() {
-        let map = value.as_map_ref();
-        return map.is_ok_and(|map| map.values().any(has_constants));
-    }
-    false
 }

@@ -6,16 +6,16 @@
 //! function.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::num::NonZeroUsize;
 
-use rhai::{ASTFlags, Engine, Expr, FnCallExpr, ImmutableString, Position, Stmt};
+use rhai::{ASTFlags, Engine, Expr, FnCallExpr, FnPtr, ImmutableString, Position, Stmt};
 
 use super::chains::{self, Around};
+use super::defined::Defined;
 use super::mentions::Mentions;
 use super::node::{
-    Assign, Binary, Block, Call, Change, Do, First, For, If, Left, Members, Node, Segment,
-    Statement, Switch, Target, Translated, Tree, Unary, While, no,
+    Assign, Binary, Block, Call, Change, Closure, Do, First, For, If, Left, Members, Node, Segment,
+    Statement, Switch, Target, Translated, Tree, Try, Unary, While, no,
 };
 use super::operators::Operator;
 use super::residue::{self, Given, Residue, Whole};
@@ -35,14 +35,17 @@ const SYNTAX: [&str; 10] = [
     "debug",
 ];
 
-/// Translates a function of a file that defines functions of these names; where that cannot be
-/// done, what stands in the way.
+/// Translates a function of a file that defines these functions; where that cannot be done, what
+/// stands in the way.
 pub fn translate(
     engine: &Engine,
-    functions: &HashSet<String>,
+    functions: &mut Defined,
     params: &[ImmutableString],
     body: &[Stmt],
 ) -> Result<Tree, Left> {
+    if params.len() > engine.max_variables() {
+        return no("too many variables", Position::NONE);
+    }
     let mut translator = Translator {
         functions,
         mentions: Mentions::of(body),
@@ -64,7 +67,7 @@ pub fn translate(
 
 /// A function that is being translated.
 struct Translator<'a> {
-    functions: &'a HashSet<String>,
+    functions: &'a mut Defined,
     mentions: Mentions,
     /// Variables that there may be.
     most: usize,
@@ -195,7 +198,7 @@ impl Translator<'_> {
                         let mut given = Given::new(1, residue::operand());
                         let rhs = given.next(parts.rhs.position());
                         let expr = residue::assignment(info, Expr::ThisPtr(*place), rhs);
-                        Target::This(given.residue(expr, 2))
+                        Target::This(given.residue(expr, 2), *place)
                     }
                     Expr::Variable(variable, short, place) if variable.2.path.is_empty() => {
                         let index = short.map(NonZeroUsize::from).or(variable.0);
@@ -308,10 +311,29 @@ impl Translator<'_> {
                     position: *place,
                 }
             }
-            Stmt::TryCatch(..) => return no("try", position),
+            Stmt::TryCatch(flow, _) => {
+                let body = self.statements(flow.body.statements())?;
+                let depth = self.names.len();
+                let slot = match &flow.expr {
+                    Expr::Variable(variable, ..) => {
+                        Some(self.declare(&variable.1, flow.expr.position())?)
+                    }
+                    _ => None,
+                };
+                let caught = self.statements(flow.branch.statements());
+                self.forget(depth);
+                let caught = caught?;
+                Statement::Try(Box::new(Try { body, slot, caught }), position)
+            }
             Stmt::Import(..) => return no("import", position),
             Stmt::Export(..) => return no("export", position),
-            Stmt::Share(..) => return no("a closure that captures variables", position),
+            Stmt::Share(shared) => {
+                let slots = shared.iter().map(|(_, index)| self.slot(*index));
+                match slots.collect() {
+                    Some(slots) => Statement::Share(slots, position),
+                    None => return no("a closure that captures no variable", position),
+                }
+            }
             _ => return no("a statement", position),
         })
     }
@@ -436,6 +458,20 @@ impl Translator<'_> {
         if call.capture_parent_scope {
             return no("a call with the variables around it", position);
         }
+        if call.name == "curry"
+            && let Some((function, captured)) = call.args.split_first()
+            && !captured.is_empty()
+            && let Some(constant) = function.get_literal_value(None)
+            && let Some(pointer) = constant.try_cast::<FnPtr>()
+        {
+            let captured = captured.iter().map(|arg| self.argument(arg));
+            return Ok(Node::Closure(Box::new(Closure {
+                function: pointer,
+                start: function.start_position(),
+                captured: captured.collect::<Translated<_>>()?,
+                position,
+            })));
+        }
         if call.name == "is_def_var" {
             return no("is_def_var", position);
         }
@@ -481,11 +517,33 @@ impl Translator<'_> {
                 let index = short.map(NonZeroUsize::from).or(variable.0);
                 match self.slot(index).filter(|_| variable.2.path.is_empty()) {
                     Some(slot) => {
-                        let position = *place;
-                        (None, First::Local { slot, position })
+                        let (position, is_last) = (*place, self.is_last(slot));
+                        let local = First::Local {
+                            slot,
+                            position,
+                            is_last,
+                        };
+                        (None, local)
                     }
-                    None => (Some(first.clone()), First::Kept(*place)),
+                    None => {
+                        let kept = Residue {
+                            expr: first.clone(),
+                            root: residue::operand(),
+                            // It has been counted.
+                            extra: 1,
+                        };
+                        (Some(first.clone()), First::Kept(kept, *place))
+                    }
                 }
+            }
+            Some(first @ Expr::ThisPtr(place)) if !SYNTAX.contains(&call.name.as_str()) => {
+                let mut given = Given::new(others.len(), residue::operand());
+                let others = others.iter().map(|arg| given.next(arg.start_position()));
+                let args: Vec<_> = std::iter::once(first.clone()).chain(others).collect();
+                let expr = Expr::FnCall(residue::call(call, args), position);
+                let rest = given.residue(expr, 1 + call.args.len());
+                let position = *place;
+                (None, First::This { position, rest })
             }
             Some(first) => (None, First::Value(self.argument(first)?)),
         };
@@ -513,6 +571,7 @@ impl Translator<'_> {
             site: Site::new(call.name.clone()),
             is_native: kept.is_none() && call.namespace.path.is_empty() && self.is_native(call),
             is_raw: matches!(call.name.as_str(), "call" | "is_shared"),
+            own: self.own(call),
             first,
             others,
             position,
@@ -544,6 +603,14 @@ impl Around for Translator<'_> {
 
     fn is_native(&self, call: &FnCallExpr) -> bool {
         let name = call.name.as_str();
-        !SYNTAX.contains(&name) && !self.functions.contains(name)
+        !SYNTAX.contains(&name) && !self.functions.has(name)
+    }
+
+    fn own(&mut self, call: &FnCallExpr) -> Option<usize> {
+        let is_plain = !SYNTAX.contains(&call.name.as_str()) && call.namespace.path.is_empty();
+        match is_plain {
+            true => self.functions.number(&call.name, call.args.len()),
+            false => None,
+        }
     }
 }

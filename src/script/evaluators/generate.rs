@@ -1,8 +1,15 @@
 //! Programs by chance: a grammar of the language, with values of all types in all places.
+//!
+//! What chooses is a generator of random numbers here, and a fuzzer's bytes in `fuzz/`.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
-use fastrand::Rng;
+/// What chooses.
+pub trait Choose {
+    /// One of these numbers.
+    fn number(&mut self, range: Range<usize>) -> usize;
+}
 
 /// What every program has beside its hook.
 pub const BESIDE: &str = "
@@ -16,37 +23,50 @@ fn put(list) { list.push(9); list }
 fn deep(n) { if n <= 0 { return throw_it(n); } deep(n - 1) }
 fn throw_it(n) { throw `thrown ${n}`; }
 fn nothing() { }
+fn uses_this() { this.n }
+fn sets_this() { this = 5; }
+fn asks_this() { type_of(this) }
+fn grow(by) { this.n += by; this }
+fn count_down(n) { if n > 0 { this.n = n; this.count_down(n - 1) } else { this.len() } }
+fn attempt(f, x) { try { f.call(x) } catch (e) { `${e}` } }
+fn pair(a, b) { let c = [a, b]; a = 1; c.push(b); c }
 fn map.total() { this.len() }
 ";
 
-/// The program of a seed.
-pub fn program(seed: u64) -> String {
+/// The program that is chosen.
+pub fn program(choices: &mut dyn Choose) -> String {
     let mut writer = Writer {
-        rng: Rng::with_seed(seed),
+        choices,
         out: String::new(),
         variables: vec![("ws".into(), true), ("message".into(), true)],
         next: 0,
         loops: 0,
-        left: 60,
+        is_inside: false,
+        left: 0,
     };
     writer.out.push_str("fn transfer_data(ws, message) {\n");
-    let count = writer.rng.usize(1..8);
-    writer.statements(count, 3);
-    if writer.rng.bool() {
-        writer.expression(2);
+    writer.body(60);
+    // Functions of its own, which call each other.
+    for (head, second) in [("own(ws, a)", Some("a")), ("method(ws)", None)] {
+        let names = ["ws"].into_iter().chain(second);
+        writer.variables = names.map(|name| (name.into(), true)).collect();
+        writer.is_inside = true;
+        let _ = writeln!(writer.out, "fn {head} {{");
+        writer.body(12);
     }
-    writer.out.push_str("\n}\n");
     writer.out.push_str(BESIDE);
     writer.out
 }
 
-struct Writer {
-    rng: Rng,
+struct Writer<'a> {
+    choices: &'a mut dyn Choose,
     out: String,
     /// Names, and whether they may be changed.
     variables: Vec<(String, bool)>,
     next: usize,
     loops: usize,
+    /// Whether it is a function that the hook calls.
+    is_inside: bool,
     /// Statements that may yet be written.
     left: usize,
 }
@@ -59,7 +79,7 @@ const CHANGE: [&str; 12] = [
     "=", "=", "=", "+=", "+=", "-=", "*=", "/=", "%=", "**=", "|=", "&=",
 ];
 const NAMES: [&str; 6] = ["n", "a", "b", "list", "text", "len"];
-const METHODS: [&str; 30] = [
+const METHODS: [&str; 37] = [
     "len()",
     "to_string()",
     "trim()",
@@ -90,24 +110,51 @@ const METHODS: [&str; 30] = [
     "nowhere()",
     "sub_string(1)",
     "is_shared()",
+    "uses_this()",
+    "sets_this()",
+    "grow(@)",
+    "count_down(3)",
+    "pair(1, @)",
+    "put()",
+    "method(ws)",
 ];
 
-impl Writer {
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.rng.usize(0..from.len())]
+impl Writer<'_> {
+    fn number(&mut self, range: Range<usize>) -> usize {
+        self.choices.number(range)
+    }
+
+    fn is_it(&mut self) -> bool {
+        self.number(0..2) == 1
+    }
+
+    /// Statements, and perhaps a value.
+    fn body(&mut self, most: usize) {
+        self.left = most;
+        let count = self.number(1..8);
+        self.statements(count, 3);
+        if self.is_it() {
+            self.expression(2);
+        }
+        self.out.push_str("\n}\n");
+    }
+
+    fn pick<'t>(&mut self, from: &[&'t str]) -> &'t str {
+        from[self.number(0..from.len())]
     }
 
     fn name(&mut self) -> String {
         self.next += 1;
         // Some names come again, and hide others.
-        match self.rng.u8(0..5) {
+        match self.number(0..5) {
             0 => "x".into(),
             _ => format!("v{}", self.next),
         }
     }
 
     fn variable(&mut self) -> String {
-        let place = self.rng.usize(0..self.variables.len());
+        let count = self.variables.len();
+        let place = self.number(0..count);
         self.variables[place].0.clone()
     }
 
@@ -122,7 +169,7 @@ impl Writer {
             })
             .cloned()
             .collect();
-        let place = self.rng.usize(0..names.len().max(1));
+        let place = self.number(0..names.len().max(1));
         names.get(place).cloned()
     }
 
@@ -140,9 +187,9 @@ impl Writer {
     fn block(&mut self, depth: usize) {
         let before = self.variables.len();
         self.out.push_str("{ ");
-        let count = self.rng.usize(0..4);
+        let count = self.number(0..4);
         self.statements(count, depth.saturating_sub(1));
-        if self.rng.u8(0..3) == 0 {
+        if self.number(0..3) == 0 {
             self.expression(1);
         }
         self.out.push_str(" }");
@@ -151,14 +198,14 @@ impl Writer {
 
     fn statement(&mut self, depth: usize) {
         let kind = if depth == 0 {
-            self.rng.u8(0..9)
+            self.number(0..9)
         } else {
-            self.rng.u8(0..21)
+            self.number(0..21)
         };
         match kind {
             0 | 1 => {
                 let name = self.name();
-                let is_constant = self.rng.u8(0..6) == 0;
+                let is_constant = self.number(0..6) == 0;
                 let word = if is_constant { "const" } else { "let" };
                 let _ = write!(self.out, "{word} {name} = ");
                 self.expression(depth);
@@ -175,13 +222,13 @@ impl Writer {
                 self.out.push(';');
             }
             3 | 4 => {
-                let root = match self.rng.u8(0..2) {
+                let root = match self.number(0..2) {
                     0 => "this".into(),
                     _ => self.changeable().unwrap_or_else(|| "this".into()),
                 };
                 self.out.push_str(&root);
-                for _ in 0..self.rng.usize(1..3) {
-                    if self.rng.u8(0..3) > 0 {
+                for _ in 0..self.number(1..3) {
+                    if self.number(0..3) > 0 {
                         let name = self.pick(&NAMES);
                         let _ = write!(self.out, ".{name}");
                     } else {
@@ -197,7 +244,7 @@ impl Writer {
             }
             5 | 6 => {
                 self.out.push_str("ws.send(");
-                match self.rng.bool() {
+                match self.is_it() {
                     true => self.text(depth.min(1)),
                     false => self.expression(depth.min(1)),
                 }
@@ -207,7 +254,7 @@ impl Writer {
                 self.expression(depth.min(2));
                 self.out.push(';');
             }
-            8 => match self.rng.u8(0..12) {
+            8 => match self.number(0..12) {
                 0 => self.out.push_str("return;"),
                 1 => {
                     self.out.push_str("return ");
@@ -237,14 +284,14 @@ impl Writer {
                 self.condition(1);
                 self.out.push(' ');
                 self.block(depth);
-                if self.rng.bool() {
+                if self.is_it() {
                     self.out.push_str(" else ");
                     self.block(depth);
                 }
             }
             12 => {
                 let name = self.name();
-                let most = self.rng.u8(0..5);
+                let most = self.number(0..5);
                 let _ = write!(self.out, "let {name} = 0; while {name} < {most} ");
                 self.variables.push((name.clone(), true));
                 self.loops += 1;
@@ -265,7 +312,7 @@ impl Writer {
             }
             14 => {
                 let name = self.name();
-                let word = if self.rng.bool() { "while" } else { "until" };
+                let word = if self.is_it() { "while" } else { "until" };
                 let _ = write!(self.out, "let {name} = 0; do {{ {name} += 1; ");
                 self.variables.push((name.clone(), true));
                 self.loops += 1;
@@ -277,7 +324,7 @@ impl Writer {
             15 | 16 => {
                 let (name, counter) = (self.name(), self.name());
                 let before = self.variables.len();
-                let has_counter = self.rng.u8(0..3) == 0 && name != counter;
+                let has_counter = self.number(0..3) == 0 && name != counter;
                 match has_counter {
                     true => {
                         let _ = write!(self.out, "for ({name}, {counter}) in ");
@@ -286,7 +333,7 @@ impl Writer {
                         let _ = write!(self.out, "for {name} in ");
                     }
                 }
-                match self.rng.u8(0..6) {
+                match self.number(0..6) {
                     0 => self.out.push_str("0..4"),
                     1 => self.out.push_str("1..=3"),
                     2 => self.out.push_str("[1, \"a\", #{ n: 1 }]"),
@@ -307,10 +354,19 @@ impl Writer {
             17 => {
                 self.out.push_str("try ");
                 self.block(depth);
-                self.out.push_str(" catch (e) ");
                 let before = self.variables.len();
-                self.variables.push(("e".into(), true));
-                self.block(depth);
+                match self.number(0..4) {
+                    0 => self.out.push_str(" catch "),
+                    _ => {
+                        self.out.push_str(" catch (e) ");
+                        self.variables.push(("e".into(), true));
+                    }
+                }
+                if self.number(0..6) == 0 {
+                    self.out.push_str("{ throw; }");
+                } else {
+                    self.block(depth);
+                }
                 self.variables.truncate(before);
             }
             18 => {
@@ -322,11 +378,26 @@ impl Writer {
                 let name = self.name();
                 let inner = self.variable();
                 let _ = write!(self.out, "let {name} = |x| ");
-                match self.rng.bool() {
-                    true => self.out.push_str("x + 1;"),
-                    false => {
+                match self.number(0..6) {
+                    0 => self.out.push_str("x + 1;"),
+                    1 => {
+                        let _ = write!(self.out, "[x, {inner}];");
+                    }
+                    2 => {
+                        let inner = self.changeable().unwrap_or_else(|| "x".into());
+                        let _ = write!(self.out, "{{ {inner} += x; }};");
+                    }
+                    3 => {
+                        let _ = write!(self.out, "|y| [x, y, {inner}];");
+                    }
+                    _ => {
                         let _ = write!(self.out, "{{ {inner} }};");
                     }
+                }
+                if self.is_it() {
+                    let _ = write!(self.out, " {name}.call(");
+                    self.simple();
+                    self.out.push_str(");");
                 }
                 self.variables.push((name, true));
             }
@@ -341,10 +412,10 @@ impl Writer {
         self.block(depth.min(1));
         self.out.push_str(", 3..9 => ");
         self.expression(1);
-        if self.rng.u8(0..3) == 0 {
+        if self.number(0..3) == 0 {
             self.out.push_str(", 'x' if this.n == 1 => 5");
         }
-        if self.rng.bool() {
+        if self.is_it() {
             self.out.push_str(", _ => ");
             self.expression(1);
         }
@@ -352,7 +423,7 @@ impl Writer {
     }
 
     fn condition(&mut self, depth: usize) {
-        match self.rng.u8(0..6) {
+        match self.number(0..6) {
             0 => self.out.push_str("true"),
             1 => self.expression(depth),
             2 => {
@@ -370,7 +441,7 @@ impl Writer {
 
     fn text(&mut self, depth: usize) {
         self.out.push_str("`t");
-        for _ in 0..self.rng.usize(0..3) {
+        for _ in 0..self.number(0..3) {
             self.out.push_str("${");
             self.expression(depth);
             self.out.push('}');
@@ -380,7 +451,7 @@ impl Writer {
 
     /// Something without an operator.
     fn simple(&mut self) {
-        match self.rng.u8(0..27) {
+        match self.number(0..27) {
             0..=8 => {
                 let name = self.variable();
                 self.out.push_str(&name);
@@ -391,7 +462,7 @@ impl Writer {
                 let _ = write!(self.out, "this.{name}");
             }
             13 | 14 => {
-                let number = self.rng.i64(0..5);
+                let number = self.number(0..5);
                 let _ = write!(self.out, "{number}");
             }
             15 => self.out.push_str("9223372036854775807"),
@@ -414,8 +485,19 @@ impl Writer {
             return self.simple();
         }
         let depth = depth - 1;
-        match self.rng.u8(0..26) {
+        match self.number(0..29) {
             0..=3 => self.simple(),
+            // A function that calls itself twice does so for as long as it may.
+            26..=28 if self.is_inside && self.number(0..4) > 0 => self.simple(),
+            26 | 27 => {
+                self.out.push_str("own(ws, ");
+                self.expression(depth);
+                self.out.push(')');
+            }
+            28 => {
+                let target = self.pick(&["this", "#{}", "5", "\"text\""]);
+                let _ = write!(self.out, "{target}.method(ws)");
+            }
             4..=7 => {
                 self.out.push('(');
                 self.expression(depth);
@@ -432,7 +514,7 @@ impl Writer {
             9 => self.text(depth),
             10 => {
                 self.out.push('[');
-                for _ in 0..self.rng.usize(0..4) {
+                for _ in 0..self.number(0..4) {
                     self.expression(depth);
                     self.out.push_str(", ");
                 }
@@ -440,7 +522,7 @@ impl Writer {
             }
             11 => {
                 self.out.push_str("#{ ");
-                let from = self.rng.usize(0..NAMES.len() - 2);
+                let from = self.number(0..NAMES.len() - 2);
                 for name in &NAMES[from..from + 2] {
                     let _ = write!(self.out, "{name}: ");
                     self.expression(depth);
@@ -450,11 +532,24 @@ impl Writer {
             }
             12..=16 => self.chain(depth),
             17 | 18 => {
-                let name = self.pick(&["twice", "add", "put", "nothing", "len", "type_of", "deep"]);
+                let name = self.pick(&[
+                    "twice",
+                    "add",
+                    "put",
+                    "nothing",
+                    "len",
+                    "type_of",
+                    "deep",
+                    "pair",
+                    "uses_this",
+                    "sets_this",
+                    "attempt",
+                    "asks_this",
+                ]);
                 let _ = write!(self.out, "{name}(");
                 let count = match name {
-                    "nothing" => 0,
-                    "add" => 2,
+                    "nothing" | "uses_this" | "sets_this" | "asks_this" => 0,
+                    "add" | "pair" | "attempt" => 2,
                     _ => 1,
                 };
                 for number in 0..count {
@@ -513,7 +608,7 @@ impl Writer {
     }
 
     fn chain(&mut self, depth: usize) {
-        match self.rng.u8(0..4) {
+        match self.number(0..4) {
             0 => self.out.push_str("this"),
             1 => {
                 self.out.push('(');
@@ -525,9 +620,9 @@ impl Writer {
                 self.out.push_str(&name);
             }
         }
-        for _ in 0..self.rng.usize(1..4) {
-            let mark = if self.rng.u8(0..6) == 0 { "?" } else { "" };
-            match self.rng.u8(0..5) {
+        for _ in 0..self.number(1..4) {
+            let mark = if self.number(0..6) == 0 { "?" } else { "" };
+            match self.number(0..5) {
                 0 | 1 => {
                     let name = self.pick(&NAMES);
                     let _ = write!(self.out, "{mark}.{name}");
