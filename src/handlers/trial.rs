@@ -130,9 +130,13 @@ impl Handlers {
             is_unasked.then_some((file, text))
         });
         let mut checker = Checker::new(&self.host, &mut self.library);
-        unasked
-            .filter_map(|(file, text)| checker.module_alone(file, text))
-            .collect()
+        let mut faults = Vec::new();
+        for (file, text) in unasked {
+            // What several of them import is at fault once.
+            let fault = checker.module_alone(file, text);
+            faults.extend(fault.filter(|fault| !faults.contains(fault)));
+        }
+        faults
     }
 
     /// Whether there is something new in a trial that does not fit together, and may when another
