@@ -63,10 +63,11 @@ pub(super) struct Power {
     allow_files: bool,
     /// What runs hooks: "compiled" translates them when they are loaded
     ///
-    /// What a script does is the same, to the letter.
+    /// What a script does is the same with "rhai", Rhai's own evaluator, to the letter. A
+    /// difference is a fault of this server: please report it, and use "rhai" until it is mended.
     #[arg(
         long,
-        default_value = "rhai",
+        default_value = "compiled",
         value_name = "EVALUATOR",
         value_parser = EVALUATORS,
         env = "WSH_EVALUATOR"

@@ -273,9 +273,9 @@ pub struct Script {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Evaluator {
     /// Rhai's evaluator, which is the reference.
-    #[default]
     Rhai,
     /// Hooks are translated when they are loaded.
+    #[default]
     Compiled,
 }
 

@@ -465,7 +465,7 @@ events! {
         "{receiving} hooks wait in receive() on this worker, and another loop is refused with \
         1013: fn transfer_data(ws, message) takes no place while it waits for a message"
         with { receiving: usize };
-    /// A part of a function is not translated, but left to Rhai: with `--evaluator compiled`.
+    /// A part of a function is not translated, but left to Rhai, which is slower.
     DEBUG Script "left-to-rhai" LeftToRhai { handler: &'e str, function: &'e str, line: u64 }
         "left to Rhai: {what}" with { what: &'e str };
     /// So many more in a second.
