@@ -45,8 +45,8 @@ thread_local! {
     /// nothing themselves.
     static ALLOCATED: Cell<usize> = const { Cell::new(0) };
     static FREED: Cell<usize> = const { Cell::new(0) };
-    /// Bytes of large blocks freed on this thread: ever, at the last look, and when memory was
-    /// given back last.
+    /// Bytes of large blocks freed on this thread, and of small ones that were given up: ever, at
+    /// the last look, and when memory was given back last.
     static LARGE_FREED: [Cell<usize>; 3] = const { [const { Cell::new(0) }; 3] };
 }
 
@@ -80,6 +80,11 @@ pub fn tidy() {
     });
 }
 
+/// About so many bytes of small blocks were freed that are not used again soon.
+pub fn gave_up(bytes: usize) {
+    LARGE_FREED.with(|[ever, ..]| ever.set(ever.get().wrapping_add(bytes)));
+}
+
 fn freed(size: usize, align: usize) {
     count(&FREED, weight(size, align) + BLOCK);
     large_freed(size);
@@ -87,7 +92,7 @@ fn freed(size: usize, align: usize) {
 
 fn large_freed(size: usize) {
     if size >= LARGE {
-        LARGE_FREED.with(|[ever, ..]| ever.set(ever.get().wrapping_add(size)));
+        gave_up(size);
     }
 }
 

@@ -278,6 +278,8 @@ fn server_config(
         ),
     })?;
     config.alpn_protocols = vec![ALPN.to_vec()];
+    // The records after the handshake are ours.
+    config.enable_secret_extraction = true;
     // Resumed sessions spare a signature when many clients come back at once. A ticket holds its
     // session, so that the server keeps none; but it would vouch for a client whose certificate has
     // ended since.

@@ -5,27 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{self, CertificateError, ServerConfig};
-use tokio_rustls::server::TlsStream;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
+use super::encrypted::TlsStream;
 use crate::config::limits;
 use crate::http::{self, Client, Kind, log_refusal};
 use crate::observe::event::{Event, text};
-use crate::websocket::Transport;
 
 /// Names by which logs know why there was no handshake; a limit's is that of its setting.
 const BROKEN: &str = "tls-handshake";
 const LATE: &str = "tls-handshake-timeout";
-
-impl<S: Transport> Transport for TlsStream<S> {
-    fn reset_when_dropped(&self) {
-        self.get_ref().0.reset_when_dropped();
-    }
-}
 
 /// The terms of a handshake: the configuration of the moment when it began, and a timeout.
 #[derive(Debug, Clone)]
@@ -60,13 +52,11 @@ where
         }
         .tell();
     };
-    let acceptor = TlsAcceptor::from(Arc::clone(&terms.config));
-    let accepting = acceptor.accept(stream).into_fallible();
+    let accepting = TlsStream::accept(stream, Arc::clone(&terms.config));
     match tokio::time::timeout(terms.time, accepting).await {
-        Ok(Ok(stream)) => {
-            let shown = stream.get_ref().1.peer_certificates();
-            match shown.and_then(<[_]>::first).map(subject).transpose() {
-                Ok(subject) => return Some((Box::new(stream), subject)),
+        Ok(Ok((stream, shown))) => {
+            match shown.as_ref().map(subject).transpose() {
+                Ok(subject) => return Some((stream, subject)),
                 Err(error) => {
                     // A script must not take it for a client without a certificate.
                     let why = format_args!("the client's certificate cannot be read: {error}");

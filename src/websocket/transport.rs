@@ -9,6 +9,14 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin {
     /// Has the peer see a reset when the stream is dropped, and not the end of it. A stream that
     /// knows no resets just ends.
     fn reset_when_dropped(&self) {}
+
+    /// Whether it holds what it could do without while nothing happens.
+    fn may_rest(&self) -> bool {
+        false
+    }
+
+    /// Gives that up.
+    fn rest(&mut self) {}
 }
 
 impl Transport for TcpStream {
@@ -26,5 +34,13 @@ impl Transport for DuplexStream {}
 impl<T: Transport> Transport for Box<T> {
     fn reset_when_dropped(&self) {
         T::reset_when_dropped(self);
+    }
+
+    fn may_rest(&self) -> bool {
+        T::may_rest(self)
+    }
+
+    fn rest(&mut self) {
+        T::rest(self);
     }
 }
