@@ -41,6 +41,27 @@ RUN_TIMEOUT = 1500
 HANDLERS = {
     "echo_wsh.rhai": "fn transfer_data(ws, message) {\n    ws.send(message);\n}\n",
     "spin_wsh.rhai": "fn transfer_data(ws, message) {\n    loop {}\n}\n",
+    "state_wsh.rhai": """
+fn on_open(ws) {
+    this.n = 0;
+}
+
+fn transfer_data(ws, message) {
+    this.n += 1;
+    ws.send(message);
+}
+""",
+    "timer_wsh.rhai": """
+fn on_open(ws) {
+    ws.every(3600.0, "beat");
+}
+
+fn on_timer(ws, name) {}
+
+fn transfer_data(ws, message) {
+    ws.send(message);
+}
+""",
     "fan_wsh.rhai": 'fn on_open(ws) {\n    ws.subscribe("fan");\n}\n\nfn transfer_data(ws, message) {}\n',
     "say_wsh.rhai": 'fn transfer_data(ws, message) {\n    publish("fan", message);\n}\n',
     "kept_wsh.rhai": """
@@ -129,6 +150,7 @@ class Scenario:
     columns: dict
     needs_thousands: bool = False
     variant: str = PLAIN
+    path: str = "/echo"
 
     @property
     def is_timed(self):
@@ -170,17 +192,21 @@ def large():
                     yield scenario
 
 
-def idle(name, title, variant=PLAIN):
+def idle(name, title, variant=PLAIN, path="/echo", settle=2):
     return Scenario(
         name,
         f"Bytes of server memory per idle connection{title}, 10,000 connections (less is better)",
-        ["idle"],
+        ["idle", "--settle", str(settle)],
         "bytes_per_connection",
         {"after a message": "bytes_per_connection_after_message", "process before": "before_bytes"},
         needs_thousands=True,
         variant=variant,
+        path=path,
     )
 
+
+# Seconds after which a session rests.
+RESTED = 12
 
 FANOUT_COLUMNS = {
     "last delivery µs, p50": "last_delay_us.p50",
@@ -215,6 +241,8 @@ COMPARED = [
     idle("idle", ""),
     idle("idle-deflate", " with permessage-deflate", DEFLATE),
     idle("idle-tls", " with TLS", TLS),
+    idle("idle-state", " with a number in `this`, rested", path="/state", settle=RESTED),
+    idle("idle-timer", " with a timer, rested", path="/timer", settle=RESTED),
     Scenario(
         "connect",
         "New connections a second, 64 at a time",
@@ -580,7 +608,8 @@ def measure(server, load, scenario, options):
     def attempt():
         with running(server, scenario.variant) as ready:
             watch = ForeignLoad(ready.pid)
-            result = generate(load, [*arguments, *ready.reach, "--pid", str(ready.pid)])
+            reach = [part.replace("/echo", scenario.path) for part in ready.reach]
+            result = generate(load, [*arguments, *reach, "--pid", str(ready.pid)])
             return {**result, "foreign_cpu": watch.share()}
 
     return undisturbed(attempt, options) if scenario.is_timed else attempt()

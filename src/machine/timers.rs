@@ -2,6 +2,7 @@
 //! keeps them.
 
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,21 +18,32 @@ pub struct Timers {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
+/// Small, since each of many connections may have one.
 #[derive(Debug)]
 struct Timer {
     name: ImmutableString,
     at: Instant,
-    every: Option<Duration>,
+    /// Nanoseconds between two times of one that repeats.
+    every: Option<NonZeroU64>,
+}
+
+impl Timer {
+    fn every(&self) -> Option<Duration> {
+        self.every.map(|every| Duration::from_nanos(every.get()))
+    }
 }
 
 impl Timers {
     /// Sets a timer; one of the same name is replaced.
     pub fn set(&mut self, name: ImmutableString, delay: Duration, repeats: bool) {
         self.list.retain(|timer| timer.name != name);
+        // Most have one, or few.
+        self.list.reserve_exact(1);
+        let every = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
         self.list.push(Timer {
             name,
             at: Instant::now() + delay,
-            every: repeats.then_some(delay),
+            every: NonZeroU64::new(every).filter(|_| repeats),
         });
     }
 
@@ -58,7 +70,7 @@ impl Timers {
         let left = |timer: &Timer| timer.at.saturating_duration_since(now);
         let timers = self.list.iter();
         timers
-            .map(|timer| (timer.name.clone(), left(timer), timer.every))
+            .map(|timer| (timer.name.clone(), left(timer), timer.every()))
             .collect()
     }
 
@@ -88,7 +100,7 @@ impl Timers {
         if timer.at > now {
             return None;
         }
-        match timer.every {
+        match timer.every() {
             Some(period) => {
                 timer.at += period;
                 if timer.at <= now {

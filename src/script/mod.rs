@@ -44,6 +44,7 @@ mod look;
 pub(crate) mod loops;
 mod lost;
 mod owner;
+mod packed;
 mod peer;
 mod peers;
 mod program;

@@ -3,6 +3,8 @@
 //! It is one shared value for as long as it has properties, so that a hook that waits for a message
 //! and one that runs meanwhile see the same. Freeing nested data recurses, so data that grew one
 //! level deeper with every message would one day end the process.
+//!
+//! That of a connection with which nothing has happened for some seconds is [packed].
 
 use std::cell::Cell;
 
@@ -11,6 +13,7 @@ use rhai::{Dynamic, FnPtr, Map};
 use super::Limits;
 use super::dialed::Lines;
 use super::hooks::Hook;
+use super::packed;
 use crate::local::Slot;
 
 /// Operations after which it is looked at: fewer cannot nest more than a stack can free many times
@@ -26,12 +29,14 @@ const VALUE: usize = 32;
 /// connection has one.
 #[derive(Default)]
 pub struct State {
-    /// Shared, or `()` for an object map without properties.
+    /// Shared; `()` for an object map without properties; a blob for one that is packed.
     value: Slot<Dynamic>,
     /// Operations, and bytes as operations: less than `INTERVAL`.
     charge: Cell<u16>,
     /// A hook that waits for a message goes on with it.
     is_held: Cell<bool>,
+    /// A hook has had it since somebody asked.
+    is_fresh: Cell<bool>,
     /// The version of the handler that served it last, as far as the bits go; 0 before the first.
     served_by: Cell<u32>,
     /// What it has dialed, if it has.
@@ -53,14 +58,43 @@ impl State {
 
     /// Looks at the value; `()` for one without properties.
     pub fn look<R>(&self, look: impl FnOnce(&Dynamic) -> R) -> R {
-        self.value.look(|value| look(value))
+        self.value.look(|value| match unpacked(value) {
+            Some(value) => look(&value),
+            None => look(value),
+        })
+    }
+
+    /// Whether it might be [packed](Self::pack).
+    pub fn may_rest(&self) -> bool {
+        !self.is_held() && self.value.look(|value| value.is_shared())
+    }
+
+    /// Whether a hook has had it since the last time that this was asked.
+    pub fn was_used(&self) -> bool {
+        self.is_fresh.take()
+    }
+
+    /// Keeps it in a small form until the next hook, if all of it is plain. To be called while no
+    /// hook runs or waits: nobody else refers to it then.
+    pub fn pack(&self) {
+        if !self.is_held() {
+            self.value.look(|value| {
+                let packed = value.read_lock::<Map>().and_then(|map| packed::pack(&map));
+                if let Some(packed) = packed {
+                    *value = Dynamic::from_blob(packed);
+                }
+            });
+        }
     }
 
     /// For a hook's call: the value, which stays here as well. An empty one is taken from `spare`.
     pub fn lend(&self, spare: impl FnOnce() -> Dynamic) -> Dynamic {
+        self.is_fresh.set(true);
         self.value.look(|value| {
             if value.is_unit() {
                 *value = spare();
+            } else if let Some(unpacked) = unpacked(value) {
+                *value = unpacked;
             }
             value.clone()
         })
@@ -89,6 +123,7 @@ impl State {
             value: Slot::new(self.value.take()),
             charge: Cell::new(self.charge.take()),
             is_held: Cell::default(),
+            is_fresh: Cell::default(),
             served_by: Cell::new(self.served_by.take()),
             lines: Slot::new(self.lines.take()),
         }
@@ -122,7 +157,7 @@ impl State {
     /// Whether freeing it can recurse.
     pub fn nests(&self) -> bool {
         self.value
-            .look(|value| !value.is_unit() && !is_empty(value))
+            .look(|value| value.is_shared() && !is_empty(value))
     }
 
     /// Counts operations, and bytes that may have been kept: those of a message, and what the hook
@@ -155,6 +190,15 @@ impl std::fmt::Debug for State {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("State").finish_non_exhaustive()
     }
+}
+
+/// A packed value as it was.
+fn unpacked(value: &Dynamic) -> Option<Dynamic> {
+    if value.is_shared() || value.is_unit() {
+        return None;
+    }
+    let map = packed::unpack(&value.as_blob_ref().ok()?)?;
+    Some(Dynamic::from_map(map).into_shared())
 }
 
 fn is_empty(value: &Dynamic) -> bool {

@@ -82,6 +82,18 @@ pub trait Session {
         Poll::Pending
     }
 
+    /// Whether it would like to be [asked](Self::rest) in a while, since it holds what it could do
+    /// without while nothing happens.
+    fn may_rest(&self) -> bool {
+        false
+    }
+
+    /// Gives up what it can do without, if nothing has happened since the last time that this was
+    /// asked; whether it is to be asked again.
+    fn rest(&mut self) -> bool {
+        false
+    }
+
     /// The path that it serves, for the log.
     fn path(&self) -> &str {
         ""

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 use rhai::Dynamic;
 
 use super::{ScriptSession, Then};
+use crate::machine::heap;
 use crate::observe::metrics::Direction;
 use crate::script::api::raw::frame_map;
 use crate::script::call::{Ending, Failure};
@@ -121,6 +122,25 @@ impl<G> Session for ScriptSession<G> {
             Some(_) if self.has_news(context) => Poll::Ready(()),
             _ => timers.unwrap_or(Poll::Pending),
         }
+    }
+
+    fn may_rest(&self) -> bool {
+        self.is_idle() && (!self.socket.is_unit() || self.owner.state().may_rest())
+    }
+
+    fn rest(&mut self) -> bool {
+        if !self.is_idle() {
+            return false;
+        }
+        if self.owner.state().was_used() {
+            return true;
+        }
+        let before = heap::held();
+        self.socket = Dynamic::UNIT;
+        self.owner.state().pack();
+        let given_up = before.saturating_sub(heap::held());
+        heap::gave_up(usize::try_from(given_up).unwrap_or(0));
+        false
     }
 
     fn path(&self) -> &str {

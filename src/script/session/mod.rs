@@ -507,6 +507,11 @@ impl<G> ScriptSession<G> {
         }
     }
 
+    /// Whether no hook runs or waits.
+    fn is_idle(&self) -> bool {
+        self.activity.is_none() && self.parked.is_none()
+    }
+
     /// Whether what serves the connection defines this hook.
     fn has(&self, hook: Hook) -> bool {
         match self.kept.as_ref().and_then(|kept| kept.get()) {

@@ -189,3 +189,41 @@ async fn a_hook_without_this_leaves_it_alone() {
     })
     .await;
 }
+
+/// What is packed while nothing happens is for the next hook what it was; what cannot be packed
+/// stays.
+#[tokio::test]
+async fn a_state_that_rests_is_what_it_was() {
+    let runtime = Rc::new(Runtime::new(&Host::new(Settings::default())));
+    let plain = "fn transfer_data(ws, message) {
+        this.n = (this.n ?? 0) + 1;
+        this.all = (this.all ?? []) + [this.n * 0.5, message, #{n: this.n}];
+    }";
+    let closure = "fn transfer_data(ws, message) {
+        let n = this.n ?? 0;
+        this.next = || n += 1;
+        this.n = this.next.call();
+    }";
+    for (code, is_packed) in [(plain, true), (closure, false)] {
+        let source = source_of(&format!("{is_packed}_wsh.rhai"), code);
+        let mut sessions = [1, 2].map(|number| session(&runtime, &source, number));
+        for _ in 0..5 {
+            for session in &mut sessions {
+                with_turns(&runtime, async {
+                    assert_eq!(message(session).await, Outcome::Done);
+                })
+                .await;
+            }
+            let [resting, _] = &mut sessions;
+            assert!(resting.may_rest());
+            assert!(resting.rest(), "it was used just now");
+            assert!(!resting.rest());
+            assert_ne!(resting.owner.state().may_rest(), is_packed);
+            let seen = sessions
+                .each_ref()
+                .map(|session| session.owner.state().look(ToString::to_string));
+            assert_eq!(seen[0], seen[1]);
+            assert!(seen[0].contains("n: "), "{}", seen[0]);
+        }
+    }
+}

@@ -32,6 +32,9 @@ use super::transport::Transport;
 use super::{Shared, Violation};
 use crate::observe::access::By;
 
+/// Seconds without an event after which the session rests, and up to as many more.
+const REST: u32 = 5;
+
 /// The future of one connection, after its handshake. Ready when the stream may be dropped.
 #[derive(Debug)]
 pub struct Connection<S, T> {
@@ -150,6 +153,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         if self.state.is_over() {
             return Poll::Ready(());
         }
+        self.rest();
         self.set_alarm();
         Poll::Pending
     }
@@ -303,6 +307,22 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
         let view = self.view(true);
         if let Some(second) = self.deadlines.next(&self.shared.limits, &view) {
             self.shared.clock.wake_at(&self.handle, second);
+        }
+    }
+
+    /// Has what the session and the stream can do without given up when an alarm has come, and
+    /// nothing else since the one before it.
+    fn rest(&mut self) {
+        let stream_may = self.stream.as_ref().is_some_and(Transport::may_rest);
+        if self.state.is_busy() || !(stream_may || self.session.may_rest()) {
+            return;
+        }
+        let has_alarm = self.handle.alarm.get().is_some();
+        if has_alarm || self.session.rest() {
+            let soon = self.shared.clock.now().plus(REST);
+            self.shared.clock.wake_at(&self.handle, soon);
+        } else if let Some(stream) = &mut self.stream {
+            stream.rest();
         }
     }
 
