@@ -64,6 +64,17 @@ fn transfer_data(ws, message) {
 """,
     "fan_wsh.rhai": 'fn on_open(ws) {\n    ws.subscribe("fan");\n}\n\nfn transfer_data(ws, message) {}\n',
     "say_wsh.rhai": 'fn transfer_data(ws, message) {\n    publish("fan", message);\n}\n',
+    "waiting_wsh.rhai": """
+fn transfer_data(ws) {
+    loop {
+        let message = ws.receive();
+        if message == () {
+            break;
+        }
+        ws.send(message);
+    }
+}
+""",
     "kept_wsh.rhai": """
 fn on_load() {
     topic("kept", #{history: 1000});
@@ -118,6 +129,12 @@ fn transfer_data(ws, message) {
 
 # Where stores and queues are kept: the scenario `services`.
 STORES = ["memory", "file", "redis"]
+
+# Who runs the scripts, how many connections wait, and how long it takes a server to put away the stacks of all that it has:
+# the scenario `waiting`.
+EVALUATORS = ["rhai", "compiled"]
+WAITING = [4_000, 15_000]
+WAITING_SETTLES = 20
 
 # How a server is asked to speak.
 PLAIN, DEFLATE, TLS = "plain", "deflate", "tls"
@@ -265,7 +282,7 @@ COMPARED = [
 ]
 
 # What only wsh-server is asked.
-OWN = ["latency", "hostile", "stalled", "bombs", "reload", "startup", "resume", "topics", "services"]
+OWN = ["waiting", "latency", "hostile", "stalled", "bombs", "reload", "startup", "resume", "topics", "services"]
 
 # Long enough for clients that stall to stay until the end, and for the server to say nothing that they would answer.
 STALLED_FLAGS = ["--header-timeout", "120s", "--tls-handshake-timeout", "120s", "--frame-timeout", "120s"]
@@ -532,7 +549,7 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(server, variant=PLAIN):
+def running(server, variant=PLAIN, handler="echo"):
     """The server on its core, reachable, as `Running`; ended by its pid when the block is left."""
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -543,7 +560,7 @@ def running(server, variant=PLAIN):
             pathlib.Path(folder, name).write_text(source)
         port = free_port()
         places = {"PORT": str(port), "HANDLERS": folder}
-        reach = ["--url", f"ws://127.0.0.1:{port}/echo"]
+        reach = ["--url", f"ws://127.0.0.1:{port}/{handler}"]
         if variant == TLS:
             places |= certificate(secrets)
             reach += ["--tls", places["CERTIFICATE"]]
@@ -712,8 +729,8 @@ def store(engine):
 def own_runs(name, ours, load, options):
     """The runs of a scenario that only our server takes part in, as (label, action)."""
 
-    def against_server(arguments, variant=PLAIN, with_handlers=False, with_pid=False):
-        with running(ours, variant) as ready:
+    def against_server(arguments, variant=PLAIN, with_handlers=False, with_pid=False, handler="echo"):
+        with running(ours, variant, handler) as ready:
             watch = ForeignLoad(ready.pid)
             more = ["--handlers", ready.handlers] if with_handlers else []
             more += ["--pid", str(ready.pid)] if with_pid else []
@@ -732,6 +749,12 @@ def own_runs(name, ours, load, options):
         yield "all of them", lambda: undisturbed(lambda: against_server(beside, with_handlers=True), options)
         apart = ["hostile", "--seconds", "0.6", "--apart"]
         yield "each by itself", lambda: against_server(apart, with_handlers=True)
+    elif name == "waiting":
+        for evaluator in EVALUATORS:
+            ours = with_flags(plain, ["--evaluator", evaluator])
+            for connections in WAITING:
+                arguments = ["idle", "--connections", str(connections), "--settle", str(WAITING_SETTLES)]
+                yield evaluator, lambda: against_server(arguments, with_pid=True, handler="waiting")
     elif name == "latency":
         for spinners in (1, 2, 8):
             arguments = ["latency", "--spinners", str(spinners), "--seconds", str(max(3.0, options.seconds))]
@@ -835,6 +858,13 @@ def print_own(name, runs):
             endings = ", ".join(f"{count} × {ending}" for ending, count in result["spinner_endings"].items())
             figures = [alone["p50"], alone["p99"], *(beside[key] for key in ("p50", "p90", "p99", "p999", "max"))]
             rows.append([str(result["spinners"]), *map(number, figures), endings])
+    elif name == "waiting":
+        print("### Bytes of server memory per connection whose hook waits in receive()\n")
+        header = ["evaluator", "connections", "in its first receive()", "after a message", "page tables"]
+        for run in mine:
+            result = run["result"]
+            keys = ("connections", "bytes_per_connection", "bytes_per_connection_after_message", "page_tables_per_connection")
+            rows.append([run["case"], *(number(result[key]) for key in keys)])
     elif name == "hostile":
         print_hostile(mine)
         return

@@ -526,10 +526,9 @@ fn warnings_of_memory(config: &Config) -> Vec<String> {
     let needed = limits::ADDRESSES + (config.workers + limits::FEW_STACKS) * script::STACK;
     if let Some(limit) = addresses.filter(|limit| *limit < needed as u64) {
         warnings.push(format!(
-            "address space is limited to {} MiB (ulimit -v, LimitAS=), of which each hook that \
-            runs or waits reserves {} MiB: \
-             those that find none get 1011 or 500; bound the memory instead (MemoryMax=), or allow \
-             {} MiB at least",
+            "address space is limited to {} MiB (ulimit -v, LimitAS=), of which each stack of hooks \
+            reserves {} MiB: with few of them hooks that wait cost more time, and with none all \
+            get 1011 or 500; bound the memory instead (MemoryMax=), or allow {} MiB at least",
             limit >> 20,
             script::STACK >> 20,
             needed >> 20,

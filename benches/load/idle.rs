@@ -1,6 +1,6 @@
 //! What an idle connection costs the server in memory: once as opened, once after a message has
 //! gone back and forth. Only the process's own memory counts; the kernel's socket buffers are the
-//! same for every server.
+//! same for every server. What the kernel needs to map that memory stands beside it.
 
 use std::thread;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::fleet::Fleet;
-use crate::measure::private_memory;
+use crate::measure::{page_tables, private_memory};
 use crate::records;
 use crate::target::Reach;
 
@@ -44,6 +44,7 @@ pub fn run(options: &Options) -> Result<Value> {
     Fleet::open(&target, WARM_UP)?.speak_once(&message)?;
     thread::sleep(settle);
     let before = private_memory(options.pid)?;
+    let tables_before = page_tables(options.pid)?;
 
     let mut fleet = Fleet::open(&target, options.connections)?;
     fleet.rest(settle)?;
@@ -53,12 +54,15 @@ pub fn run(options: &Options) -> Result<Value> {
     fleet.rest(settle)?;
     let spoken = private_memory(options.pid)?;
 
-    let each = |after: u64| ((after as f64 - before as f64) / fleet.len() as f64).round();
+    let taken =
+        |after: u64, before: u64| ((after as f64 - before as f64) / fleet.len() as f64).round();
+    let each = |after| taken(after, before);
     Ok(json!({
         "scenario": "idle",
         "connections": fleet.len(),
         "before_bytes": before,
         "bytes_per_connection": each(opened),
         "bytes_per_connection_after_message": each(spoken),
+        "page_tables_per_connection": taken(page_tables(options.pid)?, tables_before),
     }))
 }

@@ -188,6 +188,11 @@ pub fn resident_memory(pid: u32) -> Result<u64> {
     status(pid, "VmRSS:")
 }
 
+/// What the kernel keeps to map a process's memory, in bytes.
+pub fn page_tables(pid: u32) -> Result<u64> {
+    status(pid, "VmPTE:")
+}
+
 /// The most that it ever was, or since `reset_peak_memory`.
 pub fn peak_memory(pid: u32) -> Result<u64> {
     status(pid, "VmHWM:")

@@ -87,7 +87,9 @@ pub struct Script {
     pub close_budget: Duration,
     /// Hooks that may wait or compute at once on one worker; more wait for their turn.
     pub fibers: usize,
-    /// Of those, hooks that wait for time, bytes or their peer. Over it: 1013.
+    /// Stacks that they have; more hooks share them, and those of hooks that wait are put away.
+    pub stacks: usize,
+    /// Of those hooks, ones that wait for time, bytes or their peer. Over it: 1013.
     pub waiting: usize,
     /// Of those, hooks that wait in `receive`, as a loop over all messages does for as long as its
     /// connection lives. Over it: 1013.
@@ -130,13 +132,16 @@ pub const SCRIPT: Script = Script {
     state: 16 * 1024 * 1024,
     // 100 ms: nobody waits for `on_close`, and a shutdown runs it for everyone.
     close_budget: Duration::from_millis(100),
-    // Two memory maps each; Linux allows 65,530 to a process, and workers share them.
-    fibers: 12_000,
+    // What memory allows: one that waits takes some 8 KiB, so that all of them take 1.2 GiB.
+    fibers: 150_000,
+    // Two memory maps each; Linux allows 65,530 to a process. Hooks that are busy at once find
+    // their frames where they were.
+    stacks: 4_096,
     // The rest is for hooks that do not wait, so that they find a fiber whatever the others do.
-    waiting: 11_000,
+    waiting: 140_000,
     // The other third is for hooks that come and go, so that loops do not take the last place of
     // the other handlers.
-    receiving: 8_000,
+    receiving: 100_000,
     string: WEBSOCKET.message,
     // 1 MiB: more than anybody reads.
     shown: 1024 * 1024,
@@ -206,8 +211,7 @@ pub const BUFFERED_LEAST: usize = 4 * WEBSOCKET.message;
 /// Address space besides the stacks of hooks: the program, its threads, the allocator's arenas.
 pub const ADDRESSES: usize = 2 * 1024 * 1024 * 1024;
 
-/// Hooks that wait at once beside one that runs on each worker, below which a limit of address
-/// space is warned of.
+/// Stacks beside one for each worker, below which a limit of address space is warned of.
 pub const FEW_STACKS: usize = 22;
 
 /// The open-file limit where it cannot be asked: the smallest that systems come with.

@@ -7,6 +7,9 @@
 //! run ends when it holds more than its budget: so a budget is a bound on levels, too. What a
 //! connection keeps in `this` is held to a depth of its own, but looked at only now and then; a run
 //! begins with less than another budget of levels there.
+//!
+//! Fibers share stacks, but not at the same time: whoever runs has the whole of one, with its guard
+//! below.
 
 use super::heap::BLOCK;
 use crate::config::limits::SCRIPT;

@@ -453,7 +453,7 @@ events! {
         "a script has asked another server";
     /// The system has no memory for a hook.
     ERROR Script "no-stack" NoStack {}
-        "no memory for a script's stack: {error}; fewer hooks may wait at once"
+        "no memory for a script's stack: {error}; a limit of address space is too low, see ulimit -v"
         with { error: Words<'e> };
     /// Too many hooks wait.
     WARN Script "hooks-wait" HooksWait {}

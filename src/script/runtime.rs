@@ -68,13 +68,14 @@ struct Known {
 impl Runtime {
     /// A machine for scripts of this host.
     pub fn new(host: &Host) -> Self {
+        let limits = host.settings.limits;
         Self {
-            fibers: Fibers::new(host.settings.limits.fibers, call::run),
+            fibers: Fibers::new(limits.fibers, limits.stacks, call::run),
             boxes: Boxes::default(),
             turns: Turns::default(),
             freed: Turns::default(),
             compiler: Rc::new(Compiler::new(host)),
-            limits: Rc::new(host.settings.limits),
+            limits: Rc::new(limits),
             dev: host.settings.dev,
             meters: Meters::here(),
             begun: host.service(),

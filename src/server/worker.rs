@@ -104,6 +104,7 @@ impl Worker {
         let room = Arc::clone(&site.room);
         let limits = &mut host.settings.limits;
         limits.fibers = limits.fibers.div_ceil(workers);
+        limits.stacks = limits.stacks.div_ceil(workers);
         limits.waiting = limits.waiting.div_ceil(workers);
         limits.receiving = limits.receiving.div_ceil(workers);
         // Unbounded, but what is in it holds a socket, a generation, a question or an end: their

@@ -93,4 +93,5 @@ mod texts;
 mod tls;
 mod topics;
 mod tutorial;
+mod waiting;
 mod wpt;
