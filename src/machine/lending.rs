@@ -117,3 +117,55 @@ fn method(
         is_volatile,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rhai::Engine;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    struct Ledger(usize);
+
+    /// Variables, constants, properties and shared values are looked at, and are there afterwards.
+    #[test]
+    fn what_is_looked_at_stays() {
+        let mut engine = Engine::new();
+        engine
+            .register_fn("ledger", || Ledger(1))
+            .register_fn(
+                "add",
+                at_text(|ledger: &Ledger, text| Ok((ledger.0 + text.len()) as i64)),
+            )
+            .register_fn(
+                "add",
+                at_bytes(|ledger: &Ledger, bytes| Ok((ledger.0 + bytes.len()) as i64)),
+            );
+        let script = "
+            let ledger = ledger();
+            let text = `four`;
+            const BYTES = blob(3, 7);
+            let map = #{ bytes: BYTES };
+            let both = `twelve`;
+            let closure = || both.len();
+            let sums = [ledger.add(text), ledger.add(BYTES), ledger.add(map.bytes)];
+            sums.push(add(ledger, both));
+            [sums, text, BYTES.len(), map.bytes.len(), closure.call()].to_string()";
+        let shown = engine
+            .eval::<String>(script)
+            .map_err(|error| error.to_string());
+        let wanted = r#"[[5, 4, 4, 7], "four", 3, 3, 6]"#;
+        assert_eq!(shown.as_deref(), Ok(wanted));
+    }
+
+    #[test]
+    fn the_error_is_that_of_the_method() {
+        let mut engine = Engine::new();
+        let fails = at_text(|_: &Ledger, text| -> Outcome<i64> { Err(text.into()) });
+        engine
+            .register_fn("ledger", || Ledger(1))
+            .register_fn("add", fails);
+        let error = engine.eval::<i64>("ledger().add(`no room`)");
+        assert!(error.is_err_and(|error| error.to_string().contains("no room")));
+    }
+}
