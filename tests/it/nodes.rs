@@ -207,9 +207,11 @@ async fn connections_of_another_node_are_spoken_to(kind: Kind) {
     assert_eq!(ask(&mut other, order.clone()).await.0, true);
     assert_eq!(one.next_close().await, (4001, "elsewhere".to_owned()));
     assert_eq!(ask(&mut other, order.clone()).await.0, false);
-    // A node that stands still cannot say whether; one that is gone has no connections.
+    // A node that stands still cannot say whether, unless a busy machine has kept it silent for so
+    // long already that it counts as gone; one that is gone has no connections.
     a.signal("STOP");
-    assert_eq!(ask(&mut other, order.clone()).await.0["kind"], "engine");
+    let (said, _) = ask(&mut other, order.clone()).await;
+    assert!(said["kind"] == "engine" || said == false, "{said}");
     a.signal("CONT");
     a.signal("KILL");
     a.exited().await;
