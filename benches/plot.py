@@ -173,7 +173,8 @@ def lines(name, results):
         axes.set_xscale("log", base=4)
         axes.set_xticks(list(SIZES.values()), [f"{size}" for size in SIZES])
         axes.set_title(title, fontsize=9)
-        axes.set_ylim(bottom=0)
+    # All have the same scale: it is known when all are drawn.
+    all_axes[0].set_ylim(bottom=0)
     handles, labels = all_axes[0].get_legend_handles_labels()
     figure.suptitle("Processor time for an echo: the peer's, of ours (above 1, ours takes less)", fontsize=10)
     figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)
