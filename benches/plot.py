@@ -40,7 +40,7 @@ LABELS = {"uwebsockets": "uWebSockets\n(no script)", "bun": "Bun", OURS: OURS}
 
 MESSAGE = "server_us_per_message"
 
-# File, title, what is drawn, scenarios with their labels, and whether more is better.
+# File, title, what is drawn, and the scenarios with their labels.
 PLOTS = [
     (
         "echo.svg",
