@@ -65,8 +65,7 @@ impl Pool {
     /// Takes the newest one that may still be used for this.
     pub fn take(&self, key: &Key, admits: impl Fn(SocketAddr) -> bool) -> Option<Kept> {
         let mut kept = self.kept();
-        let now = Instant::now();
-        kept.retain(|(_, kept, since)| now - *since < IDLE && !kept.sender.is_closed());
+        expire(&mut kept);
         let fits =
             |(of, kept, _): &(Key, Kept, Instant)| of == key && kept.place.is_none_or(&admits);
         let place = kept.iter().rposition(fits)?;
@@ -97,8 +96,7 @@ impl Pool {
         loop {
             sleep(IDLE / 4).await;
             let mut kept = self.kept();
-            let now = Instant::now();
-            kept.retain(|(_, kept, since)| now - *since < IDLE && !kept.sender.is_closed());
+            expire(&mut kept);
             if kept.is_empty() {
                 // Under the lock: whoever puts one from now on begins anew.
                 self.is_swept.store(false, Ordering::Relaxed);
@@ -106,6 +104,12 @@ impl Pool {
             }
         }
     }
+}
+
+/// Ends those whose time is up, and forgets those that have ended.
+fn expire(kept: &mut Vec<(Key, Kept, Instant)>) {
+    let now = Instant::now();
+    kept.retain(|(_, kept, since)| now - *since < IDLE && !kept.sender.is_closed());
 }
 
 impl std::fmt::Debug for Pool {
