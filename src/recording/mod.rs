@@ -6,7 +6,8 @@
 //! `read` takes what browsers and proxies export, `write` makes a file while the conversation
 //! happens, `recorder` does so for a server's connections. What HAR has no place for (the Close,
 //! and who served) stands in one member `_wsh` of the entry: readers of HAR pass over members that
-//! begin with an underscore.
+//! begin with an underscore. HTTP Toolkit has a member for the Close, `_webSocketClose`, which is
+//! there as well.
 //!
 //! For those who play it again, `steps` puts what was said in one order, `compare` looks at two
 //! messages, `diff` shows how they differ, and `differences` adds that up.
@@ -32,6 +33,9 @@ pub(crate) use write::{Head, Writer};
 
 use crate::observe::event::By;
 use crate::websocket::Message;
+
+/// `_webSocketClose` of a connection that ended without a Close, as HTTP Toolkit writes it.
+const ABORTED: &str = "aborted";
 
 /// A side of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,9 +9,10 @@ use std::path::Path;
 use data_encoding::BASE64;
 use serde_json::Value;
 
-use super::{Ending, Recording, Said, Side, seconds_of};
+use super::{ABORTED, Ending, Recording, Said, Side, seconds_of};
 use crate::observe::event::By;
 use crate::websocket::Message;
+use crate::websocket::code::ABNORMAL;
 
 /// Bytes of a file: a browser's export with all that a page has loaded is some tens of MiB.
 const LONGEST: usize = 512 * 1024 * 1024;
@@ -121,7 +122,7 @@ fn recording(entry: &Value, messages: &[Value], number: usize) -> Result<Recordi
         headers: fields(&request["headers"]),
         protocol: protocol.map(|(_, value)| value.clone()),
         said,
-        ending: ending(&wsh["close"]),
+        ending: ending(&wsh["close"]).or_else(|| abort(&entry["_webSocketClose"])),
         ended: time(&wsh["close"]["time"]),
         left_out: wsh["left_out"].as_u64().unwrap_or_default(),
     })
@@ -162,5 +163,15 @@ fn ending(close: &Value) -> Option<Ending> {
             Some("server") => By::Server,
             _ => By::Nobody,
         },
+    })
+}
+
+/// HTTP Toolkit's note of a connection that was cut. Of a Close it says not whose it was, so that
+/// there is nothing in it to do again.
+fn abort(close: &Value) -> Option<Ending> {
+    (close == ABORTED).then(|| Ending {
+        code: ABNORMAL,
+        reason: String::new(),
+        by: By::Nobody,
     })
 }

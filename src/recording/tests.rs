@@ -2,6 +2,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use serde_json::{Value, json};
+
 use super::*;
 use crate::config::limits::{RECORDINGS, Recordings};
 
@@ -65,6 +67,61 @@ fn pitfall_24_a_file_is_whole_at_every_moment() {
     assert!(!text.contains("secret"), "{text}");
     // Never over another.
     assert!(Writer::create(&path, head(), RECORDINGS).is_err());
+}
+
+/// `generateHarHttpEntry` of HTTP Toolkit: the code is missing where the Close had none.
+#[test]
+fn the_end_is_where_http_toolkit_looks_for_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let closed = json!({"code": 4000, "reason": "a \"b\"", "timestamp": 1_700_000_000.123});
+    let bare = json!({"reason": "", "timestamp": 1_700_000_000.123});
+    for (code, reason, wanted) in [
+        (4000, "a \"b\"", closed),
+        (1005, "", bare),
+        (1006, "", json!("aborted")),
+    ] {
+        let path = dir.path().join(format!("{code}.har"));
+        let mut writer = Writer::create(&path, head(), RECORDINGS).expect("made");
+        let text = std::fs::read(&path).expect("text");
+        let open: Value = serde_json::from_slice(&text).expect("JSON");
+        assert!(open["log"]["entries"][0]["_webSocketClose"].is_null());
+        let ending = Ending {
+            code,
+            reason: reason.to_owned(),
+            by: By::Client,
+        };
+        writer.close(head().started, &ending).expect("written");
+        let text = std::fs::read(&path).expect("text");
+        let har: Value = serde_json::from_slice(&text).expect("JSON");
+        assert_eq!(har["log"]["entries"][0]["_webSocketClose"], wanted);
+    }
+}
+
+#[test]
+fn a_connection_that_http_toolkit_saw_cut_is_cut() {
+    let har = |close: Value| {
+        let entry = json!({
+            "startedDateTime": "2026-01-01T00:00:00.000+08:00",
+            "request": {"url": "ws://h/a", "headers": []},
+            "response": {"status": 101, "headers": []},
+            "_resourceType": "websocket",
+            "_webSocketMessages": [
+                {"type": "send", "opcode": 1, "data": "hi", "time": 1_700_000_000.123},
+            ],
+            "_webSocketClose": close,
+        });
+        let har = json!({"log": {"version": "1.2", "pages": [], "entries": [entry]}});
+        super::read::parse(har.to_string().as_bytes())
+            .expect("a HAR")
+            .remove(0)
+    };
+    let cut = har(json!("aborted")).ending.expect("an end");
+    assert_eq!((cut.code, cut.by), (1006, By::Nobody));
+    // Whose Close it was is not said.
+    assert_eq!(
+        har(json!({"code": 1000, "reason": "", "timestamp": 1.0})).ending,
+        None
+    );
 }
 
 #[test]

@@ -14,9 +14,10 @@ use std::time::SystemTime;
 use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
 
-use super::{Beat, Ending, Side, date, is_secret, seconds};
+use super::{ABORTED, Beat, Ending, Side, date, is_secret, seconds};
 use crate::config::limits::Recordings;
 use crate::websocket::Message;
+use crate::websocket::code::{ABNORMAL, NO_STATUS};
 
 /// Bytes that are not held any longer.
 const GATHERED: usize = 128 * 1024;
@@ -55,6 +56,8 @@ pub struct Writer {
     started: SystemTime,
     last: SystemTime,
     facts: Map<String, Value>,
+    /// The Close as HTTP Toolkit writes and reads it.
+    closed: Option<Value>,
 }
 
 impl Writer {
@@ -78,6 +81,7 @@ impl Writer {
             started: head.started,
             last: head.started,
             facts: head.facts,
+            closed: None,
         };
         writer.put(&front)?;
         Ok(writer)
@@ -138,9 +142,17 @@ impl Writer {
         self.put("")
     }
 
-    /// Writes down how it has ended.
+    /// Writes down how it has ended: for us with whose Close was the first, and for others in the
+    /// member that HTTP Toolkit has for it.
     pub fn close(&mut self, time: SystemTime, ending: &Ending) -> io::Result<()> {
         self.last = time;
+        let mut closed = json!({ "reason": ending.reason, "timestamp": seconds(time) });
+        match ending.code {
+            ABNORMAL => closed = ABORTED.into(),
+            NO_STATUS => {}
+            code => closed["code"] = code.into(),
+        }
+        self.closed = Some(closed);
         self.facts.insert(
             "close".to_owned(),
             json!({
@@ -172,10 +184,13 @@ impl Writer {
         // Writing to a String never fails.
         let _ = write!(
             self.held,
-            "\n],\"time\":{:.3},\"_wsh\":{}}}]}}}}\n",
-            took.as_secs_f64() * 1000.0,
-            Value::Object(facts)
+            "\n],\"time\":{:.3},",
+            took.as_secs_f64() * 1000.0
         );
+        if let Some(closed) = &self.closed {
+            let _ = write!(self.held, "\"_webSocketClose\":{closed},");
+        }
+        let _ = writeln!(self.held, "\"_wsh\":{}}}]}}}}", Value::Object(facts));
         let written = self.file.write_all_at(self.held.as_bytes(), self.at);
         self.at += length as u64;
         self.held.clear();

@@ -54,6 +54,14 @@ fn ours_are_read_by_other_programs() {
         (&flow["url"], &flow["status"]),
         (&entry["request"]["url"], &json!(101))
     );
+
+    // HTTP Toolkit checks a file before it looks for messages and the Close.
+    assert_eq!(read[3]["isValid"], true);
+    let close = &entry["_webSocketClose"];
+    assert_eq!(
+        (&close["code"], &close["reason"]),
+        (&json!(4000), &json!("so long"))
+    );
 }
 
 /// The members of a value, at any depth; header fields are as the client sends them.
