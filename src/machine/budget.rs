@@ -15,6 +15,9 @@ pub struct Budget {
     pub operations: u32,
     /// Bytes that it may hold, counted from its call on; they bound how deep it can nest data.
     pub memory: usize,
+    /// Whether others may go first meanwhile. Not by a simulated clock: when they do would be a
+    /// matter of the real one, and no run like another.
+    pub yields: bool,
 }
 
 impl Budget {
@@ -23,6 +26,7 @@ impl Budget {
         time: Duration::MAX,
         operations: u32::MAX,
         memory: usize::MAX,
+        yields: true,
     };
 }
 

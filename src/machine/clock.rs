@@ -22,6 +22,11 @@ impl Clock {
         }
     }
 
+    /// Whether its time of day is not the system's.
+    pub fn is_simulated(&self) -> bool {
+        self.epoch.is_some()
+    }
+
     /// The time of day: seconds since 1970.
     pub fn now(&self) -> f64 {
         match self.epoch {

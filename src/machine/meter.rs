@@ -117,7 +117,14 @@ pub fn until<T: 'static>(future: impl Future<Output = T> + 'static) -> Result<T,
 /// One operation of what cannot be stopped, such as a token of a source that is being compiled:
 /// others may go first.
 pub fn yield_now() {
-    let budget = running::with(|running| running.budget.replace(Budget::UNLIMITED));
+    let budget = running::with(|running| {
+        let budget = running.budget.get();
+        running.budget.set(Budget {
+            yields: budget.yields,
+            ..Budget::UNLIMITED
+        });
+        budget
+    });
     tick();
     running::with(|running| running.budget.set(budget));
 }
@@ -168,10 +175,14 @@ pub fn pause() -> Result<(), Stop> {
         if used < SLICE {
             return Ok(());
         }
-        running.spent.set(running.spent.get() + used);
-        if running.spent.get() > budget.time {
+        let spent = running.spent.get() + used;
+        if spent > budget.time {
             return Err(Stop::Time(budget.time));
         }
+        if !budget.yields {
+            return Ok(());
+        }
+        running.spent.set(spent);
         let wake = fiber::wait(Wait::Slice);
         let now = Some(Instant::now());
         running.slice_began.set(now);

@@ -35,6 +35,8 @@ pub struct Compiler {
     pub standard: Arc<[StandardHook]>,
     /// What runs hooks.
     pub evaluator: Evaluator,
+    /// Whether a run lets others go first while it computes.
+    yields: bool,
     /// Compiled modules, or the faults that keep them from being compiled, by version.
     modules: RefCell<HashMap<u64, Result<SharedModule, Fault>>>,
     /// Where it is told which lines have run, if anybody asks.
@@ -57,6 +59,7 @@ impl Compiler {
             allow_raw: host.settings.allow_raw,
             standard: Arc::clone(&host.settings.standard),
             evaluator: host.settings.evaluator,
+            yields: !host.clock.is_simulated(),
             modules: RefCell::default(),
             coverage,
         }
@@ -85,6 +88,7 @@ impl Compiler {
             time: self.limits.budget,
             operations: self.limits.operations,
             memory: self.limits.memory,
+            yields: self.yields,
         }
     }
 

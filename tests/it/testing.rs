@@ -205,6 +205,26 @@ const COVERED: &str = "import \"lib\" as lib;\n\
         }\n\
     }\n";
 
+/// What would be a turn for others in a server is none here: else the order in which things happen
+/// would follow from how busy the machine is.
+#[tokio::test]
+async fn nobody_goes_first_while_a_script_computes() {
+    const COMPUTES: &str = "for number in 0..10000 {}";
+    let handler = format!(
+        "fn transfer_data(ws, message) {{\n    ws.subscribe(\"said\");\n    \
+        publish(\"said\", message);\n    {COMPUTES}\n    ws.send(\"first\");\n}}\n"
+    );
+    let tests = format!(
+        "fn test_of_a_hook() {{\n    let c = connect(\"/it\");\n    c.send(\"second\");\n    \
+        expect(c.receive(), \"first\");\n    expect(c.receive(), \"second\");\n}}\n\n\
+        fn test_of_the_test() {{\n    let c = connect(\"/it\");\n    c.send(\"x\");\n    \
+        {COMPUTES}\n    expect(published(\"said\"), []);\n}}\n"
+    );
+    let dir = folder(&[("it_wsh.rhai", &handler), ("it_test.rhai", &tests)]);
+    let done = run(&["-w", path(&dir)]).await;
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+}
+
 /// Which lines have run, of handlers and modules, and of handlers that no test touches.
 #[tokio::test]
 async fn lines_that_have_run_are_told() {

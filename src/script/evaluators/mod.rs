@@ -39,6 +39,7 @@ const BUDGET: Budget = Budget {
     time: Duration::MAX,
     operations: 20_000,
     memory: 64 * 1024 * 1024,
+    yields: true,
 };
 
 /// Operations before the last ones of a budget: how close to it a script is stopped is a matter of
