@@ -72,8 +72,8 @@ pub struct View {
 pub struct Deadlines {
     /// When a byte was last heard.
     heard: Second,
-    /// When the stream last took one.
-    taken: Second,
+    /// When the stream last took one, or one began to wait for it; `None` while none waits.
+    taken: Option<Second>,
     /// When the unfinished message began.
     begun: Option<Second>,
     /// Until when the phase may last, or the peer may answer our Close.
@@ -86,7 +86,7 @@ impl Deadlines {
     pub fn new(now: Second) -> Self {
         Self {
             heard: now,
-            taken: now,
+            taken: Some(now),
             begun: None,
             until: None,
             is_pinged: false,
@@ -101,7 +101,12 @@ impl Deadlines {
 
     /// The stream took bytes.
     pub fn taken(&mut self, now: Second) {
-        self.taken = now;
+        self.taken = Some(now);
+    }
+
+    /// A turn ends, and bytes wait for the stream or do not.
+    pub fn leaves(&mut self, has_unsent: bool, now: Second) {
+        self.taken = has_unsent.then(|| self.taken.unwrap_or(now));
     }
 
     /// A Ping was sent into the silence.
@@ -141,7 +146,8 @@ impl Deadlines {
     /// The deadline that has passed, if one has: the one that matters most.
     pub fn expired(&self, now: Second, limits: &Limits, view: &View) -> Option<Expiry> {
         let is_late = self.until.is_some_and(|until| now >= until);
-        let is_stuck = view.has_unsent && now >= self.taken.plus(limits.send);
+        let stuck = self.unsent_until(limits, view);
+        let is_stuck = stuck.is_some_and(|stuck| now >= stuck);
         match view.phase {
             Phase::Running if is_late => Some(Expiry::Close),
             Phase::Running if is_stuck => Some(Expiry::Send),
@@ -155,6 +161,12 @@ impl Deadlines {
                 is_done.then_some(Expiry::Lingering)
             }
         }
+    }
+
+    /// Until when the stream may leave what waits for it.
+    fn unsent_until(&self, limits: &Limits, view: &View) -> Option<Second> {
+        let taken = self.taken.filter(|_| view.has_unsent);
+        taken.map(|taken| taken.plus(limits.send))
     }
 
     /// The deadline of what the peer has to send.
@@ -194,7 +206,7 @@ impl Deadlines {
         let all = [
             is_running.then_some(silence),
             begun.filter(|_| is_running),
-            view.has_unsent.then(|| self.taken.plus(limits.send)),
+            self.unsent_until(limits, view),
             kept.and_then(|until| until.minus(limits.linger)),
             self.until,
         ];
@@ -304,6 +316,23 @@ mod tests {
         comes(&deadlines, 31, &view, Expiry::Send);
         deadlines.taken(second(4));
         comes(&deadlines, 34, &view, Expiry::Send);
+    }
+
+    /// What is sent after a long while has all its time, from the turn on that leaves it.
+    #[test]
+    fn the_time_to_take_bytes_begins_when_they_wait() {
+        let view = View {
+            has_unsent: true,
+            ..IDLE
+        };
+        let mut deadlines = Deadlines::new(second(1));
+        deadlines.leaves(false, second(2));
+        deadlines.heard(second(99));
+        assert_eq!(at(&deadlines, 100, &view), None);
+        deadlines.leaves(true, second(100));
+        deadlines.leaves(true, second(115));
+        deadlines.heard(second(115));
+        comes(&deadlines, 130, &view, Expiry::Send);
     }
 
     #[test]

@@ -302,7 +302,9 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
     }
 
     /// Asks to be woken when the next of its deadlines may have come.
-    fn set_alarm(&self) {
+    fn set_alarm(&mut self) {
+        let has_unsent = self.handle.buffered() > 0;
+        self.deadlines.leaves(has_unsent, self.shared.clock.now());
         // It does not depend on whether the stream is read.
         let view = self.view(true);
         if let Some(second) = self.deadlines.next(&self.shared.limits, &view) {

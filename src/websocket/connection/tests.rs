@@ -157,6 +157,31 @@ fn a_peer_that_sends_without_a_pause_is_heard_a_share_at_a_time() {
     assert_eq!(connection.session.handled, given(&connection) / 7);
 }
 
+/// Whoever was sent nothing for longer than it may leave bytes untaken is not late with those that
+/// another's hook sends then.
+#[test]
+fn what_is_sent_after_a_long_while_is_not_late() {
+    let shared = Rc::new(Shared::new(limits::Websocket {
+        ping: limits::NEVER,
+        ..limits::WEBSOCKET
+    }));
+    let handle = Handle::new(1, Outbox::default());
+    let mut connection = Connection::new(
+        Greedy::default(),
+        Tireless::default(),
+        Rc::clone(&handle),
+        Rc::clone(&shared),
+        Vec::new(),
+    );
+    poll(&mut connection);
+    for _ in 0..=limits::WEBSOCKET.send {
+        shared.clock.tick();
+    }
+    handle.send(&Message::Text("hello".into())).unwrap();
+    poll(&mut connection);
+    assert_eq!((taken(&connection), handle.buffered()), (7, 0));
+}
+
 /// What an idle connection costs beside its session and its handle, with a stream of a pointer.
 #[test]
 #[cfg(target_pointer_width = "64")]
