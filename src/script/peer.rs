@@ -28,8 +28,8 @@ pub struct Peer {
 struct Extra {
     timers: Timers,
     request: Option<Rc<Request>>,
-    /// Once it has subscribed to something.
-    subscriptions: Option<Subscriptions>,
+    /// Once it has subscribed to something; in a box, since those who have a timer need not.
+    subscriptions: Option<Box<Subscriptions>>,
 }
 
 /// What many connections have in common, so that each of them holds a pointer.
@@ -112,7 +112,10 @@ impl Peer {
     }
 
     /// Looks at its subscriptions.
-    pub(super) fn subscriptions<R>(&self, look: impl FnOnce(&mut Option<Subscriptions>) -> R) -> R {
+    pub(super) fn subscriptions<R>(
+        &self,
+        look: impl FnOnce(&mut Option<Box<Subscriptions>>) -> R,
+    ) -> R {
         self.extra.look(|extra| match extra {
             Some(extra) => look(&mut extra.subscriptions),
             None => {

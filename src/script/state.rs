@@ -4,7 +4,7 @@
 //! and one that runs meanwhile see the same. Freeing nested data recurses, so data that grew one
 //! level deeper with every message would one day end the process.
 //!
-//! That of a connection with which nothing has happened for some seconds is [packed].
+//! That of a connection with which little happens is [packed] between two hooks.
 
 use std::cell::Cell;
 
@@ -22,6 +22,10 @@ const INTERVAL: u16 = 10_000;
 /// Bytes of messages, and of what a hook holds more than before, that count as one operation: what
 /// is kept of them grows the state, too.
 const BYTES: usize = 64;
+/// Hooks in some seconds from which on it is not packed between them any more, but when nothing has
+/// happened for some seconds. Connections that open, and those that speak now and then, leave no
+/// maps behind so, between which there would be pages that others cannot use.
+const BUSY: u8 = 4;
 /// Bytes that a value is taken for, beside those of its text.
 const VALUE: usize = 32;
 
@@ -35,8 +39,8 @@ pub struct State {
     charge: Cell<u16>,
     /// A hook that waits for a message goes on with it.
     is_held: Cell<bool>,
-    /// A hook has had it since somebody asked.
-    is_fresh: Cell<bool>,
+    /// Hooks that have had it since somebody [asked](Self::was_used).
+    uses: Cell<u8>,
     /// The version of the handler that served it last, as far as the bits go; 0 before the first.
     served_by: Cell<u32>,
     /// What it has dialed, if it has.
@@ -71,25 +75,20 @@ impl State {
 
     /// Whether a hook has had it since the last time that this was asked.
     pub fn was_used(&self) -> bool {
-        self.is_fresh.take()
+        self.uses.take() > 0
     }
 
     /// Keeps it in a small form until the next hook, if all of it is plain. To be called while no
     /// hook runs or waits: nobody else refers to it then.
     pub fn pack(&self) {
         if !self.is_held() {
-            self.value.look(|value| {
-                let packed = value.read_lock::<Map>().and_then(|map| packed::pack(&map));
-                if let Some(packed) = packed {
-                    *value = Dynamic::from_blob(packed);
-                }
-            });
+            self.value.look(pack);
         }
     }
 
     /// For a hook's call: the value, which stays here as well. An empty one is taken from `spare`.
     pub fn lend(&self, spare: impl FnOnce() -> Dynamic) -> Dynamic {
-        self.is_fresh.set(true);
+        self.uses.set(self.uses.get().saturating_add(1));
         self.value.look(|value| {
             if value.is_unit() {
                 *value = spare();
@@ -100,11 +99,22 @@ impl State {
         })
     }
 
-    /// No hook uses it for now: an empty one is given back, since most connections need none while
-    /// they are idle.
+    /// No hook uses it for now. An empty one is given back, since most connections need none while
+    /// they are idle; another one is packed, unless hooks come one behind the other.
     pub fn put_away(&self) -> Option<Dynamic> {
-        let is_spare = !self.is_held() && self.value.look(|value| is_empty(value));
-        is_spare.then(|| self.value.take())
+        let is_held = self.is_held();
+        self.value.look(|value| {
+            if is_held || !value.is_shared() {
+                return None;
+            }
+            if is_empty(value) {
+                return Some(std::mem::take(value));
+            }
+            if self.uses.get() < BUSY {
+                pack(value);
+            }
+            None
+        })
     }
 
     /// Whether a hook waits for a message.
@@ -123,7 +133,7 @@ impl State {
             value: Slot::new(self.value.take()),
             charge: Cell::new(self.charge.take()),
             is_held: Cell::default(),
-            is_fresh: Cell::default(),
+            uses: Cell::default(),
             served_by: Cell::new(self.served_by.take()),
             lines: Slot::new(self.lines.take()),
         }
@@ -189,6 +199,14 @@ impl State {
 impl std::fmt::Debug for State {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("State").finish_non_exhaustive()
+    }
+}
+
+/// Packs a shared map, if all of it is plain.
+fn pack(value: &mut Dynamic) {
+    let packed = value.read_lock::<Map>().and_then(|map| packed::pack(&map));
+    if let Some(packed) = packed {
+        *value = Dynamic::from_blob(packed);
     }
 }
 

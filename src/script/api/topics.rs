@@ -410,16 +410,16 @@ fn subscribe(
     join(seat, &caller, topic, Purpose::Messages(since.as_deref()))?;
     let subscribed = match peer.handle.state() {
         ReadyState::Open => Some(refused(peer.subscriptions(|all| {
-            all.get_or_insert_with(|| seat.subscriptions(peer.handle.id(), &peer.place.letters))
-                .subscribe(
-                    topic,
-                    Wish {
-                        file: caller.file(),
-                        since: since.as_deref(),
-                        who: who.as_ref().map(|(key, info)| (&**key, info.clone())),
-                        now: *now,
-                    },
-                )
+            let none = || Box::new(seat.subscriptions(peer.handle.id(), &peer.place.letters));
+            all.get_or_insert_with(none).subscribe(
+                topic,
+                Wish {
+                    file: caller.file(),
+                    since: since.as_deref(),
+                    who: who.as_ref().map(|(key, info)| (&**key, info.clone())),
+                    now: *now,
+                },
+            )
         }))?),
         // There is nobody any more to whom anything could be sent.
         ReadyState::Closing | ReadyState::Closed => None,

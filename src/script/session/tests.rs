@@ -207,12 +207,18 @@ async fn a_state_that_rests_is_what_it_was() {
     for (code, is_packed) in [(plain, true), (closure, false)] {
         let source = source_of(&format!("{is_packed}_wsh.rhai"), code);
         let mut sessions = [1, 2].map(|number| session(&runtime, &source, number));
-        for _ in 0..5 {
-            for session in &mut sessions {
-                with_turns(&runtime, async {
-                    assert_eq!(message(session).await, Outcome::Done);
-                })
-                .await;
+        for turn in 0..3 {
+            // Packed behind every hook, until they come one behind the other.
+            for hooks in 1..=6 {
+                for session in &mut sessions {
+                    with_turns(&runtime, async {
+                        assert_eq!(message(session).await, Outcome::Done);
+                    })
+                    .await;
+                }
+                let is_map = sessions.each_ref().map(|one| one.owner.state().may_rest());
+                let is_busy = [hooks >= 4, turn > 0 || hooks >= 4];
+                assert_eq!(is_map, is_busy.map(|is_busy| is_busy || !is_packed));
             }
             let [resting, _] = &mut sessions;
             assert!(resting.may_rest());
