@@ -32,6 +32,14 @@ pub(super) struct Bounds {
     /// quarter of the memory]
     #[arg(long, value_name = "SIZE", env = "WSH_MAX_BUFFERED")]
     pub(super) max_buffered: Option<Size>,
+    /// What hooks that wait have on their stacks, all of them together
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value_t = Size(limits::SCRIPT.frames),
+        env = "WSH_MAX_WAITING_SIZE"
+    )]
+    pub(super) max_waiting_size: Size,
     /// Topics of one handler: those that it was the first to use
     #[arg(
         long,

@@ -404,11 +404,13 @@ impl Settings {
             probes.extend_from_slice(&self.behind.trusted_proxy);
         }
         let rehearsal = self.bounds.rehearsal();
+        let frames = self.bounds.max_waiting_size.0;
         let limits = Limits::from(self.bounds);
         let handlers = Handlers::from(self.folder);
         let mut script = self.power.script(&handlers);
         // A script holds what it is given.
         script.dev = dev;
+        script.limits.frames = frames;
         script.max_message = limits.websocket.message;
         script.limits.string = script.limits.string.max(script.max_message);
         let (speaks_tls, tls_port) = (self.encryption.tls, self.encryption.tls_port);

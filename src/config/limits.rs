@@ -94,6 +94,8 @@ pub struct Script {
     /// Of those, hooks that wait in `receive`, as a loop over all messages does for as long as its
     /// connection lives. Over it: 1013.
     pub receiving: usize,
+    /// Bytes that hooks which wait have on their stacks, all of them together. Over it: 1013.
+    pub frames: usize,
     /// Bytes of a string or blob that a function of ours makes: a message must fit.
     pub string: usize,
     /// Bytes of a text that shows an array, a map or a blob; what lies beyond is cut off.
@@ -142,6 +144,9 @@ pub const SCRIPT: Script = Script {
     // The other third is for hooks that come and go, so that loops do not take the last place of
     // the other handlers.
     receiving: 100_000,
+    // 2 GiB: 140,000 that wait in a loop of few calls have 1.6 GB, of which memory is a third,
+    // since what is put away of many is mostly the same. Deep calls have a hundred times as much.
+    frames: 2 * 1024 * 1024 * 1024,
     string: WEBSOCKET.message,
     // 1 MiB: more than anybody reads.
     shown: 1024 * 1024,

@@ -465,6 +465,12 @@ events! {
         "{receiving} hooks wait in receive() on this worker, and another loop is refused with \
         1013: fn transfer_data(ws, message) takes no place while it waits for a message"
         with { receiving: usize };
+    /// Hooks that wait have too much on their stacks.
+    WARN Script "frames-wait" FramesWait {}
+        "hooks that wait on this worker have {bytes} bytes on their stacks, and one more that would \
+        wait is ended and its connection closed with 1013: let hooks wait in few calls inside each \
+        other, or raise --max-waiting-size"
+        with { bytes: usize };
     /// A part of a function is not translated, but left to Rhai, which is slower.
     DEBUG Script "left-to-rhai" LeftToRhai { handler: &'e str, function: &'e str, line: u64 }
         "left to Rhai: {what}" with { what: &'e str };

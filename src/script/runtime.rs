@@ -105,7 +105,7 @@ impl Runtime {
     pub(super) fn may_wait(&self) -> bool {
         let live = self.fibers.live();
         if live <= self.limits.waiting {
-            return true;
+            return self.has_room_for_frames();
         }
         if self.too_many.borrow_mut().admits(&"wait") {
             Event::HooksWait { live }.tell();
@@ -116,11 +116,24 @@ impl Runtime {
     /// Whether another hook may wait in `receive`.
     pub(super) fn may_receive(&self) -> bool {
         if self.receiving.get() < self.limits.receiving {
-            return true;
+            return self.has_room_for_frames();
         }
         if self.too_many.borrow_mut().admits(&"wait in receive()") {
             let receiving = self.receiving.get();
             Event::LoopsWait { receiving }.tell();
+        }
+        false
+    }
+
+    /// Whether hooks that wait may have as much on their stacks as they have, with the one that
+    /// would wait, too.
+    fn has_room_for_frames(&self) -> bool {
+        let bytes = self.fibers.waiting();
+        if bytes <= self.limits.frames {
+            return true;
+        }
+        if self.too_many.borrow_mut().admits(&"keep their stacks") {
+            Event::FramesWait { bytes }.tell();
         }
         false
     }

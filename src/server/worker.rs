@@ -107,6 +107,7 @@ impl Worker {
         limits.stacks = limits.stacks.div_ceil(workers);
         limits.waiting = limits.waiting.div_ceil(workers);
         limits.receiving = limits.receiving.div_ceil(workers);
+        limits.frames = limits.frames.div_ceil(workers);
         // Unbounded, but what is in it holds a socket, a generation, a question or an end: their
         // numbers are bounded elsewhere.
         let (orders, inbox) = unbounded_channel();

@@ -143,6 +143,8 @@ pub enum Step<C: 'static, R: 'static> {
 pub struct Fibers<C: 'static, R: 'static> {
     idle: RefCell<Vec<Fiber<C, R>>>,
     live: Cell<usize>,
+    /// Bytes on the stacks of those that wait.
+    waiting: Cell<usize>,
     max: usize,
     stacks: RefCell<Stacks>,
     /// What [`reach`] has measured, once there was a fiber.
@@ -157,6 +159,7 @@ impl<C, R> Fibers<C, R> {
         Self {
             idle: RefCell::default(),
             live: Cell::new(0),
+            waiting: Cell::new(0),
             max,
             stacks: RefCell::new(Stacks::new(stacks)),
             reach: Cell::new(None),
@@ -167,6 +170,11 @@ impl<C, R> Fibers<C, R> {
     /// Calls that have not ended.
     pub fn live(&self) -> usize {
         self.live.get()
+    }
+
+    /// Bytes that calls which wait have on their stacks, wherever these lie.
+    pub fn waiting(&self) -> usize {
+        self.waiting.get()
     }
 
     /// Whether a call would find a fiber now.
@@ -188,6 +196,7 @@ impl<C, R> Fibers<C, R> {
 
     /// Lets a fiber go on.
     pub fn resume(&self, fiber: Fiber<C, R>, wake: Wake) -> Step<C, R> {
+        self.waiting.set(self.waiting.get() - fiber.frames.bytes());
         self.go(fiber, Input::Wake(wake))
     }
 
@@ -202,7 +211,10 @@ impl<C, R> Fibers<C, R> {
             .frames
             .left(mark - self.reach.get().unwrap_or_default());
         match output {
-            Output::Waits(wait) => Step::Waits(fiber, wait),
+            Output::Waits(wait) => {
+                self.waiting.set(self.waiting.get() + fiber.frames.bytes());
+                Step::Waits(fiber, wait)
+            }
             Output::Returned(returned) => {
                 running::end();
                 self.live.set(self.live.get() - 1);

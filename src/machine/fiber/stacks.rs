@@ -303,6 +303,11 @@ impl Frames {
         // Whole words.
         self.lowest.set(lowest & !(size_of::<usize>() - 1));
     }
+
+    /// Bytes of them.
+    pub fn bytes(&self) -> usize {
+        self.stack.base - self.lowest.get()
+    }
 }
 
 impl Drop for Frames {

@@ -57,6 +57,20 @@ async fn message(session: &mut ScriptSession<()>) -> Outcome {
     .await
 }
 
+async fn open(runtime: &Rc<Runtime>, session: &mut ScriptSession<()>) -> ReadyState {
+    let handle = handle(session);
+    let handler = Rc::clone(&session.handler);
+    let loading = async { assert!(ensure_loaded(runtime, &handler).await) };
+    with_turns(runtime, loading).await;
+    let mut event = Some(Event::Opened);
+    let opening = std::future::poll_fn(|context| match event.take() {
+        Some(event) => session.start(event, &handle, context).map(drop),
+        None => session.resume(context).map(drop),
+    });
+    with_turns(runtime, opening).await;
+    handle.state()
+}
+
 /// Loops leave fibers for others: one too many is told to come back later, and ends as at any other
 /// end.
 #[tokio::test]
@@ -69,25 +83,52 @@ async fn a_loop_too_many_is_closed() {
         ..Settings::default()
     })));
     let source = source("fn transfer_data(ws) { while ws.receive() != () {} }");
-    let handler = runtime.handler(&source);
-    let loading = async { assert!(ensure_loaded(&runtime, &handler).await) };
-    with_turns(&runtime, loading).await;
-    let open = async |session: &mut ScriptSession<()>| {
-        let handle = handle(session);
-        let mut event = Some(Event::Opened);
-        let opening = std::future::poll_fn(|context| match event.take() {
-            Some(event) => session.start(event, &handle, context).map(drop),
-            None => session.resume(context).map(drop),
-        });
-        with_turns(&runtime, opening).await;
-        handle.state()
-    };
-    let mut sessions = [1, 2, 3].map(|_| session(&runtime, &source, 1));
+    let mut sessions = [1, 2, 3].map(|number| session(&runtime, &source, number));
     let [first, second, third] = &mut sessions;
-    assert_eq!(open(first).await, ReadyState::Open);
-    assert_eq!(open(second).await, ReadyState::Closing);
+    assert_eq!(open(&runtime, first).await, ReadyState::Open);
+    assert_eq!(open(&runtime, second).await, ReadyState::Closing);
     first.end_parked();
-    assert_eq!(open(third).await, ReadyState::Open);
+    assert_eq!(open(&runtime, third).await, ReadyState::Open);
+}
+
+/// What waits takes memory by what it has on its stack: a few deep calls are as many shallow ones.
+#[tokio::test]
+async fn a_loop_too_deep_is_closed() {
+    let machine = |frames| {
+        Rc::new(Runtime::new(&Host::new(Settings {
+            limits: Limits {
+                frames,
+                ..limits::SCRIPT
+            },
+            ..Settings::default()
+        })))
+    };
+    let loops = |depth| {
+        source(&format!(
+            "fn wait(ws, depth) {{
+                 if depth > 0 {{ wait(ws, depth - 1); return }}
+                 while ws.receive() != () {{}}
+             }}
+             fn transfer_data(ws) {{ wait(ws, {depth}); }}"
+        ))
+    };
+    let (shallow, deep) = (loops(0), loops(20));
+    let runtime = machine(usize::MAX);
+    let mut one = session(&runtime, &shallow, 1);
+    assert_eq!(open(&runtime, &mut one).await, ReadyState::Open);
+    let each = runtime.fibers.waiting();
+    one.end_parked();
+    assert_eq!(runtime.fibers.waiting(), 0);
+    for (source, most) in [(shallow, 2), (deep, 0)] {
+        let runtime = machine(each * 5 / 2);
+        let mut sessions = [1, 2, 3].map(|number| session(&runtime, &source, number));
+        for (count, session) in sessions.iter_mut().enumerate() {
+            let state = open(&runtime, session).await;
+            assert_eq!(state == ReadyState::Open, count < most);
+        }
+        sessions.iter_mut().for_each(ScriptSession::end_parked);
+        assert_eq!(runtime.fibers.waiting(), 0);
+    }
 }
 
 /// Hooks that wait leave fibers for those that do not: one too many is ended, and its client told
