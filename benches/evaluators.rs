@@ -7,6 +7,8 @@
 //! line has the best and the median of a round's mean, and their ratios. With a name, an evaluator
 //! and a number, that hook alone is called so often, for a profiler that counts instructions.
 
+mod asked;
+
 use std::hint::black_box;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -65,19 +67,10 @@ const HOOKS: [(&str, &str, &str); 7] = [
 ];
 
 fn main() {
-    let args: Vec<_> = std::env::args()
-        .skip(1)
-        .filter(|arg| arg != "--bench")
-        .collect();
-    if let [name, evaluator, count] = &args[..] {
-        let evaluator = match evaluator.as_str() {
-            "rhai" => Evaluator::Rhai,
-            _ => Evaluator::Compiled,
-        };
-        let hook = HOOKS.iter().find(|(known, ..)| known == name);
+    if let Some(alone) = asked::alone() {
+        let hook = HOOKS.iter().find(|(known, ..)| *known == alone.name);
         let (_, body, message) = hook.expect("the name of a hook");
-        let called = Called::new(evaluator, body, message);
-        called.times(count.parse().expect("a number"));
+        Called::new(alone.evaluator, body, message).times(alone.count);
         return;
     }
     println!(

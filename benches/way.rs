@@ -8,6 +8,8 @@
 //! evaluator and a number, that handler alone gets so many messages, for a profiler that counts
 //! instructions.
 
+mod asked;
+
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::hint::black_box;
@@ -72,18 +74,10 @@ const HANDLERS: [(&str, &str, bool); 6] = [
 ];
 
 fn main() {
-    let args: Vec<_> = std::env::args()
-        .skip(1)
-        .filter(|arg| arg != "--bench")
-        .collect();
-    if let [name, evaluator, count] = &args[..] {
-        let evaluator = match evaluator.as_str() {
-            "rhai" => Evaluator::Rhai,
-            _ => Evaluator::Compiled,
-        };
-        let handler = HANDLERS.iter().find(|(known, ..)| known == name);
+    if let Some(alone) = asked::alone() {
+        let handler = HANDLERS.iter().find(|(known, ..)| *known == alone.name);
         let (_, text, binary) = handler.expect("the name of a handler");
-        served(evaluator, text, *binary, count.parse().expect("a number"));
+        served(alone.evaluator, text, *binary, alone.count as usize);
         return;
     }
     println!("| handler | Rhai, ns: best, median | translated, ns: best, median |");
