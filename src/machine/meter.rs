@@ -143,6 +143,21 @@ pub fn tick() -> Option<Dynamic> {
     })
 }
 
+/// Counts so many operations that follow each other, if nothing is to be looked at before the last
+/// of them; if not, they are to be counted one by one.
+#[inline]
+pub fn tick_at_once(operations: u32) -> bool {
+    running::with(|running| {
+        let ticks = running.ticks.get().saturating_add(operations);
+        let allocated = heap::allocated().wrapping_sub(running.seen.get());
+        let is_quiet = ticks < running.next.get() && allocated < PIECE;
+        if is_quiet {
+            running.ticks.set(ticks);
+        }
+        is_quiet
+    })
+}
+
 /// Takes back so many operations that were counted, or will be, and are not the script's; how many
 /// of them have yet to be taken back.
 pub fn forgive(operations: u32) -> u32 {

@@ -139,13 +139,33 @@ pub fn chain(
         });
         from = to;
     }
+    let in_place = in_place(&root, &steps, &links);
     Ok(Chain {
         root,
         root_position,
         steps: steps.into(),
         links: links.into(),
+        in_place,
         position,
     })
+}
+
+/// Operations of a chain of properties and elements: its own, those of its steps, one for the root
+/// and one for each link.
+fn in_place(root: &Root, steps: &[Step], links: &[Link]) -> Option<u32> {
+    let is_at_hand = |link: &Link| !link.is_optional && !matches!(link.kind, LinkKind::Method(_));
+    if matches!(root, Root::Value(_)) || !links.iter().all(is_at_hand) {
+        return None;
+    }
+    let mut operations = 2 + links.len();
+    for step in steps {
+        operations += match step {
+            Step::Literal(_) => 0,
+            Step::Count(_) | Step::Value(Node::Literal(..) | Node::Local { .. }) => 1,
+            Step::Value(_) => return None,
+        };
+    }
+    u32::try_from(operations).ok()
 }
 
 /// Values that a part takes.

@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::fmt::Write as _;
 
-use rhai::{Array, Dynamic, EvalAltResult, Expr, FnArgsVec, Position};
+use rhai::{Array, Dynamic, EvalAltResult, Expr, FnArgsVec, Identifier, ImmutableString, Position};
 
 use super::node::{Binary, Call, First, Node, Segment};
 use super::operators::Operator;
@@ -112,6 +112,14 @@ impl Run<'_> {
                 Ok(function.into())
             }
             Node::Chain(chain) => {
+                if let Some(operations) = chain.in_place
+                    && let Some(value) = self.in_place(node, |value| {
+                        self.count_all(&[node], operations)?;
+                        Ok(value.clone())
+                    })
+                {
+                    return value;
+                }
                 self.count(chain.position)?;
                 self.chain(chain, None)
             }
@@ -151,19 +159,15 @@ impl Run<'_> {
     }
 
     fn binary(&mut self, binary: &Binary) -> Outcome {
-        // What is at hand need not be copied to be looked at.
-        if let Some((operator, left, right)) = self.at_hand(binary) {
-            self.count(left)?;
-            self.count(right)?;
-            let (Some(left), Some(right)) = (self.glance(&binary.left), self.glance(&binary.right))
-            else {
-                return Ok(Dynamic::UNIT);
+        // What is somewhere need not be copied to be looked at.
+        if let Some(operations) = binary.in_place
+            && let Some(operator) = binary.operator
+            && let Some(done) = self.both_in_place(binary, operator, operations)
+        {
+            return match done? {
+                Ok(value) => Ok(value),
+                Err(operands) => self.residue(&binary.rest, None, operands),
             };
-            if let Some(done) = operator.two(left, right, binary.position) {
-                return done;
-            }
-            let operands = [left.clone(), right.clone()];
-            return self.residue(&binary.rest, None, operands);
         }
         let left = self.eval(&binary.left)?.flatten();
         let right = self.eval(&binary.right)?.flatten();
@@ -175,29 +179,25 @@ impl Run<'_> {
         }
     }
 
-    /// The operator, and where its operands' operations are counted, if both are at hand.
-    fn at_hand(&self, binary: &Binary) -> Option<(Operator, Position, Position)> {
-        let place = |node: &Node| match node {
-            Node::Literal(_, position) => Some(*position),
-            Node::Local { slot, position, .. } => {
-                (!self.slots[*slot].is_shared()).then_some(*position)
-            }
-            _ => None,
-        };
-        Some((
-            binary.operator?,
-            place(&binary.left)?,
-            place(&binary.right)?,
-        ))
-    }
-
-    /// A value that is at hand.
-    fn glance<'n>(&'n self, node: &'n Node) -> Option<&'n Dynamic> {
-        match node {
-            Node::Literal(value, _) => Some(value),
-            Node::Local { slot, .. } => Some(&self.slots[*slot]),
-            _ => None,
-        }
+    /// What an operator gives for operands that are in their places, or copies of them where it is
+    /// Rhai's to say; `None` where one of them is in none.
+    #[inline]
+    fn both_in_place(
+        &self,
+        binary: &Binary,
+        operator: Operator,
+        operations: u32,
+    ) -> Option<Outcome<Result<Dynamic, [Dynamic; 2]>>> {
+        let (left, right) = (&binary.left, &binary.right);
+        self.in_place(left, |x| {
+            self.in_place(right, |y| {
+                self.count_all(&[left, right], operations)?;
+                match operator.two(x, y, binary.position) {
+                    Some(done) => done.map(Ok),
+                    None => Ok(Err([x.clone(), y.clone()])),
+                }
+            })
+        })?
     }
 
     fn call_function(&mut self, call: &Call) -> Outcome {
@@ -347,31 +347,50 @@ impl Run<'_> {
     }
 
     fn text(&mut self, segments: &[Segment]) -> Outcome {
-        let mut text = String::new();
+        let mut text = Identifier::new_const();
         for segment in segments {
-            if let Node::Literal(value, position) = &segment.node
-                && let Ok(string) = value.as_immutable_string_ref()
-            {
-                self.count(*position)?;
-                text.push_str(&string);
-                continue;
-            }
-            let value = self.eval(&segment.node)?.flatten();
-            if let Ok(string) = value.as_immutable_string_ref() {
-                text.push_str(&string);
-                continue;
-            }
-            if let Ok(number) = value.as_int() {
-                // To show it is a call, whose failure Rhai passes over.
-                let _ = self.count(segment.position);
-                let _ = write!(text, "{number}");
-                continue;
-            }
+            let in_place = segment.in_place.and_then(|operations| {
+                let node = &segment.node;
+                self.in_place(node, |value| {
+                    self.count_all(&[node], operations)?;
+                    Ok(match self.show(&mut text, segment, value) {
+                        true => None,
+                        false => Some(value.clone()),
+                    })
+                })
+            });
+            let value = match in_place {
+                Some(Ok(None)) => continue,
+                Some(Ok(Some(value))) => value,
+                Some(Err(error)) => return Err(error),
+                None => {
+                    let value = self.eval(&segment.node)?.flatten();
+                    if self.show(&mut text, segment, &value) {
+                        continue;
+                    }
+                    value
+                }
+            };
             let shown = self.residue(&segment.rest, None, [value])?;
             if let Ok(string) = shown.as_immutable_string_ref() {
                 text.push_str(&string);
             }
         }
-        Ok(text.into())
+        Ok(ImmutableString::from(text).into())
+    }
+
+    /// Appends a string or an int to a text; whether it is one.
+    #[inline]
+    fn show(&self, text: &mut Identifier, segment: &Segment, value: &Dynamic) -> bool {
+        if let Ok(string) = value.as_immutable_string_ref() {
+            text.push_str(&string);
+        } else if let Ok(number) = value.as_int() {
+            // To show it is a call, whose failure Rhai passes over.
+            let _ = self.count(segment.position);
+            let _ = write!(text, "{number}");
+        } else {
+            return false;
+        }
+        true
     }
 }

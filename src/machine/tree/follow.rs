@@ -9,7 +9,7 @@ use rhai::{Dynamic, EvalAltResult, FnArgsVec, Map, Position};
 
 use super::node::{Chain, Change, Link, LinkKind, Method, Property, Root, Step};
 use super::run::{Outcome, Run, types};
-use super::values::writable;
+use super::values::{place, writable};
 use crate::machine::meter;
 
 /// What is assigned at a chain's end.
@@ -314,13 +314,4 @@ enum Reached<'n> {
     Done(Dynamic),
     /// It was not, and nothing was done; what is to be assigned to it.
     Not(New<'n>),
-}
-
-/// The place of a number in an array, from its end if it is negative.
-fn place(length: usize, number: i64) -> Option<usize> {
-    let place = match usize::try_from(number) {
-        Ok(place) => place,
-        Err(_) => length.checked_sub(usize::try_from(number.unsigned_abs()).ok()?)?,
-    };
-    (place < length).then_some(place)
 }

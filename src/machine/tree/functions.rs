@@ -4,6 +4,8 @@
 //! looks for such a function first, by its name and by how many arguments there are; what is
 //! defined for some types of a method's target only is left to it.
 
+use std::collections::{HashMap, HashSet};
+
 use rhai::{AST, ASTNode, Engine, ImmutableString, Module, Stmt};
 
 use super::defined::Defined;
@@ -34,9 +36,14 @@ impl Functions {
         let roots = roots.map(|(name, count)| defined.number(&(*name).into(), *count));
         let roots = roots.collect();
         let mut all = Vec::new();
+        let mut bodies = Bodies::new();
+        if !defined.called.is_empty() {
+            let names: Vec<_> = defined.params.keys().cloned().collect();
+            split(&ast.clone_functions_only(), &names, &mut bodies);
+        }
         while let Some((name, count)) = defined.called.get(all.len()).cloned() {
             let params = defined.params.get(&(name.clone(), count)).cloned();
-            let statements = statements(ast, &name, count);
+            let statements = bodies.remove(&(name.clone(), count)).unwrap_or_default();
             let tree = translate(
                 engine,
                 &mut defined,
@@ -76,15 +83,37 @@ impl Functions {
     }
 }
 
+/// The statements of functions, by their names and the number of their parameters.
+type Bodies = HashMap<(ImmutableString, usize), Vec<Stmt>>;
+
+/// Takes a file apart, by halves: one by one, each function would be as much work as all of them.
+fn split(ast: &AST, names: &[(ImmutableString, usize)], bodies: &mut Bodies) {
+    if let [name] = names {
+        bodies.insert(name.clone(), alone(ast));
+        return;
+    }
+    let (one, other) = names.split_at(names.len() / 2);
+    for half in [one, other] {
+        let kept: HashSet<_> = half.iter().map(|(name, count)| (&**name, *count)).collect();
+        let mut part = ast.clone_functions_only();
+        part.retain_functions(|_, _, name, count| kept.contains(&(name, count)));
+        split(&part, half, bodies);
+    }
+}
+
 /// The statements of a function with so many parameters.
 pub fn statements(ast: &AST, name: &str, count: usize) -> Vec<Stmt> {
-    // Rhai does not name the type of a function's body, but walks through an AST that has no other
-    // function.
     let is_it = |other: &str, params: usize| other == name && params == count;
-    let mut alone = ast.clone_functions_only();
-    alone.retain_functions(|_, _, name, params| is_it(name, params));
+    let mut part = ast.clone_functions_only();
+    part.retain_functions(|_, _, name, params| is_it(name, params));
+    alone(&part)
+}
+
+/// The statements of the only function that there is. Rhai does not name the type of a function's
+/// body, but walks through it.
+fn alone(ast: &AST) -> Vec<Stmt> {
     let mut statements = Vec::new();
-    alone.walk(&mut |path| {
+    ast.walk(&mut |path| {
         if let [ASTNode::Stmt(statement)] = path {
             statements.push((*statement).clone());
         }

@@ -18,6 +18,7 @@
 //! | `site` | what a call has called before |
 //! | `operators`, `values` | operators on plain values; values as variables have them |
 //! | `run` | a call: its slots, its `this`, and how Rhai is asked |
+//! | `places` | values that are looked at where they are |
 //! | `statements`, `expressions`, `follow`, `caught` | what nodes do |
 
 mod caught;
@@ -29,6 +30,7 @@ mod functions;
 mod mentions;
 mod node;
 mod operators;
+mod places;
 mod residue;
 mod run;
 mod site;

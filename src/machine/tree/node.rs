@@ -51,6 +51,16 @@ pub struct Block {
     pub to: usize,
 }
 
+impl Block {
+    /// The only expression that it has.
+    pub fn only(&self) -> Option<&Node> {
+        match &*self.statements {
+            [Statement::Value(node, _)] if self.from == self.to => Some(node),
+            _ => None,
+        }
+    }
+}
+
 /// A statement. Its position is where its operation is counted.
 #[derive(Debug)]
 pub enum Statement {
@@ -313,11 +323,29 @@ pub enum Node {
     Whole(Box<Whole>),
 }
 
+impl Node {
+    /// How many operations it is to look at its value where it is, if it may have one somewhere: a
+    /// constant, a variable, or a property or element in one.
+    pub fn in_place(&self) -> Option<u32> {
+        match self {
+            Self::Literal(..) | Self::Local { .. } => Some(1),
+            Self::Block(block, _) => {
+                let inner = block.only()?;
+                Some(2 + inner.in_place()?)
+            }
+            Self::Chain(chain) => chain.in_place,
+            _ => None,
+        }
+    }
+}
+
 /// A part of an interpolated string.
 #[derive(Debug)]
 pub struct Segment {
     /// The text, or what is between `${` and `}`.
     pub node: Node,
+    /// Operations of looking at the value [in its place](Node::in_place).
+    pub in_place: Option<u32>,
     /// Where it is appended.
     pub position: Position,
     /// Shows a value that is not plain.
@@ -355,6 +383,8 @@ pub struct Binary {
     pub left: Node,
     /// The right one.
     pub right: Node,
+    /// Operations of looking at both operands [in their places](Node::in_place).
+    pub in_place: Option<u32>,
     /// The operator's place.
     pub position: Position,
     /// The operation, for values that are not plain.
@@ -433,6 +463,9 @@ pub struct Chain {
     pub steps: Box<[Step]>,
     /// What follows, in order.
     pub links: Box<[Link]>,
+    /// Operations of looking at the value [in its place](Node::in_place): where there are only
+    /// properties and elements, of a variable or of `this`.
+    pub in_place: Option<u32>,
     /// Where its operation is counted.
     pub position: Position,
 }

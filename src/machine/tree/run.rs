@@ -4,7 +4,7 @@ use std::any::TypeId;
 
 use rhai::{
     Caches, Dynamic, Engine, EvalAltResult, EvalContext, Expression, FnArgsVec, GlobalRuntimeState,
-    NativeCallContext, Position, RhaiFunc, Scope,
+    NativeCallContext, Position, Scope,
 };
 
 use super::functions::Functions;
@@ -137,11 +137,8 @@ impl Run<'_> {
 
     /// Counts an operation.
     #[inline]
-    pub(super) fn count(&mut self, position: Position) -> Outcome<()> {
-        match meter::tick() {
-            None => Ok(()),
-            Some(token) => Err(EvalAltResult::ErrorTerminated(token, position).into()),
-        }
+    pub(super) fn count(&self, position: Position) -> Outcome<()> {
+        count(position)
     }
 
     /// Has Rhai evaluate an expression on values. The root, if there is one, is changed in place.
@@ -250,17 +247,15 @@ impl Run<'_> {
     ) -> Outcome {
         self.count(position)?;
         let mut copy;
-        let mut args = FnArgsVec::<&mut Dynamic>::new();
-        if let Some((first, is_reference)) = first {
-            if is_reference && !known.is_method {
+        let first = match first {
+            Some((first, true)) if !known.is_method => {
                 copy = first.clone();
-                args.push(&mut copy);
-            } else {
-                args.push(first);
+                Some(&mut copy)
             }
-        }
-        args.extend(others.iter_mut());
-        if !known.is_pure && args.first().is_some_and(|first| first.is_read_only()) {
+            Some((first, _)) => Some(first),
+            None => None,
+        };
+        if !known.is_pure && first.as_ref().is_some_and(|first| first.is_read_only()) {
             let name = site.name.to_string();
             return Err(EvalAltResult::ErrorNonPureMethodCallOnConstant(name, position).into());
         }
@@ -274,11 +269,14 @@ impl Run<'_> {
                 position,
             )
         });
-        let outcome = match &known.function {
-            RhaiFunc::Pure { func, .. } | RhaiFunc::Method { func, .. } => func(context, &mut args),
-            RhaiFunc::Plugin { func } => func.call(context, &mut args),
-            RhaiFunc::StaticPlugin { func } => func.call(context, &mut args),
-            _ => return Ok(Dynamic::UNIT),
+        let outcome = match (first, others) {
+            (Some(first), []) => known.call(context, &mut [first]),
+            (Some(first), [other]) => known.call(context, &mut [first, other]),
+            (first, others) => {
+                let mut args = FnArgsVec::<&mut Dynamic>::new();
+                args.extend(first.into_iter().chain(others));
+                known.call(context, &mut args)
+            }
         };
         outcome.map_err(|mut error| {
             if error.position().is_none() {
@@ -293,6 +291,15 @@ impl Run<'_> {
         if let Some(types) = types {
             site.learn(types, self.caches);
         }
+    }
+}
+
+/// Counts an operation.
+#[inline]
+pub(super) fn count(position: Position) -> Outcome<()> {
+    match meter::tick() {
+        None => Ok(()),
+        Some(token) => Err(EvalAltResult::ErrorTerminated(token, position).into()),
     }
 }
 

@@ -7,7 +7,10 @@ use std::any::TypeId;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use rhai::{Caches, Dynamic, FnArgsVec, FuncRegistration, ImmutableString, Module, RhaiFunc};
+use rhai::{
+    Caches, Dynamic, EvalAltResult, FnArgsVec, FuncRegistration, ImmutableString, Module,
+    NativeCallContext, RhaiFunc,
+};
 
 /// Functions that one site keeps: one for each combination of types.
 const KEPT: usize = 4;
@@ -108,6 +111,21 @@ impl std::fmt::Debug for Site {
 }
 
 impl Known {
+    /// Calls the function.
+    #[inline]
+    pub fn call(
+        &self,
+        context: Option<NativeCallContext>,
+        args: &mut [&mut Dynamic],
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        match &self.function {
+            RhaiFunc::Pure { func, .. } | RhaiFunc::Method { func, .. } => func(context, args),
+            RhaiFunc::Plugin { func } => func.call(context, args),
+            RhaiFunc::StaticPlugin { func } => func.call(context, args),
+            _ => Ok(Dynamic::UNIT),
+        }
+    }
+
     #[inline]
     fn takes(&self, first: &Dynamic, others: &[Dynamic]) -> bool {
         let Some((first_type, types)) = self.types.split_first() else {

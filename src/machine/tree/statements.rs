@@ -233,7 +233,13 @@ impl Run<'_> {
                 outcome.map(|_| ())
             }
             Target::This(rest, _) => self.residue(rest, None, [value]).map(|_| ()),
-            Target::Chain(chain) => self.chain(chain, Some((value, change))).map(|_| ()),
+            Target::Chain(chain) => {
+                let mut value = value;
+                match self.assign_in_place(chain, &mut value, change) {
+                    Some(done) => done,
+                    None => self.chain(chain, Some((value, change))).map(|_| ()),
+                }
+            }
         }
     }
 

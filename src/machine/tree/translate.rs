@@ -407,8 +407,10 @@ impl Translator<'_> {
                     let mut given = Given::new(1, residue::operand());
                     let shown = [given.next(position)].into_iter().collect();
                     let rest = given.residue(Expr::InterpolatedString(shown, position), 2);
+                    let node = self.expression(part)?;
                     segments.push(Segment {
-                        node: self.expression(part)?,
+                        in_place: node.in_place(),
+                        node,
                         position,
                         rest,
                     });
@@ -496,10 +498,13 @@ impl Translator<'_> {
                 given.next(right.start_position()),
             ];
             let expr = Expr::FnCall(residue::call(call, args), position);
+            let (left, right) = (self.argument(left)?, self.argument(right)?);
+            let in_place = left.in_place().zip(right.in_place());
             return Ok(Node::Binary(Box::new(Binary {
                 operator: Operator::of(token),
-                left: self.argument(left)?,
-                right: self.argument(right)?,
+                left,
+                right,
+                in_place: in_place.map(|(left, right)| left + right),
                 position,
                 rest: given.residue(expr, 3),
             })));

@@ -1,4 +1,4 @@
-//! Values as variables have them.
+//! Values as variables have them, and their places in arrays.
 
 use rhai::Dynamic;
 
@@ -24,4 +24,13 @@ fn has_constants(value: &Dynamic) -> bool {
         return map.is_ok_and(|map| map.values().any(has_constants));
     }
     false
+}
+
+/// The place of a number in an array, from its end if it is negative.
+pub fn place(length: usize, number: i64) -> Option<usize> {
+    let place = match usize::try_from(number) {
+        Ok(place) => place,
+        Err(_) => length.checked_sub(usize::try_from(number.unsigned_abs()).ok()?)?,
+    };
+    (place < length).then_some(place)
 }
