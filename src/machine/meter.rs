@@ -47,8 +47,8 @@ fn fresh(base: isize) -> Usage {
         ticks: 0,
         next: FIRST,
         interval: FIRST,
-        slice_began: None,
-        looked: None,
+        slice_ends: None,
+        heavy_from: None,
         spent: Duration::ZERO,
         base,
     }
@@ -184,13 +184,16 @@ pub fn pause() -> Result<(), Stop> {
         }
         let now = Instant::now();
         plan(running, now);
-        let began = running.slice_began.get().unwrap_or(now);
-        running.slice_began.set(Some(began));
-        let used = now - began;
-        if used < SLICE {
+        let ends = running.slice_ends.get();
+        let ends = ends.unwrap_or_else(|| {
+            let ends = now + SLICE;
+            running.slice_ends.set(Some(ends));
+            ends
+        });
+        if now < ends {
             return Ok(());
         }
-        let spent = running.spent.get() + used;
+        let spent = running.spent.get() + SLICE + (now - ends);
         if spent > budget.time {
             return Err(Stop::Time(budget.time));
         }
@@ -199,9 +202,9 @@ pub fn pause() -> Result<(), Stop> {
         }
         running.spent.set(spent);
         let wake = fiber::wait(Wait::Slice);
-        let now = Some(Instant::now());
-        running.slice_began.set(now);
-        running.looked.set(now);
+        let now = Instant::now();
+        running.slice_ends.set(Some(now + SLICE));
+        running.heavy_from.set(Some(now + HEAVY));
         match wake {
             Wake::Ready(_) => Ok(()),
             Wake::Cancelled => Err(Stop::Cancelled),
@@ -213,12 +216,12 @@ pub fn pause() -> Result<(), Stop> {
 /// long.
 fn plan(running: &Running, now: Instant) {
     let interval = running.interval.get();
-    running.interval.set(match running.looked.get() {
-        Some(looked) if now - looked > HEAVY => (interval / 4).max(1),
+    running.interval.set(match running.heavy_from.get() {
+        Some(heavy_from) if now > heavy_from => (interval / 4).max(1),
         Some(_) => (interval * 2).min(INTERVAL),
         None => FIRST,
     });
-    running.looked.set(Some(now));
+    running.heavy_from.set(Some(now + HEAVY));
     let next = running.ticks.get().saturating_add(running.interval.get());
     running.next.set(next);
 }

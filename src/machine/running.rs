@@ -24,10 +24,10 @@ pub(super) struct Usage {
     pub next: u32,
     /// Operations from the last look to the next.
     pub interval: u32,
-    /// When its slice of time began.
-    pub slice_began: Option<Instant>,
-    /// The last look at the clock.
-    pub looked: Option<Instant>,
+    /// When its slice of time ends.
+    pub slice_ends: Option<Instant>,
+    /// When the operations since the last look at the clock have taken long.
+    pub heavy_from: Option<Instant>,
     /// Computing time before this slice.
     pub spent: Duration,
     /// Bytes that the thread held when the call was let run, less those that the call held already
@@ -40,8 +40,8 @@ pub(super) struct Running {
     pub ticks: Cell<u32>,
     pub next: Cell<u32>,
     pub interval: Cell<u32>,
-    pub slice_began: Cell<Option<Instant>>,
-    pub looked: Cell<Option<Instant>>,
+    pub slice_ends: Cell<Option<Instant>>,
+    pub heavy_from: Cell<Option<Instant>>,
     pub spent: Cell<Duration>,
     pub base: Cell<isize>,
     pub budget: Cell<Budget>,
@@ -61,8 +61,8 @@ thread_local! {
             ticks: Cell::new(0),
             next: Cell::new(0),
             interval: Cell::new(0),
-            slice_began: Cell::new(None),
-            looked: Cell::new(None),
+            slice_ends: Cell::new(None),
+            heavy_from: Cell::new(None),
             spent: Cell::new(Duration::ZERO),
             base: Cell::new(0),
             budget: Cell::new(Budget::UNLIMITED),
@@ -90,8 +90,8 @@ impl Running {
             ticks: self.ticks.get(),
             next: self.next.get(),
             interval: self.interval.get(),
-            slice_began: self.slice_began.get(),
-            looked: self.looked.get(),
+            slice_ends: self.slice_ends.get(),
+            heavy_from: self.heavy_from.get(),
             spent: self.spent.get(),
             base: self.base.get(),
         }
@@ -101,8 +101,8 @@ impl Running {
         self.ticks.set(usage.ticks);
         self.next.set(usage.next);
         self.interval.set(usage.interval);
-        self.slice_began.set(usage.slice_began);
-        self.looked.set(usage.looked);
+        self.slice_ends.set(usage.slice_ends);
+        self.heavy_from.set(usage.heavy_from);
         self.spent.set(usage.spent);
         self.base.set(usage.base);
     }
