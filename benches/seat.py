@@ -5,7 +5,7 @@
     benches/seat.py target/release/wsh-server target/release/deps/load-… --json seat.json
 
 Rounds alternate between the plain server and one that is looked at, so that whatever else the machine does meets both. A
-ratio is the median of the rounds' ratios of processor time for a message.
+ratio is the median of the rounds' ratios of processor time for a message, of all threads of the server and of its workers.
 """
 
 import argparse
@@ -141,28 +141,40 @@ def costs(options):
         results = {}
         for in_flight in [1, 16]:
             for name, (flags, watches) in cases.items():
-                ratios, plain_times, times = [], [], []
+                plain, looked = [], []
                 for _ in range(options.rounds):
-                    plain = echo(options, [], None, in_flight)
-                    looked = echo(options, flags(), watches, in_flight)
-                    plain_times.append(plain)
-                    times.append(looked)
-                    ratios.append(looked / plain)
-                results[f"{name}, {in_flight} in flight"] = {"plain": plain_times, "looked at": times}
-                print(
-                    f"{name}, {in_flight} in flight: {(statistics.median(ratios) - 1) * 100:+.1f} % "
-                    f"({spread([ratio - 1 for ratio in ratios], 100)}); {statistics.median(plain_times):.0f} ns plain"
-                )
+                    plain.append(echo(options, [], None, in_flight))
+                    looked.append(echo(options, flags(), watches, in_flight))
+                results[f"{name}, {in_flight} in flight"] = {"plain": plain, "looked at": looked}
+                shown = []
+                for whose in ["server", "workers"]:
+                    ratios = [one[whose] / other[whose] - 1 for one, other in zip(looked, plain)]
+                    shown.append(f"{whose} {statistics.median(ratios) * 100:+.1f} % ({spread(ratios, 100)})")
+                nanoseconds = statistics.median(one["server"] for one in plain)
+                print(f"{name}, {in_flight} in flight: {', '.join(shown)}; {nanoseconds:.0f} ns plain")
         return results
 
 
 def echo(options, flags, watches, in_flight):
-    """Nanoseconds of processor time that the server takes for a message of 64 bytes."""
+    """Nanoseconds of processor time for a message of 64 bytes: of the whole server, and without the thread that records."""
     with serving(options, flags) as (port, pid), console(port, watches):
         arguments = ["echo", "--connections", "50", "--size", "64", "--in-flight", str(in_flight)]
         arguments += ["--seconds", str(options.seconds), "--warmup", "0.3"]
+        before = processor_time(pid)
         result = peers.generate(str(options.load), [*arguments, "--url", f"ws://127.0.0.1:{port}/echo", "--pid", str(pid)])
-        return result["server_us_per_message"] * 1000
+        used = {name: time - before.get(name, 0) for name, time in processor_time(pid).items()}
+        server = result["server_us_per_message"] * 1000
+        recorder = used.get("recorder", 0) / sum(used.values())
+        return {"server": server, "workers": server * (1 - recorder)}
+
+
+def processor_time(pid):
+    """Nanoseconds that each thread of a process has run, by its name."""
+    times = {}
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        name = task.joinpath("comm").read_text().strip()
+        times[name] = times.get(name, 0) + int(task.joinpath("schedstat").read_text().split()[0])
+    return times
 
 
 @contextlib.contextmanager

@@ -4,10 +4,10 @@
 //! Pings and Pongs stand among the messages, as Chrome's network panel shows them.
 //!
 //! `read` takes what browsers and proxies export, `write` makes a file while the conversation
-//! happens, `recorder` does so for a server's connections. What HAR has no place for (the Close,
-//! and who served) stands in one member `_wsh` of the entry: readers of HAR pass over members that
-//! begin with an underscore. HTTP Toolkit has a member for the Close, `_webSocketClose`, which is
-//! there as well.
+//! happens, `recorder` does so for a server's connections, from the `notes` that they make. What
+//! HAR has no place for (the Close, and who served) stands in one member `_wsh` of the entry:
+//! readers of HAR pass over members that begin with an underscore. HTTP Toolkit has a member for
+//! the Close, `_webSocketClose`, which is there as well.
 //!
 //! For those who play it again, `steps` puts what was said in one order, `compare` looks at two
 //! messages, `diff` shows how they differ, and `differences` adds that up.
@@ -15,6 +15,7 @@
 mod compare;
 mod diff;
 mod differences;
+mod notes;
 mod read;
 mod recorder;
 mod steps;

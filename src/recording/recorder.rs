@@ -1,7 +1,8 @@
 //! The recordings of a server: one thread that writes them, and what each connection tells it.
 //!
-//! Nobody waits for the disk. What a connection says is copied into a queue whose bytes are
-//! bounded; beyond that it is counted, and the file says how many messages it lacks.
+//! Nobody waits for the disk. What a connection says is noted, within a bound on the bytes of all
+//! notes; beyond that it is counted, and the file says how many messages it lacks. Making text of
+//! it, and writing that, is the thread's.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -10,26 +11,27 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant, SystemTime};
 
+use super::notes::{Desk, End, Notes, OVERHEAD, Office, Order, Said};
 use super::{Beat, Ending, Head, Side, Writer, stamp};
 use crate::config::Record;
 use crate::config::limits::{RECORDINGS, Recordings};
 use crate::observe::access::By;
 use crate::observe::event::{Event, text};
-use crate::websocket::{Message, Onlooker};
+use crate::websocket::Onlooker;
 
-/// What a message counts in the queue besides its bytes.
-const OVERHEAD: usize = 128;
 /// How long the last messages may take to be written when the server ends.
 const LAST: Duration = Duration::from_secs(5);
-/// Orders that are taken before they are written.
-const AT_ONCE: usize = 4_000;
-/// Time between two times of writing.
-const PAUSE: Duration = Duration::from_millis(2);
+/// Time between two looks at what was noted.
+const PAUSE: Duration = Duration::from_millis(5);
+/// How long a file may lack what was noted: a file at a time costs more than its messages.
+const LATE: Duration = Duration::from_millis(50);
+/// Bytes of a message that is not copied twice.
+const LONG: usize = 4 << 10;
 /// Letters of a handler's name in that of a file.
 const NAME: usize = 60;
 
@@ -38,37 +40,14 @@ const NAME: usize = 60;
 pub struct Recorder {
     settings: Record,
     limits: Recordings,
-    orders: Sender<Order>,
-    /// Bytes of messages in the queue.
-    waiting: Arc<AtomicUsize>,
+    office: Arc<Office>,
+    /// The one that writes.
+    writer: Thread,
     /// Connections that are recorded.
     open: AtomicUsize,
     /// It was said that there are too many.
     is_full: AtomicBool,
     done: Mutex<Receiver<()>>,
-}
-
-/// What the thread is to write.
-enum Order {
-    Begin(u64, PathBuf, Box<Head>),
-    Message(u64, Side, SystemTime, Kind, Vec<u8>),
-    /// With the messages that were not told.
-    End(u64, SystemTime, Ending, u64),
-    Stop,
-}
-
-/// What a message is.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Text,
-    Binary,
-    Beat(Beat),
-}
-
-impl Kind {
-    fn of(is_text: bool) -> Self {
-        if is_text { Self::Text } else { Self::Binary }
-    }
 }
 
 impl Recorder {
@@ -78,21 +57,20 @@ impl Recorder {
             .recursive(true)
             .mode(0o700)
             .create(&settings.folder)?;
-        let (orders, inbox) = channel();
         let (sender, done) = channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&waiting);
-        thread::Builder::new()
+        let office = Arc::<Office>::default();
+        let place = Arc::clone(&office);
+        let writer = thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || {
-                write(&inbox, &counter);
+                write(&place);
                 let _ = sender.send(());
             })?;
         Ok(Arc::new(Self {
             settings,
             limits: RECORDINGS,
-            orders,
-            waiting,
+            office,
+            writer: writer.thread().clone(),
             open: AtomicUsize::new(0),
             is_full: AtomicBool::new(false),
             done: Mutex::new(done),
@@ -124,67 +102,133 @@ impl Recorder {
         let file = self.settings.folder.join(name);
         let tape = Tape {
             recorder: Arc::clone(self),
+            desk: self.office.desk(),
             connection,
+            noted: RefCell::default(),
+            turn: Cell::default(),
+            told: Cell::new(0),
             lost: Cell::new(0),
+            beyond: Cell::new(0),
             parts: RefCell::default(),
             has_ended: Cell::new(false),
         };
-        self.tell(Order::Begin(connection, file, Box::new(head)));
+        tape.lay(Some(Order::Begin(connection, Box::new((file, head)))));
         Some(tape)
     }
 
     /// Has everything written that was told before, if that can be soon.
     pub fn finish(&self) {
-        self.tell(Order::Stop);
+        self.office.end();
+        self.writer.unpark();
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = done.recv_timeout(LAST);
     }
+}
 
-    fn tell(&self, order: Order) {
-        // A thread that is gone has said why.
-        let _ = self.orders.send(order);
-    }
-
-    /// Takes the bytes of a message into account; `false` if there is no room.
-    fn admits(&self, bytes: usize) -> bool {
-        let count = bytes + OVERHEAD;
-        let before = self.waiting.fetch_add(count, Ordering::Relaxed);
-        let has_room = before + count <= self.limits.waiting;
-        if !has_room {
-            self.waiting.fetch_sub(count, Ordering::Relaxed);
-        }
-        has_room
-    }
+/// Whether a connection runs, and what the time is meanwhile.
+#[derive(Debug, Clone, Copy, Default)]
+enum Turn {
+    /// Others deliver to it.
+    #[default]
+    None,
+    /// It does, and has said nothing yet.
+    Begun,
+    /// All that it says in this turn is said at this time.
+    At(SystemTime),
 }
 
 /// What one connection tells of itself.
 #[derive(Debug)]
 pub struct Tape {
     recorder: Arc<Recorder>,
+    /// That of its worker.
+    desk: Arc<Desk>,
     connection: u64,
+    /// Messages that are not on the desk yet.
+    noted: RefCell<Notes>,
+    turn: Cell<Turn>,
+    /// Messages that were noted.
+    told: Cell<u64>,
     /// Messages for which there was no room.
     lost: Cell<u64>,
+    /// Messages beyond the bound of a file.
+    beyond: Cell<u64>,
     /// The parts of a message so far.
     parts: RefCell<Vec<u8>>,
     has_ended: Cell<bool>,
 }
 
 impl Tape {
-    fn message(&self, by: Side, kind: Kind, payload: &[u8]) {
-        if self.recorder.admits(payload.len()) {
-            let (now, payload) = (SystemTime::now(), payload.to_vec());
-            let order = Order::Message(self.connection, by, now, kind, payload);
-            self.recorder.tell(order);
-        } else {
+    fn message(&self, by: Side, opcode: u8, payload: &[u8]) {
+        let Recorder { limits, office, .. } = &*self.recorder;
+        if self.told.get() >= limits.messages {
+            self.beyond.set(self.beyond.get() + 1);
+            return;
+        }
+        let mut noted = self.noted.borrow_mut();
+        let count = noted.weight() + payload.len() + OVERHEAD;
+        if office.waiting() + count > limits.waiting {
             self.lost.set(self.lost.get() + 1);
+            return;
+        }
+        self.told.set(self.told.get() + 1);
+        let said = Said {
+            time: self.now(),
+            by,
+            opcode,
+            length: payload.len(),
+        };
+        if payload.len() < LONG {
+            noted.say(said, payload);
+        } else {
+            drop(noted);
+            self.lay(None);
+            self.put(payload.len() + OVERHEAD, |notes| {
+                notes.say_at_once(self.connection, said, payload);
+            });
+        }
+    }
+
+    fn now(&self) -> SystemTime {
+        match self.turn.get() {
+            Turn::At(time) => time,
+            Turn::None => SystemTime::now(),
+            Turn::Begun => {
+                let time = SystemTime::now();
+                self.turn.set(Turn::At(time));
+                time
+            }
+        }
+    }
+
+    /// Lays on the desk what was noted, and what is to follow it.
+    fn lay(&self, behind: Option<Order>) {
+        let mut noted = self.noted.borrow_mut();
+        if noted.said.is_empty() && behind.is_none() {
+            return;
+        }
+        self.put(noted.weight(), |notes| {
+            notes.take_messages(self.connection, &mut noted);
+            notes.orders.extend(behind);
+        });
+    }
+
+    fn put(&self, weight: usize, put: impl FnOnce(&mut Notes)) {
+        let Recorder { office, writer, .. } = &*self.recorder;
+        if office.lay(&self.desk, weight, put) {
+            writer.unpark();
         }
     }
 
     fn end(&self, ending: Ending) {
         if !self.has_ended.replace(true) {
-            let (now, lost) = (SystemTime::now(), self.lost.get());
-            self.recorder
-                .tell(Order::End(self.connection, now, ending, lost));
+            let end = End {
+                time: SystemTime::now(),
+                ending,
+                lost: self.lost.get(),
+                beyond: self.beyond.get(),
+            };
+            self.lay(Some(Order::End(self.connection, Box::new(end))));
             let open = self.recorder.open.fetch_sub(1, Ordering::Relaxed);
             if open <= self.recorder.limits.connections / 2 {
                 self.recorder.is_full.store(false, Ordering::Relaxed);
@@ -194,12 +238,21 @@ impl Tape {
 }
 
 impl Onlooker for Tape {
+    fn turn_begins(&self) {
+        self.turn.set(Turn::Begun);
+    }
+
+    fn turn_ends(&self) {
+        self.turn.set(Turn::None);
+        self.lay(None);
+    }
+
     fn received(&self, is_text: bool, payload: &[u8]) {
-        self.message(Side::Client, Kind::of(is_text), payload);
+        self.message(Side::Client, opcode(is_text), payload);
     }
 
     fn sent(&self, is_text: bool, payload: &[u8]) {
-        self.message(Side::Server, Kind::of(is_text), payload);
+        self.message(Side::Server, opcode(is_text), payload);
     }
 
     fn sent_part(&self, is_text: bool, payload: &[u8], last: bool) {
@@ -208,16 +261,16 @@ impl Onlooker for Tape {
         parts.extend_from_slice(&payload[..payload.len().min(room)]);
         if last {
             let whole = std::mem::take(&mut *parts);
-            self.message(Side::Server, Kind::of(is_text), &whole);
+            self.message(Side::Server, opcode(is_text), &whole);
         }
     }
 
     fn pinged(&self, by_client: bool, payload: &[u8]) {
-        self.message(side(by_client), Kind::Beat(Beat::Ping), payload);
+        self.message(side(by_client), Beat::Ping.opcode(), payload);
     }
 
     fn ponged(&self, by_client: bool, payload: &[u8]) {
-        self.message(side(by_client), Kind::Beat(Beat::Pong), payload);
+        self.message(side(by_client), Beat::Pong.opcode(), payload);
     }
 
     fn ended(&self, code: u16, reason: &str, by: By) {
@@ -237,6 +290,10 @@ impl Drop for Tape {
             by: By::Nobody,
         });
     }
+}
+
+fn opcode(is_text: bool) -> u8 {
+    if is_text { 1 } else { 2 }
 }
 
 fn side(by_client: bool) -> Side {
@@ -261,24 +318,28 @@ pub fn name(handler: &str, started: SystemTime, connection: u64) -> String {
     format!("{stem}-{time}-{connection}.har")
 }
 
-/// The thread's work: what has come meanwhile is written at once.
-fn write(inbox: &Receiver<Order>, waiting: &AtomicUsize) {
-    let mut files = Files::default();
-    while let Ok(order) = inbox.recv() {
-        let (mut next, mut count) = (Some(order), 0);
-        while let Some(order) = next {
-            if matches!(order, Order::Stop) {
-                return files.flush();
-            }
-            files.take(order, waiting);
-            count += 1;
-            next = (count < AT_ONCE).then(|| inbox.try_recv().ok()).flatten();
+/// The thread's work.
+fn write(office: &Office) {
+    let (mut files, mut spare) = (Files::default(), Notes::default());
+    let mut flushed: Option<Instant> = None;
+    loop {
+        // What was noted before the end is found behind this.
+        let ends = office.ends();
+        let is_any = office.clear_desks(&mut spare, |notes| files.take(notes, office));
+        if ends || flushed.is_none_or(|flushed| flushed.elapsed() >= LATE) {
+            files.flush();
+            flushed = Some(Instant::now());
         }
-        files.flush();
-        // Whoever tells something need not wake this thread meanwhile.
-        thread::sleep(PAUSE);
+        if ends {
+            return;
+        }
+        if is_any || !files.held.is_empty() {
+            // Whoever notes something need not wake this thread meanwhile.
+            thread::park_timeout(PAUSE);
+        } else {
+            office.sleep(thread::park);
+        }
     }
-    files.flush();
 }
 
 /// The files that are open.
@@ -290,70 +351,81 @@ struct Files {
 }
 
 impl Files {
-    fn take(&mut self, order: Order, waiting: &AtomicUsize) {
-        match order {
-            Order::Begin(connection, path, head) => {
-                match Writer::create(&path, *head, RECORDINGS) {
-                    Ok(writer) => {
-                        self.open.insert(connection, (path, writer.gathering()));
+    fn take(&mut self, notes: &mut Notes, office: &Office) {
+        let (mut said, mut bytes) = (&notes.said[..], &notes.bytes[..]);
+        for order in notes.orders.drain(..) {
+            match order {
+                Order::Begin(connection, begin) => {
+                    let (path, head) = *begin;
+                    match Writer::create(&path, head, RECORDINGS) {
+                        Ok(writer) => {
+                            self.open.insert(connection, (path, writer.gathering()));
+                        }
+                        Err(error) => failed(&path, &error),
                     }
-                    Err(error) => failed(&path, &error),
                 }
+                Order::Messages(connection, count) => {
+                    let (these, behind) = said.split_at(count);
+                    said = behind;
+                    let length = these.iter().map(|said| said.length).sum();
+                    let (payloads, behind) = bytes.split_at(length);
+                    bytes = behind;
+                    self.messages(connection, these, payloads);
+                    office.written(length + count * OVERHEAD);
+                }
+                Order::End(connection, end) => self.end(connection, &end),
             }
-            Order::Message(connection, by, time, kind, payload) => {
-                waiting.fetch_sub(payload.len() + OVERHEAD, Ordering::Relaxed);
-                let Some((path, writer)) = self.open.get_mut(&connection) else {
-                    return;
-                };
-                let written = match kind {
-                    // It was checked, or is what a script sent as a text in parts.
-                    Kind::Text => {
-                        let text = String::from_utf8_lossy(&payload);
-                        writer.message(by, time, &Message::Text(text))
-                    }
-                    Kind::Binary => writer.message(by, time, &Message::Binary(payload.into())),
-                    Kind::Beat(beat) => writer.beat(by, time, beat, &payload),
-                };
-                match written {
-                    Ok(()) => self.held.push(connection),
-                    Err(error) => {
-                        failed(path, &error);
-                        self.open.remove(&connection);
-                    }
-                }
+        }
+    }
+
+    fn messages(&mut self, connection: u64, said: &[Said], mut payloads: &[u8]) {
+        let Some((path, writer)) = self.open.get_mut(&connection) else {
+            return;
+        };
+        let held_nothing = !writer.holds();
+        for one in said {
+            let (payload, behind) = payloads.split_at(one.length);
+            payloads = behind;
+            if let Err(error) = writer.add(one.by, one.time, one.opcode, payload) {
+                failed(path, &error);
+                self.open.remove(&connection);
+                return;
             }
-            Order::End(connection, time, ending, lost) => {
-                let Some((path, mut writer)) = self.open.remove(&connection) else {
-                    return;
-                };
-                if lost > 0 {
-                    let file = path.display();
-                    Event::RecordingLacks {
-                        file: text(&file),
-                        messages: lost,
-                    }
-                    .tell();
-                }
-                let written = writer
-                    .leave_out(lost)
-                    .and_then(|()| writer.close(time, &ending))
-                    .and_then(|()| writer.flush());
-                if let Err(error) = written {
-                    failed(&path, &error);
-                }
+        }
+        if held_nothing && writer.holds() {
+            self.held.push(connection);
+        }
+    }
+
+    fn end(&mut self, connection: u64, end: &End) {
+        let Some((path, mut writer)) = self.open.remove(&connection) else {
+            return;
+        };
+        if end.lost > 0 {
+            let file = path.display();
+            Event::RecordingLacks {
+                file: text(&file),
+                messages: end.lost,
             }
-            Order::Stop => {}
+            .tell();
+        }
+        let written = writer
+            .leave_out(end.lost + end.beyond)
+            .and_then(|()| writer.close(end.time, &end.ending))
+            .and_then(|()| writer.flush());
+        if let Err(error) = written {
+            failed(&path, &error);
         }
     }
 
     fn flush(&mut self) {
-        self.held.sort_unstable();
-        self.held.dedup();
         for connection in self.held.drain(..) {
             let Some((path, writer)) = self.open.get_mut(&connection) else {
                 continue;
             };
-            if let Err(error) = writer.flush() {
+            if writer.holds()
+                && let Err(error) = writer.flush()
+            {
                 failed(path, &error);
                 self.open.remove(&connection);
             }
@@ -375,6 +447,8 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
+    use crate::recording::Recording;
+    use crate::websocket::Message;
 
     #[test]
     fn names_are_files_of_the_folder() {
@@ -387,34 +461,51 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_does_not_fit_is_counted() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (orders, inbox) = channel();
-        let recorder = Arc::new(Recorder {
+    fn recorder(folder: &Path, limits: Recordings) -> Arc<Recorder> {
+        Arc::new(Recorder {
             settings: Record {
-                folder: dir.path().to_owned(),
+                folder: folder.to_owned(),
                 path: None,
             },
-            limits: Recordings {
-                waiting: 2 * OVERHEAD + 10,
-                connections: 1,
-                ..RECORDINGS
-            },
-            orders,
-            waiting: Arc::default(),
+            limits,
+            office: Arc::default(),
+            writer: thread::current(),
             open: AtomicUsize::new(0),
             is_full: AtomicBool::new(false),
             done: Mutex::new(channel().1),
-        });
-        let head = || Head {
+        })
+    }
+
+    fn head() -> Head {
+        Head {
             url: "ws://h/".to_owned(),
             started: UNIX_EPOCH,
             request: Vec::new(),
             answer: Vec::new(),
             secrets: false,
             facts: serde_json::Map::new(),
+        }
+    }
+
+    /// Writes what was told, and reads it.
+    fn recorded(recorder: &Recorder, connection: u64) -> Recording {
+        recorder.office.end();
+        write(&recorder.office);
+        assert_eq!(recorder.office.waiting(), 0);
+        let name = name("a_wsh.rhai", UNIX_EPOCH, connection);
+        let file = recorder.settings.folder.join(name);
+        super::super::read(&file).expect("a recording").remove(0)
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let limits = Recordings {
+            waiting: 2 * OVERHEAD + 10,
+            connections: 1,
+            ..RECORDINGS
         };
+        let recorder = recorder(dir.path(), limits);
         let tape = recorder.begin("/a", "a_wsh.rhai", 1, head).expect("a tape");
         assert!(recorder.begin("/a", "a_wsh.rhai", 2, head).is_none());
         for text in ["one", "two", "three"] {
@@ -422,11 +513,69 @@ mod tests {
         }
         drop(tape);
         assert!(recorder.begin("/a", "a_wsh.rhai", 3, head).is_some());
-        recorder.tell(Order::Stop);
-        write(&inbox, &recorder.waiting);
-        let file = dir.path().join(name("a_wsh.rhai", UNIX_EPOCH, 1));
-        let found = super::super::read(&file).expect("a recording").remove(0);
+        let found = recorded(&recorder, 1);
         assert_eq!((found.said.len(), found.left_out), (2, 1));
-        assert_eq!(recorder.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_is_beyond_a_file_is_counted() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let limits = Recordings {
+            messages: 3,
+            ..RECORDINGS
+        };
+        let recorder = recorder(dir.path(), limits);
+        let tape = recorder.begin("/a", "a_wsh.rhai", 1, head).expect("a tape");
+        for _ in 0..5 {
+            tape.sent(true, b"again");
+        }
+        drop(tape);
+        let found = recorded(&recorder, 1);
+        assert_eq!((found.said.len(), found.left_out), (3, 2));
+    }
+
+    /// In a turn and between two, in whatever order short and long ones come: the file has the
+    /// order in which they were told, and the messages of a turn have one time.
+    #[test]
+    fn messages_stay_in_their_order() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let recorder = recorder(dir.path(), RECORDINGS);
+        let tape = recorder.begin("/a", "a_wsh.rhai", 1, head).expect("a tape");
+        let mut wanted = Vec::new();
+        for round in 0..100 {
+            if round % 3 == 0 {
+                tape.turn_begins();
+            }
+            let length = if round % 7 == 0 { LONG + round } else { round };
+            let payload = vec![b'x'; length];
+            match round % 4 {
+                0 | 1 => tape.received(round % 4 == 0, &payload),
+                2 => tape.sent(true, &payload),
+                _ => {
+                    tape.sent_part(false, &payload[..length / 2], false);
+                    tape.sent_part(false, &payload[length / 2..], true);
+                }
+            }
+            wanted.push(match round % 4 {
+                0 | 2 => Message::Text("x".repeat(length).into()),
+                _ => Message::Binary(payload.into()),
+            });
+            if round % 3 == 1 {
+                tape.turn_ends();
+            }
+        }
+        tape.ended(1000, "done", By::Client);
+        drop(tape);
+        let found = recorded(&recorder, 1);
+        let messages: Vec<_> = found.said.iter().map(|said| said.message.clone()).collect();
+        assert!(messages == wanted);
+        let times = found.said.chunks(3);
+        assert!(
+            times
+                .clone()
+                .all(|turn| turn.len() < 3 || turn[0].time == turn[1].time)
+        );
+        assert!(found.said.is_sorted_by_key(|said| said.time));
+        assert_eq!(found.ending.map(|ending| ending.code), Some(1000));
     }
 }

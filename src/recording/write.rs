@@ -4,12 +4,11 @@
 //! it, with the same end behind itself, in one call. So whoever opens the file meanwhile, or finds
 //! it after a crash, has valid JSON, and a message costs the same however long the file is.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
@@ -20,7 +19,10 @@ use crate::websocket::Message;
 use crate::websocket::code::{ABNORMAL, NO_STATUS};
 
 /// Bytes that are not held any longer.
-const GATHERED: usize = 128 * 1024;
+const GATHERED: usize = 64 * 1024;
+
+/// The opcode of a text.
+const TEXT: u8 = 1;
 
 /// What is known of a connection when it is opened.
 #[derive(Debug, Clone)]
@@ -47,9 +49,11 @@ pub struct Writer {
     /// Where the next message goes.
     at: u64,
     /// What goes there.
-    held: String,
+    held: Vec<u8>,
     /// Whether it waits for others.
     gathers: bool,
+    /// The last message's time, and how it is written.
+    stamp: (SystemTime, Vec<u8>),
     messages: u64,
     bytes: usize,
     left_out: u64,
@@ -73,8 +77,9 @@ impl Writer {
             file,
             limits,
             at: 0,
-            held: String::new(),
+            held: front.into_bytes(),
             gathers: false,
+            stamp: (UNIX_EPOCH, b"0.000000".to_vec()),
             messages: 0,
             bytes: 0,
             left_out: 0,
@@ -83,7 +88,7 @@ impl Writer {
             facts: head.facts,
             closed: None,
         };
-        writer.put(&front)?;
+        writer.flush()?;
         Ok(writer)
     }
 
@@ -96,11 +101,10 @@ impl Writer {
 
     /// Adds a message; beyond the file's bound it is counted only.
     pub fn message(&mut self, by: Side, time: SystemTime, message: &Message<'_>) -> io::Result<()> {
-        let (opcode, data) = match message {
-            Message::Text(text) => (1, serde_json::to_string(text)?),
-            Message::Binary(bytes) => (2, format!("\"{}\"", BASE64.encode(bytes))),
-        };
-        self.add(by, time, opcode, &data)
+        match message {
+            Message::Text(text) => self.add(by, time, TEXT, text.as_bytes()),
+            Message::Binary(bytes) => self.add(by, time, 2, bytes),
+        }
     }
 
     /// Adds a Ping or a Pong, which counts as a message does.
@@ -111,35 +115,58 @@ impl Writer {
         beat: Beat,
         payload: &[u8],
     ) -> io::Result<()> {
-        let data = format!("\"{}\"", BASE64.encode(payload));
-        self.add(by, time, beat.opcode(), &data)
+        self.add(by, time, beat.opcode(), payload)
     }
 
-    fn add(&mut self, by: Side, time: SystemTime, opcode: u8, data: &str) -> io::Result<()> {
+    /// Adds any of these, by its opcode. What of a text is none is replaced.
+    pub fn add(
+        &mut self,
+        by: Side,
+        time: SystemTime,
+        opcode: u8,
+        payload: &[u8],
+    ) -> io::Result<()> {
         self.last = time;
         if self.messages >= self.limits.messages || self.bytes >= self.limits.bytes {
             self.left_out += 1;
-            return self.put("");
+            return self.put();
         }
-        let kind = match by {
-            Side::Client => "send",
-            Side::Server => "receive",
-        };
-        let separator = if self.messages == 0 { "\n" } else { ",\n" };
-        // Microseconds are as fine as the number is.
-        let time = seconds(time);
+        let separator: &[u8] = if self.messages == 0 { b"\n" } else { b",\n" };
+        self.held.extend_from_slice(separator);
+        self.held.extend_from_slice(match by {
+            Side::Client => b"{\"type\":\"send\",\"time\":",
+            Side::Server => b"{\"type\":\"receive\",\"time\":",
+        });
+        self.time(time);
+        write!(self.held, ",\"opcode\":{opcode},\"data\":")?;
+        let begin = self.held.len();
+        match opcode {
+            TEXT => put_text(&mut self.held, payload)?,
+            _ => put_binary(&mut self.held, payload),
+        }
         self.messages += 1;
-        self.bytes += data.len();
-        self.put(&format!(
-            "{separator}{{\"type\":\"{kind}\",\"time\":{time:.6},\"opcode\":{opcode},\
-            \"data\":{data}}}"
-        ))
+        self.bytes += self.held.len() - begin;
+        self.held.push(b'}');
+        self.put()
+    }
+
+    /// Microseconds are as fine as the number is.
+    fn time(&mut self, time: SystemTime) {
+        let (known, text) = &mut self.stamp;
+        if *known != time {
+            let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+            text.clear();
+            // A Vec takes every write.
+            let _ = write!(text, "{}.{:06}", since.as_secs(), since.subsec_micros());
+            *known = time;
+        }
+        self.held.extend_from_slice(text);
     }
 
     /// Messages that were not written down elsewhere.
     pub fn leave_out(&mut self, messages: u64) -> io::Result<()> {
         self.left_out += messages;
-        self.put("")
+        self.put()
     }
 
     /// Writes down how it has ended: for us with whose Close was the first, and for others in the
@@ -162,11 +189,15 @@ impl Writer {
                 "time": seconds(time),
             }),
         );
-        self.put("")
+        self.put()
     }
 
-    fn put(&mut self, text: &str) -> io::Result<()> {
-        self.held += text;
+    /// Whether something is not in the file yet.
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    fn put(&mut self) -> io::Result<()> {
         match self.gathers && self.held.len() < GATHERED {
             true => Ok(()),
             false => self.flush(),
@@ -181,7 +212,7 @@ impl Writer {
             facts.insert("left_out".to_owned(), self.left_out.into());
         }
         let length = self.held.len();
-        // Writing to a String never fails.
+        // A Vec takes every write.
         let _ = write!(
             self.held,
             "\n],\"time\":{:.3},",
@@ -191,12 +222,38 @@ impl Writer {
             let _ = write!(self.held, "\"_webSocketClose\":{closed},");
         }
         let _ = writeln!(self.held, "\"_wsh\":{}}}]}}}}", Value::Object(facts));
-        let written = self.file.write_all_at(self.held.as_bytes(), self.at);
+        let written = self.file.write_all_at(&self.held, self.at);
         self.at += length as u64;
         self.held.clear();
-        self.held.shrink_to(4096);
+        // As much as it needed this time.
+        self.held.shrink_to(2 * length);
         written
     }
+}
+
+/// Appends a text as JSON.
+fn put_text(out: &mut Vec<u8>, payload: &[u8]) -> io::Result<()> {
+    let text = String::from_utf8_lossy(payload);
+    // One pass without a branch is many bytes at once, and most texts are this.
+    let is_plain = text.bytes().fold(true, |is, byte| {
+        is & (byte >= 0x20) & (byte != b'"') & (byte != b'\\')
+    });
+    if is_plain {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return Ok(());
+    }
+    Ok(serde_json::to_writer(out, &*text)?)
+}
+
+/// Appends bytes in base64, as JSON.
+fn put_binary(out: &mut Vec<u8>, payload: &[u8]) {
+    out.push(b'"');
+    let begin = out.len();
+    out.resize(begin + BASE64.encode_len(payload.len()), 0);
+    BASE64.encode_mut(payload, &mut out[begin..]);
+    out.push(b'"');
 }
 
 /// All that stands before the messages.

@@ -1,6 +1,6 @@
 //! A virtual client: a stream in memory, with the handshake and the frames of a real one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -22,6 +22,10 @@ const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const HEAD: usize = 64 * 1024;
 /// Headers of an answer.
 const HEADERS: usize = 100;
+/// Bytes of messages that wait at a client, to be sent or to be received.
+pub const WAITING: usize = 64 << 20;
+/// What a message counts besides its bytes.
+const OVERHEAD: usize = 64;
 
 /// A client's connection.
 #[derive(Debug, Clone)]
@@ -49,6 +53,22 @@ struct Inbox {
     messages: RefCell<VecDeque<Message>>,
     end: RefCell<Option<End>>,
     changed: Notify,
+    /// What these count, and those that are yet to be sent.
+    waiting: Cell<usize>,
+}
+
+impl Inbox {
+    fn add(&self, message: &Message) {
+        self.waiting.set(self.waiting.get() + weight(message));
+    }
+
+    fn remove(&self, weight: usize) {
+        self.waiting.set(self.waiting.get().saturating_sub(weight));
+    }
+}
+
+fn weight(message: &Message) -> usize {
+    message.len() + OVERHEAD
 }
 
 /// How a connection ended, as the client saw it.
@@ -58,6 +78,15 @@ pub struct End {
     pub code: u16,
     /// Its reason.
     pub reason: String,
+}
+
+/// Why a message is not sent.
+#[derive(Debug)]
+pub enum Unsent {
+    /// The connection has ended.
+    Ended(End),
+    /// As much as may [wait](WAITING) does.
+    Full,
 }
 
 /// An answer that opens no connection.
@@ -115,9 +144,18 @@ impl Client {
         &self.0.protocol
     }
 
-    /// Sends a message; `false` if the connection has ended.
-    pub fn send(&self, message: Message) -> bool {
-        self.end().is_none() && self.0.orders.send(Order::Send(message)).is_ok()
+    /// Sends a message.
+    pub fn send(&self, message: Message) -> Result<(), Unsent> {
+        if let Some(end) = self.end() {
+            return Err(Unsent::Ended(end));
+        }
+        if self.0.inbox.waiting.get() >= WAITING {
+            return Err(Unsent::Full);
+        }
+        self.0.inbox.add(&message);
+        // Whoever would take it has told the end.
+        let _ = self.0.orders.send(Order::Send(message));
+        Ok(())
     }
 
     /// Sends a Close, with this code and reason.
@@ -144,6 +182,7 @@ impl Client {
         let inbox = &self.0.inbox;
         loop {
             if let Some(message) = inbox.messages.borrow_mut().pop_front() {
+                inbox.remove(weight(&message));
                 return Ok(message);
             }
             if let Some(end) = self.end() {
@@ -219,12 +258,17 @@ async fn pump(
         tokio::select! {
             order = orders.recv() => match order {
                 // A failure shows where it is read.
-                Some(Order::Send(message)) => drop(socket.send(message).await),
+                Some(Order::Send(message)) => {
+                    let weight = weight(&message);
+                    let _ = socket.send(message).await;
+                    inbox.remove(weight);
+                }
                 Some(Order::Close(close)) => drop(socket.close(close).await),
                 Some(Order::Drop) | None => break,
             },
             message = socket.next() => match message {
                 Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                    inbox.add(&message);
                     inbox.messages.borrow_mut().push_back(message);
                     inbox.changed.notify_waiters();
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rhai::{Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 use tungstenite::Message;
 
-use super::client::{Client, End, Refused};
+use super::client::{Client, End, Refused, Unsent, WAITING};
 use super::compare::{difference, is_same, shown};
 use super::fetch::{self, Answer, Asked};
 use super::world::World;
@@ -101,7 +101,13 @@ pub const PACKAGE: Package = Package {
                 "c.send_json(value: any)",
             ],
             about: "Sends a message: text for a string, binary for a blob, and JSON as text.",
-            throws: &[("closed", "if the connection has ended")],
+            throws: &[
+                ("closed", "if the connection has ended"),
+                (
+                    "full",
+                    "if 64 MiB of messages wait at this client, to be sent or received",
+                ),
+            ],
             allowed: Allowed::Everywhere,
             example: "fn test_it() {\n    let c = connect(\"/echo\");\n    c.send_json(#{a: 1});\n    \
                       expect(c.receive_json(), #{a: 1});\n}",
@@ -376,21 +382,29 @@ fn text(name: &str, value: &Dynamic) -> Result<String> {
 fn register_send(engine: &mut Engine, limits: Limits) {
     engine
         .register_fn("send", |client: &mut Client, text: ImmutableString| {
-            send(client, Message::text(text.as_str()))
+            send(client, || Message::text(text.as_str()))
         })
         .register_fn("send", |client: &mut Client, data: Blob| {
-            send(client, Message::binary(data))
+            send(client, || Message::binary(data.to_vec()))
         })
         .register_fn("send_json", move |client: &mut Client, value: Dynamic| {
             let json = json::to_json(&value, &limits)?;
-            send(client, Message::text(json.as_str()))
+            send(client, || Message::text(json.as_str()))
         });
 }
 
-fn send(client: &Client, message: Message) -> Result<()> {
-    match client.send(message) {
-        true => Ok(()),
-        false => Err(closed(client.end())),
+/// What waits for the connection is not the script's memory any more.
+fn send(client: &Client, message: impl FnOnce() -> Message) -> Result<()> {
+    match meter::exempt(|| client.send(message())) {
+        Ok(()) => Ok(()),
+        Err(Unsent::Ended(end)) => Err(closed(Some(end))),
+        Err(Unsent::Full) => throw(
+            "full",
+            format!(
+                "{} MiB of messages wait at this client: receive() takes those that came",
+                WAITING >> 20
+            ),
+        ),
     }
 }
 
@@ -436,16 +450,22 @@ fn next(
 
 fn receive(client: &Client, seconds: f64) -> Result<Dynamic> {
     match next(client, "receive", seconds)? {
-        Some(Ok(message)) => Ok(value(message)),
+        Some(Ok(message)) => {
+            let value = value(&message);
+            // Nor was it the script's before.
+            meter::exempt(|| drop(message));
+            Ok(value)
+        }
         Some(Err(end)) => Err(closed(Some(end))),
         None => throw("silence", format!("nothing came within {seconds} s")),
     }
 }
 
-fn value(message: Message) -> Dynamic {
+fn value(message: &Message) -> Dynamic {
     match message {
         Message::Text(text) => text.as_str().into(),
-        message => Dynamic::from_blob(message.into_data().to_vec()),
+        Message::Binary(bytes) => Dynamic::from_blob(bytes.to_vec()),
+        _ => Dynamic::UNIT,
     }
 }
 
@@ -453,7 +473,7 @@ fn silence(client: &Client, seconds: f64) -> Result<()> {
     match next(client, "expect_silence", seconds)? {
         None => Ok(()),
         Some(Ok(message)) => {
-            let message = shown(&value(message));
+            let message = shown(&value(&message));
             throw(EXPECTED, format!("expected silence, received {message}"))
         }
         Some(Err(End { code, .. })) => throw(

@@ -76,6 +76,26 @@ fn fails(body: &str) -> String {
     )
 }
 
+/// However long a test talks, it holds what waits and no more, and that has a bound that says so.
+#[test]
+fn talking_takes_no_memory() {
+    let mut plan = plan();
+    plan.limit = Duration::from_secs(30);
+    let run_it = |body: &str| {
+        let (source, _) = read(&format!("fn test_it() {{\n{body}\n}}"));
+        let fault = run(&plan, &source, "test_it").expect("a test that runs");
+        fault.fault.map(|fault| fault.brief(1000))
+    };
+    // Of these, 64 MiB in all, as the script may hold.
+    let talks = "let c = connect(\"/echo\");\nlet long = \"x\".repeat(65536);\n\
+        for i in 0..1200 {\n    c.send(long);\n    c.receive();\n}";
+    assert_eq!(run_it(talks), None);
+    let talks = "let c = connect(\"/echo\");\nlet long = \"x\".repeat(65536);\n\
+        loop {\n    c.send(long);\n}";
+    let fault = run_it(talks).expect("it is too much");
+    assert!(fault.contains("64 MiB of messages wait"), "{fault}");
+}
+
 #[test]
 fn every_example_passes() {
     let packages = [&package::PACKAGE, &elsewhere::PACKAGE];

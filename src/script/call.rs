@@ -222,7 +222,10 @@ fn invoke_about(
     {
         peer.handle.served_by(program.source.version);
     }
-    let begun = handler.meter.begin();
+    let begun = match hook {
+        Hook::TransferData => handler.meter.begin_together(hook as usize),
+        _ => handler.meter.begin(),
+    };
     let result = caller::with(caller, || match (hook, owner.peer()) {
         (Hook::OnPublish, Some(peer)) => delivery::run(peer, limits, arguments, |arguments| {
             program.call(hook, &mut this, arguments)

@@ -17,8 +17,8 @@ const BEFORE: usize = 2 << 10;
 const DEPTH: usize = 16;
 /// Bytes of a blob in it.
 const BLOB: usize = 1 << 10;
-/// Bytes of a binary message that are kept for a fault while nobody looks: of text, all of them are
-/// there anyway.
+/// Bytes of a binary message that are kept for a fault while nobody looks closely: of text, all of
+/// them are there anyway.
 const BINARY: usize = 4 << 10;
 /// Bytes of a message that are kept for a fault.
 const MESSAGE: usize = 256 << 10;
@@ -37,25 +37,21 @@ fn shown_within(value: &Dynamic, most: usize) -> (Value, bool) {
     (value, looking.is_whole)
 }
 
-/// Keeps what a hook is called with, in case it fails.
+/// Keeps what a hook is called with, in case it fails. A text is not part of it: whoever runs the
+/// hook has it still.
 pub fn before(argument: &Dynamic, this: &Dynamic) -> Cause {
-    let is_looked_at = live::is_looked_at();
+    let is_looked_at = live::is_looked_at_closely();
     let met = |is_text, bytes: &[u8], most: usize| Met {
         is_text,
         bytes: Arc::from(&bytes[..bytes.len().min(most)]),
         size: bytes.len(),
     };
-    let message = if let Ok(text) = argument.as_immutable_string_ref() {
-        // It is another reference to the text until there is a fault.
-        is_looked_at.then(|| met(true, text.as_bytes(), MESSAGE))
-    } else if let Ok(blob) = argument.as_blob_ref() {
+    let message = if let Ok(blob) = argument.as_blob_ref() {
         let most = if is_looked_at { MESSAGE } else { BINARY };
         Some(met(false, &blob, most))
     } else {
-        argument
-            .as_int()
-            .ok()
-            .map(|number| met(true, number.to_string().as_bytes(), MESSAGE))
+        let number = argument.as_int().ok().map(|number| number.to_string());
+        number.map(|number| met(true, number.as_bytes(), MESSAGE))
     };
     let this = match is_looked_at {
         true => Some(shown_within(this, BEFORE)).filter(|(_, is_whole)| *is_whole),

@@ -22,6 +22,7 @@ use crate::config::limits::{self, FILES};
 use crate::handlers::Generation;
 use crate::http::{self, Client, Descriptors, Kind, Site, log_refusal};
 use crate::hub::{Delivery, Hub, Seat};
+use crate::observe::live;
 use crate::observe::metrics::{Gauges, Meters, Snapshot};
 use crate::script::{self, Host, Runtime, Services};
 use crate::store::Shelf;
@@ -219,6 +220,7 @@ async fn run(
                 site.settings.health.tick(number);
                 site.runtime.tick();
                 if is_first {
+                    live::tick();
                     hub.tick();
                     if let Some(shelf) = &shelf {
                         shelf.tick();

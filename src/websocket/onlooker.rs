@@ -6,6 +6,12 @@ use crate::observe::access::By;
 
 /// An onlooker of one connection. It is called on the way of each message, and must not wait.
 pub trait Onlooker: fmt::Debug {
+    /// The connection's task begins to run.
+    fn turn_begins(&self);
+
+    /// It has run: what is shown before the next turn others have delivered.
+    fn turn_ends(&self);
+
     /// A message has come.
     fn received(&self, is_text: bool, payload: &[u8]);
 

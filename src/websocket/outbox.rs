@@ -233,7 +233,6 @@ impl Outbox {
         if let Some(watch) = self.watch() {
             watch.sent(1, 0);
             watch.message_out(kind, plain);
-            watch.queued(self.buffered());
         }
         Ok(())
     }
@@ -366,14 +365,14 @@ impl Outbox {
             }
             frame::encode(bytes, frame, payload);
         });
-        if let Some(watch) = self.watch() {
-            watch.queued(self.buffered());
-        }
         Ok(())
     }
 
     /// The connection's task begins to run: frames gather in the worker's buffer.
     pub(super) fn enter(&self, buffer: &mut Vec<u8>) {
+        if let Some(watch) = self.watch() {
+            watch.turn_begins();
+        }
         self.bytes.look(|bytes| {
             if bytes.is_empty() {
                 std::mem::swap(bytes, buffer);
@@ -384,6 +383,9 @@ impl Outbox {
     /// The task stops running: the worker's buffer goes back, and what the stream has not taken is
     /// kept in one of the connection's own; if it is most of a long one, in that itself.
     pub(super) fn leave(&self, buffer: &mut Vec<u8>) {
+        if let Some(watch) = self.watch() {
+            watch.turn_ends(self.buffered());
+        }
         self.bytes.look(|bytes| {
             let left = bytes.len() - self.sent.get();
             let is_long = left > WRITE && left > bytes.capacity() / 2;
@@ -485,7 +487,6 @@ impl Outbox {
         self.shift(gone);
         if let Some(watch) = self.watch() {
             watch.sent(0, count);
-            watch.queued(self.buffered());
         }
     }
 

@@ -73,6 +73,9 @@ pub trait Session {
         Poll::Ready(Outcome::Done)
     }
 
+    /// All that has come is handled, or waits, and what was said is written next.
+    fn caught_up(&mut self) {}
+
     /// Ends a handling that waits, at once: the peer is gone or time is up.
     fn cancel(&mut self) {}
 

@@ -48,6 +48,23 @@ impl Watch {
         })
     }
 
+    /// The connection's task begins to run.
+    pub(super) fn turn_begins(&self) {
+        if let Some(onlooker) = &self.onlooker {
+            onlooker.turn_begins();
+        }
+    }
+
+    /// It has run, and so many bytes wait to be sent.
+    pub(super) fn turn_ends(&self, queued: usize) {
+        if let Some(onlooker) = &self.onlooker {
+            onlooker.turn_ends();
+        }
+        if let Some(Entered(seen)) = &self.seen {
+            seen.turn_ends(queued);
+        }
+    }
+
     /// Something has come as a whole.
     pub(super) fn incoming(&self, incoming: &Incoming<'_>) {
         if let Some(onlooker) = &self.onlooker {
@@ -104,13 +121,6 @@ impl Watch {
         if let Some(Entered(seen)) = &self.seen {
             let is_text = kind == Data::Text;
             seen.passes(Way::Out, Payload::Part(payload, last, is_text));
-        }
-    }
-
-    /// So many bytes wait to be sent now.
-    pub(super) fn queued(&self, bytes: usize) {
-        if let Some(Entered(seen)) = &self.seen {
-            seen.queued(bytes);
         }
     }
 

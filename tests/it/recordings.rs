@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::support::{ECHO, PATIENCE, Server, connect};
+use crate::support::{ECHO, PATIENCE, Raw, Server, Wire, connect};
 
 const TALKS: &str = "fn on_open(ws) {\n    ws.send(\"welcome\");\n}\nfn transfer_data(ws, message) {\n    \
     switch message {\n        \"parts\" => { ws.send_fragment(\"one, \", false); \
@@ -132,6 +132,143 @@ async fn connections_are_recorded_while_they_last() {
         .run()
         .await;
     assert_eq!(done.status.code(), Some(0), "{done:?}");
+}
+
+/// An echo that knows its version, and fails when it is told to.
+fn of_version(version: u32) -> String {
+    format!(
+        "fn transfer_data(ws, message) {{\n    switch message {{\n        \"fail\" => throw \"on purpose\",\n        \
+        \"version\" => ws.send(\"{version}\"),\n        _ => ws.send(message),\n    }}\n}}\n"
+    )
+}
+
+/// Messages of all kinds, by opcode.
+fn of_all_kinds() -> Vec<(u8, Vec<u8>)> {
+    let texts = (0..200).map(|number| format!("{number} of many"));
+    let texts = texts.chain([
+        String::new(),
+        "\"quoted\\\" \0\t\r\n\u{1b}\u{7f}\u{2028} 数é".to_owned(),
+        "long ".repeat(3_000),
+        "long and \"quoted\" ".repeat(3_000),
+    ]);
+    let binary = [0, 1, 2, 3, 255, 70_000].map(|length| vec![length as u8; length]);
+    let texts = texts.map(|text| (1, text.into_bytes()));
+    texts.chain(binary.map(|bytes| (2, bytes))).collect()
+}
+
+/// Sends messages at once, and reads their answers.
+async fn echo_at_once(client: &mut Raw, messages: &[(u8, Vec<u8>)]) {
+    let frames = messages.iter();
+    let frames = frames.map(|(opcode, payload)| Wire::new(*opcode, payload).bytes());
+    client.send(frames.collect::<Vec<_>>().concat()).await;
+    for (opcode, payload) in messages {
+        client.expect_frame(*opcode, payload).await;
+    }
+}
+
+/// What a file says of these and their answers.
+fn as_recorded<'m>(
+    messages: impl IntoIterator<Item = (&'m u8, &'m [u8], &'m [u8])>,
+) -> Vec<(String, u64, String)> {
+    let data = |opcode: u8, payload: &[u8]| match opcode {
+        1 => String::from_utf8(payload.to_vec()).expect("text"),
+        _ => data_encoding::BASE64.encode(payload),
+    };
+    let mut said = Vec::new();
+    for (opcode, sent, answered) in messages {
+        said.push(("send".to_owned(), u64::from(*opcode), data(*opcode, sent)));
+        said.push((
+            "receive".to_owned(),
+            u64::from(*opcode),
+            data(*opcode, answered),
+        ));
+    }
+    said
+}
+
+fn said(entry: &Value) -> Vec<(String, u64, String)> {
+    let messages = entry["_webSocketMessages"].as_array().expect("messages");
+    let mut last = 0.0;
+    messages
+        .iter()
+        .map(|message| {
+            let time = message["time"].as_f64().expect("a time");
+            assert!(time >= last, "{time} behind {last}");
+            last = time;
+            let text = |name: &str| message[name].as_str().expect("text").to_owned();
+            (
+                text("type"),
+                message["opcode"].as_u64().expect("an opcode"),
+                text("data"),
+            )
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_recording_is_complete_and_in_order_however_it_ends() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut server = Server::builder()
+        .file("echo_wsh.rhai", of_version(1))
+        .arg("--record")
+        .arg(dir.path())
+        .args(["--ping-interval", "0"])
+        .workers(2)
+        .start()
+        .await;
+    let messages = of_all_kinds();
+    let echoed = |messages: &[(u8, Vec<u8>)]| {
+        let messages = messages.iter();
+        as_recorded(messages.map(|(opcode, payload)| (opcode, &payload[..], &payload[..])))
+    };
+    // One goes over to another version, and ends by a fault of that.
+    let mut faulty = Raw::open(&server, "/echo").await;
+    let mut wanted = echoed(&messages);
+    echo_at_once(&mut faulty, &messages).await;
+    server.write("echo_wsh.rhai", of_version(2));
+    loop {
+        faulty.send(Wire::text("version").bytes()).await;
+        let version = faulty.frame().await.payload;
+        wanted.extend(as_recorded([(&1, &b"version"[..], &version[..])]));
+        if version == b"2" {
+            break;
+        }
+    }
+    echo_at_once(&mut faulty, &messages).await;
+    wanted.extend(echoed(&messages));
+    faulty.send(Wire::text("fail").bytes()).await;
+    wanted.push(("send".into(), 1, "fail".into()));
+    faulty.expect_close(1011).await;
+    // One is cut, and one is open when the server ends.
+    let mut cut = Raw::open(&server, "/echo").await;
+    echo_at_once(&mut cut, &messages).await;
+    cut.reset();
+    let mut open = Raw::open(&server, "/echo").await;
+    echo_at_once(&mut open, &messages).await;
+    let (stopped, _) = tokio::join!(server.stop(), open.expect_close(1001));
+    assert!(stopped.success());
+    let mut found: Vec<_> = files(dir.path())
+        .iter()
+        .map(|file| {
+            let entry = entry(file);
+            let close = &entry["_wsh"]["close"];
+            (close["code"].as_u64(), said(&entry), entry)
+        })
+        .collect();
+    found.sort_by_key(|(code, ..)| *code);
+    let codes: Vec<_> = found.iter().map(|(code, ..)| *code).collect();
+    assert_eq!(codes, [Some(1001), Some(1006), Some(1011)]);
+    for ((code, found, entry), wanted) in
+        found
+            .iter()
+            .zip([echoed(&messages), echoed(&messages), wanted])
+    {
+        assert_eq!(found.len(), wanted.len(), "{code:?}");
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert_eq!(found, wanted, "{code:?}");
+        }
+        assert_eq!(entry["_wsh"].get("left_out"), None, "{code:?}");
+    }
 }
 
 #[tokio::test]

@@ -3,8 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Rows in a second: more than anybody reads, and few enough to cost the server little.
 pub const RATE: u64 = 200;
@@ -16,9 +15,6 @@ const ROWS: usize = 2_000;
 const BYTES: usize = 16 << 20;
 /// Rows of what was saved that are kept, also while nobody looks.
 const SAVES: usize = 200;
-
-/// When the seconds began.
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Rows of what happens.
 pub static JOURNAL: Journal = Journal::new();
@@ -38,8 +34,7 @@ pub struct Row {
 #[derive(Debug)]
 pub struct Journal {
     kept: Mutex<Kept>,
-    /// The second that is counted in, and the rows of it.
-    second: AtomicU64,
+    /// Rows of this second.
     told: AtomicU64,
     missed: AtomicU64,
 }
@@ -62,7 +57,6 @@ impl Journal {
                 last: 0,
                 saves: VecDeque::new(),
             }),
-            second: AtomicU64::new(0),
             told: AtomicU64::new(0),
             missed: AtomicU64::new(0),
         }
@@ -72,22 +66,25 @@ impl Journal {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A second is over.
+    pub fn tick(&self) {
+        self.told.store(0, Ordering::Relaxed);
+    }
+
     /// Whether there is room for a row in this second; `is_chosen`, if somebody has asked for such.
+    #[inline]
     pub fn admits(&self, is_chosen: bool) -> bool {
-        let second = START.elapsed().as_secs();
-        if self.second.load(Ordering::Relaxed) != second {
-            self.second.store(second, Ordering::Relaxed);
-            self.told.store(0, Ordering::Relaxed);
-        }
         let most = if is_chosen { RATE } else { IN_PASSING };
-        if self.told.load(Ordering::Relaxed) < most {
+        let has_room = self.told.load(Ordering::Relaxed) < most;
+        if has_room {
             self.told.fetch_add(1, Ordering::Relaxed);
-            return true;
         }
-        if is_chosen {
-            self.missed.fetch_add(1, Ordering::Relaxed);
-        }
-        false
+        has_room
+    }
+
+    /// There was no room for so many rows that somebody has asked for.
+    pub fn misses(&self, rows: u64) {
+        self.missed.fetch_add(rows, Ordering::Relaxed);
     }
 
     /// Adds a row that was admitted.
@@ -195,10 +192,11 @@ mod tests {
     fn what_nobody_asked_for_leaves_room_for_what_somebody_did() {
         let journal = Journal::new();
         let admitted = |chosen| (0..1000).filter(|_| journal.admits(chosen)).count() as u64;
-        // Two seconds may pass meanwhile.
-        assert!((IN_PASSING..=2 * IN_PASSING).contains(&admitted(false)));
-        assert_eq!(journal.missed(), 0, "it is nobody's loss");
-        assert!(admitted(true) >= RATE - IN_PASSING);
-        assert!(journal.missed() >= 1000 - 2 * RATE);
+        assert_eq!(admitted(false), IN_PASSING);
+        assert_eq!(admitted(true), RATE - IN_PASSING);
+        assert_eq!(admitted(true), 0);
+        journal.tick();
+        assert_eq!(admitted(true), RATE);
+        assert_eq!(admitted(false), 0);
     }
 }

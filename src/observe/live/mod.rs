@@ -15,4 +15,4 @@ pub use faults::{Cause, FAULTS, Fault, Faults, Met, Taken};
 pub(super) use hear::hear;
 pub use journal::{JOURNAL, Journal, RATE, Row};
 pub use seen::{CONNECTIONS, Connections, Entered, Payload, Person, Seen, Way, of_bytes};
-pub use switch::{Onlooker, is_looked_at, is_on, now, turn_on};
+pub use switch::{Onlooker, is_looked_at, is_looked_at_closely, is_on, now, tick, turn_on};

@@ -74,6 +74,8 @@ pub struct Seen {
     messages: [AtomicU64; 2],
     bytes: [AtomicU64; 2],
     queued: AtomicU64,
+    /// Rows that there was no room for, since the last turn.
+    missed: AtomicU64,
     choosers: AtomicUsize,
     /// In place of the journal.
     kept: Option<Mutex<Vec<Value>>>,
@@ -140,6 +142,7 @@ impl Seen {
             messages: Default::default(),
             bytes: Default::default(),
             queued: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
             choosers: AtomicUsize::new(0),
             kept,
         }
@@ -155,9 +158,12 @@ impl Seen {
         self.version.store(version, Ordering::Relaxed);
     }
 
-    /// So many bytes wait to be sent.
-    pub fn queued(&self, bytes: usize) {
-        self.queued.store(bytes as u64, Ordering::Relaxed);
+    /// Its turn is over, and so many bytes wait to be sent.
+    pub fn turn_ends(&self, queued: usize) {
+        self.queued.store(queued as u64, Ordering::Relaxed);
+        if self.missed.load(Ordering::Relaxed) > 0 {
+            JOURNAL.misses(self.missed.swap(0, Ordering::Relaxed));
+        }
     }
 
     /// Something goes over it.
@@ -177,6 +183,8 @@ impl Seen {
             if JOURNAL.admits(is_chosen) {
                 let row = self.row(way, payload).to_string();
                 JOURNAL.add(Some(self.id()), &row);
+            } else if is_chosen {
+                add(&self.missed, 1);
             }
         }
     }

@@ -96,6 +96,10 @@ impl<G> Session for ScriptSession<G> {
         self.go_on(context).map(outcome)
     }
 
+    fn caught_up(&mut self) {
+        self.handler.meter.part();
+    }
+
     fn cancel(&mut self) {
         // However the connection ends, `on_close` is called; it just cannot wait any more.
         if let Then::Close(args) = self.stop() {

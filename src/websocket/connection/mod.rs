@@ -233,6 +233,7 @@ impl<S: Transport, T: Session + Unpin> Connection<S, T> {
 
     /// Writes what is queued; whether any byte was taken.
     fn flush(&mut self, context: &mut Context<'_>) -> bool {
+        self.session.caught_up();
         let (false, Some(stream)) = (self.state.is_lost(), &mut self.stream) else {
             return false;
         };
