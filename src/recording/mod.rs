@@ -4,7 +4,7 @@
 //! Pings and Pongs stand among the messages, as Chrome's network panel shows them.
 //!
 //! `read` takes what browsers and proxies export, `write` makes a file while the conversation
-//! happens, `recorder` does so for a server's connections, from the `notes` that they make. What
+//! happens, `recorder` does so for a server's connections, from the `queue` of each worker. What
 //! HAR has no place for (the Close, and who served) stands in one member `_wsh` of the entry:
 //! readers of HAR pass over members that begin with an underscore. HTTP Toolkit has a member for
 //! the Close, `_webSocketClose`, which is there as well.
@@ -15,7 +15,7 @@
 mod compare;
 mod diff;
 mod differences;
-mod notes;
+mod queue;
 mod read;
 mod recorder;
 mod steps;

@@ -1,7 +1,7 @@
 //! The recordings of a server: one thread that writes them, and what each connection tells it.
 //!
-//! Nobody waits for the disk. What a connection says is noted, within a bound on the bytes of all
-//! notes; beyond that it is counted, and the file says how many messages it lacks. Making text of
+//! Nobody waits for the disk. What a connection says is queued, within a bound on the bytes of all
+//! queues; beyond that it is counted, and the file says how many messages it lacks. Making text of
 //! it, and writing that, is the thread's.
 
 use std::cell::{Cell, RefCell};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::notes::{Desk, End, Notes, OVERHEAD, Office, Order, Said};
+use super::queue::{Batch, End, OVERHEAD, Order, Queue, Queues, Said};
 use super::{Beat, Ending, Head, Side, Writer, stamp};
 use crate::config::Record;
 use crate::config::limits::{RECORDINGS, Recordings};
@@ -26,9 +26,9 @@ use crate::websocket::Onlooker;
 
 /// How long the last messages may take to be written when the server ends.
 const LAST: Duration = Duration::from_secs(5);
-/// Time between two looks at what was noted.
+/// Time between two looks at the queues.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How long a file may lack what was noted: a file at a time costs more than its messages.
+/// How long a file may lack what was said: a file at a time costs more than its messages.
 const LATE: Duration = Duration::from_millis(50);
 /// Bytes of a message that is not copied twice.
 const LONG: usize = 4 << 10;
@@ -40,7 +40,7 @@ const NAME: usize = 60;
 pub struct Recorder {
     settings: Record,
     limits: Recordings,
-    office: Arc<Office>,
+    queues: Arc<Queues>,
     /// The one that writes.
     writer: Thread,
     /// Connections that are recorded.
@@ -58,8 +58,8 @@ impl Recorder {
             .mode(0o700)
             .create(&settings.folder)?;
         let (sender, done) = channel();
-        let office = Arc::<Office>::default();
-        let place = Arc::clone(&office);
+        let queues = Arc::<Queues>::default();
+        let place = Arc::clone(&queues);
         let writer = thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || {
@@ -69,7 +69,7 @@ impl Recorder {
         Ok(Arc::new(Self {
             settings,
             limits: RECORDINGS,
-            office,
+            queues,
             writer: writer.thread().clone(),
             open: AtomicUsize::new(0),
             is_full: AtomicBool::new(false),
@@ -102,9 +102,9 @@ impl Recorder {
         let file = self.settings.folder.join(name);
         let tape = Tape {
             recorder: Arc::clone(self),
-            desk: self.office.desk(),
+            queue: self.queues.here(),
             connection,
-            noted: RefCell::default(),
+            batch: RefCell::default(),
             turn: Cell::default(),
             told: Cell::new(0),
             lost: Cell::new(0),
@@ -112,13 +112,13 @@ impl Recorder {
             parts: RefCell::default(),
             has_ended: Cell::new(false),
         };
-        tape.lay(Some(Order::Begin(connection, Box::new((file, head)))));
+        tape.push(Some(Order::Begin(connection, Box::new((file, head)))));
         Some(tape)
     }
 
     /// Has everything written that was told before, if that can be soon.
     pub fn finish(&self) {
-        self.office.end();
+        self.queues.end();
         self.writer.unpark();
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = done.recv_timeout(LAST);
@@ -142,12 +142,12 @@ enum Turn {
 pub struct Tape {
     recorder: Arc<Recorder>,
     /// That of its worker.
-    desk: Arc<Desk>,
+    queue: Arc<Queue>,
     connection: u64,
-    /// Messages that are not on the desk yet.
-    noted: RefCell<Notes>,
+    /// Messages of this turn, which are not queued yet.
+    batch: RefCell<Batch>,
     turn: Cell<Turn>,
-    /// Messages that were noted.
+    /// Messages that were, or will be, queued.
     told: Cell<u64>,
     /// Messages for which there was no room.
     lost: Cell<u64>,
@@ -160,14 +160,14 @@ pub struct Tape {
 
 impl Tape {
     fn message(&self, by: Side, opcode: u8, payload: &[u8]) {
-        let Recorder { limits, office, .. } = &*self.recorder;
+        let Recorder { limits, queues, .. } = &*self.recorder;
         if self.told.get() >= limits.messages {
             self.beyond.set(self.beyond.get() + 1);
             return;
         }
-        let mut noted = self.noted.borrow_mut();
-        let count = noted.weight() + payload.len() + OVERHEAD;
-        if office.waiting() + count > limits.waiting {
+        let mut batch = self.batch.borrow_mut();
+        let count = batch.weight() + payload.len() + OVERHEAD;
+        if queues.waiting() + count > limits.waiting {
             self.lost.set(self.lost.get() + 1);
             return;
         }
@@ -179,12 +179,12 @@ impl Tape {
             length: payload.len(),
         };
         if payload.len() < LONG {
-            noted.say(said, payload);
+            batch.say(said, payload);
         } else {
-            drop(noted);
-            self.lay(None);
-            self.put(payload.len() + OVERHEAD, |notes| {
-                notes.say_at_once(self.connection, said, payload);
+            drop(batch);
+            self.push(None);
+            self.put(payload.len() + OVERHEAD, |queued| {
+                queued.say_at_once(self.connection, said, payload);
             });
         }
     }
@@ -201,21 +201,21 @@ impl Tape {
         }
     }
 
-    /// Lays on the desk what was noted, and what is to follow it.
-    fn lay(&self, behind: Option<Order>) {
-        let mut noted = self.noted.borrow_mut();
-        if noted.said.is_empty() && behind.is_none() {
+    /// Queues the messages of this turn, and what is to follow them.
+    fn push(&self, behind: Option<Order>) {
+        let mut batch = self.batch.borrow_mut();
+        if batch.said.is_empty() && behind.is_none() {
             return;
         }
-        self.put(noted.weight(), |notes| {
-            notes.take_messages(self.connection, &mut noted);
-            notes.orders.extend(behind);
+        self.put(batch.weight(), |queued| {
+            queued.take_messages(self.connection, &mut batch);
+            queued.orders.extend(behind);
         });
     }
 
-    fn put(&self, weight: usize, put: impl FnOnce(&mut Notes)) {
-        let Recorder { office, writer, .. } = &*self.recorder;
-        if office.lay(&self.desk, weight, put) {
+    fn put(&self, weight: usize, put: impl FnOnce(&mut Batch)) {
+        let Recorder { queues, writer, .. } = &*self.recorder;
+        if queues.push(&self.queue, weight, put) {
             writer.unpark();
         }
     }
@@ -228,7 +228,7 @@ impl Tape {
                 lost: self.lost.get(),
                 beyond: self.beyond.get(),
             };
-            self.lay(Some(Order::End(self.connection, Box::new(end))));
+            self.push(Some(Order::End(self.connection, Box::new(end))));
             let open = self.recorder.open.fetch_sub(1, Ordering::Relaxed);
             if open <= self.recorder.limits.connections / 2 {
                 self.recorder.is_full.store(false, Ordering::Relaxed);
@@ -244,7 +244,7 @@ impl Onlooker for Tape {
 
     fn turn_ends(&self) {
         self.turn.set(Turn::None);
-        self.lay(None);
+        self.push(None);
     }
 
     fn received(&self, is_text: bool, payload: &[u8]) {
@@ -319,13 +319,13 @@ pub fn name(handler: &str, started: SystemTime, connection: u64) -> String {
 }
 
 /// The thread's work.
-fn write(office: &Office) {
-    let (mut files, mut spare) = (Files::default(), Notes::default());
+fn write(queues: &Queues) {
+    let (mut files, mut spare) = (Files::default(), Batch::default());
     let mut flushed: Option<Instant> = None;
     loop {
-        // What was noted before the end is found behind this.
-        let ends = office.ends();
-        let is_any = office.clear_desks(&mut spare, |notes| files.take(notes, office));
+        // What was queued before the end is found behind this.
+        let ends = queues.ends();
+        let is_any = queues.drain(&mut spare, |batch| files.take(batch, queues));
         if ends || flushed.is_none_or(|flushed| flushed.elapsed() >= LATE) {
             files.flush();
             flushed = Some(Instant::now());
@@ -334,10 +334,10 @@ fn write(office: &Office) {
             return;
         }
         if is_any || !files.held.is_empty() {
-            // Whoever notes something need not wake this thread meanwhile.
+            // Whoever queues something need not wake this thread meanwhile.
             thread::park_timeout(PAUSE);
         } else {
-            office.sleep(thread::park);
+            queues.sleep(thread::park);
         }
     }
 }
@@ -351,9 +351,9 @@ struct Files {
 }
 
 impl Files {
-    fn take(&mut self, notes: &mut Notes, office: &Office) {
-        let (mut said, mut bytes) = (&notes.said[..], &notes.bytes[..]);
-        for order in notes.orders.drain(..) {
+    fn take(&mut self, batch: &mut Batch, queues: &Queues) {
+        let (mut said, mut bytes) = (&batch.said[..], &batch.bytes[..]);
+        for order in batch.orders.drain(..) {
             match order {
                 Order::Begin(connection, begin) => {
                     let (path, head) = *begin;
@@ -371,7 +371,7 @@ impl Files {
                     let (payloads, behind) = bytes.split_at(length);
                     bytes = behind;
                     self.messages(connection, these, payloads);
-                    office.written(length + count * OVERHEAD);
+                    queues.written(length + count * OVERHEAD);
                 }
                 Order::End(connection, end) => self.end(connection, &end),
             }
@@ -468,7 +468,7 @@ mod tests {
                 path: None,
             },
             limits,
-            office: Arc::default(),
+            queues: Arc::default(),
             writer: thread::current(),
             open: AtomicUsize::new(0),
             is_full: AtomicBool::new(false),
@@ -489,9 +489,9 @@ mod tests {
 
     /// Writes what was told, and reads it.
     fn recorded(recorder: &Recorder, connection: u64) -> Recording {
-        recorder.office.end();
-        write(&recorder.office);
-        assert_eq!(recorder.office.waiting(), 0);
+        recorder.queues.end();
+        write(&recorder.queues);
+        assert_eq!(recorder.queues.waiting(), 0);
         let name = name("a_wsh.rhai", UNIX_EPOCH, connection);
         let file = recorder.settings.folder.join(name);
         super::super::read(&file).expect("a recording").remove(0)

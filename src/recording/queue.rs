@@ -1,8 +1,9 @@
-//! Notes of what connections say, on their way to the thread that writes it down.
+//! Queues of what connections say, from their workers to the thread that writes it down.
 //!
-//! A connection gathers the messages of a turn by itself, and lays them on its worker's desk when
-//! the turn ends: no message takes a lock, an allocation or a look at the clock of its own. The
-//! writer takes a whole desk at once, and leaves an empty one whose memory is used again.
+//! A connection gathers the messages of a turn in a batch of its own, and appends that to its
+//! worker's queue when the turn ends: no message takes a lock, an allocation or a look at the clock
+//! of its own. The writer takes a whole queue at once, and leaves an empty one whose memory is used
+//! again.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use super::{Ending, Head, Side};
 
 /// What a message counts besides its bytes.
 pub const OVERHEAD: usize = size_of::<Said>();
-/// Bytes of memory that notes keep for what comes next.
+/// Bytes of memory that an empty batch keeps for what comes next.
 const KEPT: usize = 4 << 20;
 
 /// What is to be written, in its order.
@@ -56,7 +57,7 @@ pub struct Said {
 
 /// Orders, their messages, and the bytes of those.
 #[derive(Debug, Default)]
-pub struct Notes {
+pub struct Batch {
     /// The orders.
     pub orders: Vec<Order>,
     /// The messages of all of them.
@@ -65,7 +66,7 @@ pub struct Notes {
     pub bytes: Vec<u8>,
 }
 
-impl Notes {
+impl Batch {
     /// What its messages count.
     pub fn weight(&self) -> usize {
         self.bytes.len() + self.said.len() * OVERHEAD
@@ -103,43 +104,43 @@ impl Notes {
     }
 }
 
-/// Where the connections of one thread lay what they have noted.
+/// What the connections of one thread have said.
 #[derive(Debug, Default)]
-pub struct Desk(Mutex<Notes>);
+pub struct Queue(Mutex<Batch>);
 
-impl Desk {
-    fn notes(&self) -> MutexGuard<'_, Notes> {
+impl Queue {
+    fn batch(&self) -> MutexGuard<'_, Batch> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The desks of all threads, and who writes down what lies on them.
+/// The queues of all threads.
 #[derive(Debug, Default)]
-pub struct Office {
-    desks: Mutex<Vec<(ThreadId, Arc<Desk>)>>,
+pub struct Queues {
+    all: Mutex<Vec<(ThreadId, Arc<Queue>)>>,
     /// What all messages count that are not written yet.
     waiting: AtomicUsize,
     /// The writer has found nothing, and is to be woken.
     sleeps: AtomicBool,
-    /// What lies there is the last.
+    /// What is queued is the last.
     ends: AtomicBool,
 }
 
-impl Office {
-    fn desks(&self) -> MutexGuard<'_, Vec<(ThreadId, Arc<Desk>)>> {
-        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+impl Queues {
+    fn all(&self) -> MutexGuard<'_, Vec<(ThreadId, Arc<Queue>)>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The desk of this thread.
-    pub fn desk(&self) -> Arc<Desk> {
+    /// The queue of this thread.
+    pub fn here(&self) -> Arc<Queue> {
         let here = thread::current().id();
-        let mut desks = self.desks();
-        if let Some((_, desk)) = desks.iter().find(|(thread, _)| *thread == here) {
-            return Arc::clone(desk);
+        let mut all = self.all();
+        if let Some((_, queue)) = all.iter().find(|(thread, _)| *thread == here) {
+            return Arc::clone(queue);
         }
-        let desk = Arc::<Desk>::default();
-        desks.push((here, Arc::clone(&desk)));
-        desk
+        let queue = Arc::<Queue>::default();
+        all.push((here, Arc::clone(&queue)));
+        queue
     }
 
     /// What is not written yet.
@@ -152,26 +153,26 @@ impl Office {
         self.waiting.fetch_sub(weight, Ordering::Relaxed);
     }
 
-    /// Has something put on a desk, whose messages count so much; whether the writer is to be
+    /// Appends something, whose messages count so much, to a queue; whether the writer is to be
     /// woken.
-    pub fn lay(&self, desk: &Desk, weight: usize, put: impl FnOnce(&mut Notes)) -> bool {
+    pub fn push(&self, queue: &Queue, weight: usize, put: impl FnOnce(&mut Batch)) -> bool {
         self.waiting.fetch_add(weight, Ordering::Relaxed);
-        put(&mut desk.notes());
+        put(&mut queue.batch());
         // The lock orders this with the writer's last look.
         self.sleeps.load(Ordering::Relaxed) && self.sleeps.swap(false, Ordering::Relaxed)
     }
 
-    /// Calls `write` with what lies on each desk; whether there was anything. `spare` is left in
-    /// its place.
-    pub fn clear_desks(&self, spare: &mut Notes, mut write: impl FnMut(&mut Notes)) -> bool {
-        let desks: Vec<_> = self
-            .desks()
+    /// Calls `write` with what each queue has; whether there was anything. `spare` is left in its
+    /// place.
+    pub fn drain(&self, spare: &mut Batch, mut write: impl FnMut(&mut Batch)) -> bool {
+        let all: Vec<_> = self
+            .all()
             .iter()
-            .map(|(_, desk)| Arc::clone(desk))
+            .map(|(_, queue)| Arc::clone(queue))
             .collect();
         let mut is_any = false;
-        for desk in desks {
-            std::mem::swap(&mut *desk.notes(), spare);
+        for queue in all {
+            std::mem::swap(&mut *queue.batch(), spare);
             is_any |= !spare.orders.is_empty();
             write(spare);
             spare.clear();
@@ -179,19 +180,19 @@ impl Office {
         is_any
     }
 
-    /// Waits until there is something on a desk; `wait` ends when somebody has been told to wake
+    /// Waits until a queue has something; `wait` ends when somebody has been told to wake
     /// the writer, or for no reason.
     pub fn sleep(&self, wait: impl FnOnce()) {
         self.sleeps.store(true, Ordering::Relaxed);
-        let is_empty = |desk: &Desk| desk.notes().orders.is_empty();
-        let is_over = self.ends() || !self.desks().iter().all(|(_, desk)| is_empty(desk));
+        let is_empty = |queue: &Queue| queue.batch().orders.is_empty();
+        let is_over = self.ends() || !self.all().iter().all(|(_, queue)| is_empty(queue));
         if !is_over {
             wait();
         }
         self.sleeps.store(false, Ordering::Relaxed);
     }
 
-    /// Nothing that is laid from now on needs to be written.
+    /// Nothing that is queued from now on needs to be written.
     pub fn end(&self) {
         self.ends.store(true, Ordering::Release);
     }
@@ -209,32 +210,32 @@ mod tests {
 
     use super::*;
 
-    fn say(notes: &mut Notes, text: &str) {
+    fn say(batch: &mut Batch, text: &str) {
         let said = Said {
             time: UNIX_EPOCH,
             by: Side::Client,
             opcode: 1,
             length: text.len(),
         };
-        notes.say(said, text.as_bytes());
+        batch.say(said, text.as_bytes());
     }
 
     /// Every connection's messages come whole and in order, and nothing is left behind, however
-    /// those who lay them and the one who takes them meet.
+    /// those who push them and the one who takes them meet.
     #[test]
     fn what_is_laid_is_taken_once_and_in_order() {
         const CONNECTIONS: u64 = 4;
         const TURNS: usize = 2_000;
-        let office = Office::default();
+        let queues = Queues::default();
         let (sender, taken) = channel();
         thread::scope(|scope| {
             let writer = scope.spawn(|| {
-                let mut spare = Notes::default();
+                let mut spare = Batch::default();
                 loop {
-                    let ends = office.ends();
-                    let is_any = office.clear_desks(&mut spare, |notes| {
-                        let (mut said, mut bytes) = (&notes.said[..], &notes.bytes[..]);
-                        for order in notes.orders.drain(..) {
+                    let ends = queues.ends();
+                    let is_any = queues.drain(&mut spare, |batch| {
+                        let (mut said, mut bytes) = (&batch.said[..], &batch.bytes[..]);
+                        for order in batch.orders.drain(..) {
                             let Order::Messages(connection, count) = order else {
                                 continue;
                             };
@@ -243,7 +244,7 @@ mod tests {
                                 bytes = behind;
                                 let text = String::from_utf8(text.to_vec()).expect("text");
                                 sender.send((connection, text)).expect("a reader");
-                                office.written(one.length + OVERHEAD);
+                                queues.written(one.length + OVERHEAD);
                             }
                             said = &said[count..];
                         }
@@ -253,24 +254,24 @@ mod tests {
                         return;
                     }
                     if !is_any {
-                        office.sleep(|| thread::park_timeout(Duration::from_secs(60)));
+                        queues.sleep(|| thread::park_timeout(Duration::from_secs(60)));
                     }
                 }
             });
             let writer = writer.thread().clone();
-            let office = &office;
+            let queues = &queues;
             let workers: Vec<_> = (0..CONNECTIONS)
                 .map(|connection| {
                     let wake = writer.clone();
                     scope.spawn(move || {
-                        let (desk, mut batch) = (office.desk(), Notes::default());
+                        let (queue, mut batch) = (queues.here(), Batch::default());
                         for turn in 0..TURNS {
                             for part in 0..turn % 3 {
                                 say(&mut batch, &format!("{turn}.{part}"));
                             }
                             let weight = batch.weight();
-                            if office.lay(&desk, weight, |notes| {
-                                notes.take_messages(connection, &mut batch);
+                            if queues.push(&queue, weight, |queued| {
+                                queued.take_messages(connection, &mut batch);
                             }) {
                                 wake.unpark();
                             }
@@ -285,7 +286,7 @@ mod tests {
             for worker in workers {
                 worker.join().expect("no panic");
             }
-            office.end();
+            queues.end();
             writer.unpark();
         });
         drop(sender);
@@ -298,6 +299,6 @@ mod tests {
             assert_eq!(wanted[connection as usize].next(), Some(text));
         }
         assert!(wanted.iter_mut().all(|left| left.next().is_none()));
-        assert_eq!(office.waiting(), 0);
+        assert_eq!(queues.waiting(), 0);
     }
 }
