@@ -759,6 +759,7 @@ async fn a_fault_is_mended_in_front_of_the_page() {
     page.click("#send").await;
     assert_eq!(client.next_text().await, "from <b>the</b> page");
     page.shows("#messages", "from <b>the</b> page").await;
+    times_since_one(&mut page).await;
     assert_eq!(
         page.value("document.querySelectorAll('#main img, #main li b b').length")
             .await,
@@ -806,6 +807,32 @@ async fn a_fault_is_mended_in_front_of_the_page() {
             assert!(page.fits(width).await, "{section} at {width}");
         }
     }
+}
+
+/// Times are told since the message that is chosen, and since the one before each once it is not.
+async fn times_since_one(page: &mut Page) {
+    let second = "#messages li:nth-child(2)";
+    let time = |number: usize| format!("document.querySelectorAll('#messages .after')[{number}]");
+    page.click(&format!("{second} summary")).await;
+    page.click(&format!("{second} .mark")).await;
+    let zero = page.value(&format!("{}.textContent", time(1))).await;
+    assert!(
+        zero.as_str().is_some_and(|text| text.starts_with("+0 ")),
+        "{zero}"
+    );
+    for number in 0..3 {
+        let title = page.value(&format!("{}.title", time(number))).await;
+        assert_eq!(title, "since the chosen one");
+    }
+    let sign = page.value(&format!("{}.textContent[0]", time(2))).await;
+    assert_eq!(sign, "+");
+    page.pictures("times").await;
+    page.click(&format!("{second} .mark")).await;
+    let first = page
+        .value(&format!("{0}.title + {0}.textContent", time(0)))
+        .await;
+    assert_eq!(first, "since the last one");
+    page.click(&format!("{second} summary")).await;
 }
 
 /// A message is kept by a name, is there when the page is loaded anew, is sent, and goes.

@@ -38,6 +38,7 @@ export class Messages {
 
   clear() {
     this.rows = [];
+    this.marked = null;
     this.last = new Map();
     this.missed = 0;
     this.list.replaceChildren();
@@ -86,14 +87,29 @@ export class Messages {
       const before = this.last.get(row.connection);
       this.last.set(row.connection, row.time);
       const number = this.connection === "all" ? row.connection : null;
-      const item = itemOf(row, before === undefined ? null : row.time - before, number);
-      this.rows.push({ row, item });
+      const after = before === undefined ? null : row.time - before;
+      const item = itemOf(row, after, number, () => this.mark(row));
+      this.rows.push({ row, item, after });
+      if (this.marked) this.tell(this.rows.at(-1));
       item.hidden = !this.wants(row);
       return item;
     });
     list.append(...items);
     for (const { item } of this.rows.splice(0, this.rows.length - MOST)) item.remove();
     if (isAtEnd) list.scrollTop = list.scrollHeight;
+  }
+
+  /** Has the times of all tell how long after this one they are, or after the one before each again. */
+  mark(row) {
+    this.marked = this.marked === row ? null : row;
+    for (const known of this.rows) this.tell(known);
+  }
+
+  tell({ row, item, after }) {
+    const place = item.querySelector(".after");
+    place.title = this.marked ? words.sinceMarked : words.sinceLast;
+    put(place, timeOf(this.marked ? row.time - this.marked.time : after));
+    item.querySelector(".mark")?.setAttribute("aria-pressed", String(row === this.marked));
   }
 
   wants(row) {
@@ -113,25 +129,33 @@ export class Messages {
   sift() {
     for (const { row, item } of this.rows) item.hidden = !this.wants(row);
   }
-
 }
 
-/** A message as a list shows it: so long after the one before, of the connection of this number. */
-export function itemOf(row, after, number) {
+/**
+ * A message as a list shows it: so long after the one before, of the connection of this number. One
+ * that is open has a button for `onMark`, where there is one.
+ */
+export function itemOf(row, after, number, onMark) {
   const head = [
     el("time", {}, clock(row.time)),
     number === null ? null : el("span", { class: "soft" }, "#" + number),
     el("b", { class: row.way }, (row.way === "in" ? "↓ " : "↑ ") + words[row.way]),
     el("span", { class: "soft" }, kindOf(row), " ", size(row.size), row.cut ? " (" + words.cut + ")" : ""),
-    el("span", { class: "soft after", title: words.sinceLast }, after === null ? "" : "+" + span(after)),
+    el("span", { class: "soft after", title: words.sinceLast }, timeOf(after)),
   ];
   const body = el("div", { class: "front" }, frontOf(row));
   if (row.opcode === 8 || row.size === 0) return el("li", {}, el("div", { class: "head" }, head), body);
   const more = el("details", {}, el("summary", {}, el("div", { class: "head" }, head), body));
   more.addEventListener("toggle", () => {
-    if (more.open && more.children.length === 1) more.append(wholeOf(row));
+    if (!more.open || more.children.length > 1) return;
+    more.append(wholeOf(row));
+    if (onMark) more.append(el("button", { type: "button", class: "mark", "aria-pressed": "false", onclick: onMark }, words.mark));
   });
   return el("li", {}, more);
+}
+
+function timeOf(after) {
+  return after === null ? "" : (after < 0 ? "\u2212" : "+") + span(Math.abs(after));
 }
 
 function kindOf(row) {
