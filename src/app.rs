@@ -172,7 +172,14 @@ impl App {
         if config.dev {
             live::turn_on();
             let console = Console::new(Arc::clone(&hub), Arc::clone(&shelf));
-            site.console = Some(Arc::new(console));
+            let editing = config.editor.clone().map(|editor| {
+                let root = &config.handlers.root;
+                (
+                    editor,
+                    std::path::absolute(root).unwrap_or_else(|_| root.clone()),
+                )
+            });
+            site.console = Some(Arc::new(console.editing(editing)));
         }
         let engines = [hub.broker().map(|broker| broker.health()), shelf.health()];
         let engines = engines.into_iter().flatten().map(Arc::clone);

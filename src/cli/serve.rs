@@ -13,9 +13,9 @@ use super::handlers::{Folder, Power};
 use super::predecessor::Predecessor;
 use super::value::{MetricsPort, Recorded, Seconds, Size, Time};
 use crate::config::{
-    Admission, Broker, ClientCertificates, Config, Credential, Deflate, Handlers, HostPattern,
-    Identity, Interface, JsonPath, Limits, Link, Listen, OriginPattern, Proxy, Rehearse, Tls,
-    Trusted, limits,
+    Admission, Broker, ClientCertificates, Config, Credential, Deflate, Editor, Handlers,
+    HostPattern, Identity, Interface, JsonPath, Limits, Link, Listen, OriginPattern, Proxy,
+    Rehearse, Tls, Trusted, limits,
 };
 
 /// Everything that a server can be told.
@@ -146,6 +146,11 @@ struct Listening {
     /// wrong with the handlers that they are connected to.
     #[arg(long, env = "WSH_NO_INJECT", value_parser = BoolishValueParser::new())]
     no_inject: bool,
+    /// With --dev, link the places of faults to your editor
+    ///
+    /// The address that it opens files by, such as vscode://file{file}:{line}:{column}.
+    #[arg(long, value_name = "URL", env = "WSH_EDITOR")]
+    editor: Option<Editor>,
     /// Log each open, close and answer [default: with --dev, and in a terminal]
     ///
     /// A line each, with who, what, how long and how much. --access-log false turns it off.
@@ -393,6 +398,7 @@ impl Settings {
             replay_ignore,
             dev,
             no_inject,
+            editor,
             access_log,
             workers,
         } = self.listening;
@@ -447,6 +453,7 @@ impl Settings {
             }),
             dev,
             inject: !no_inject,
+            editor,
             script,
             workers: workers.map_or_else(cores, usize::from),
             tls: self.encryption.tls()?,

@@ -3,6 +3,7 @@
 
 mod credential;
 mod destination;
+mod editor;
 mod engine;
 mod host;
 mod invalid;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 pub use credential::Credential;
 pub use destination::{Destination, Destinations};
+pub use editor::Editor;
 pub use engine::{Broker, Engine, EngineUrl, Place, Store};
 pub use host::{Authority, Host, HostPattern};
 pub use invalid::Invalid;
@@ -45,6 +47,8 @@ pub struct Config {
     pub rehearse: Option<Rehearse>,
     /// Whether this is a developer's seat: what happens is shown, on loopback or behind a password.
     pub dev: bool,
+    /// What opens a place of a handler from the console, if anything does.
+    pub editor: Option<Editor>,
     /// Whether pages of a developer's seat are told when they change.
     pub inject: bool,
     /// Permissions and bounds of scripts.

@@ -26,6 +26,7 @@ const FILES: &[File] = &files![
     "console.js" "text/javascript; charset=utf-8",
     "dev.js" "text/javascript; charset=utf-8",
     "dom.js" "text/javascript; charset=utf-8",
+    "editor.js" "text/javascript; charset=utf-8",
     "faults.js" "text/javascript; charset=utf-8",
     "form.js" "text/javascript; charset=utf-8",
     "handlers.js" "text/javascript; charset=utf-8",
@@ -50,7 +51,9 @@ pub fn asset(path: &str) -> Option<(&'static str, &'static [u8])> {
     file.map(|(_, kind, bytes)| (*kind, *bytes))
 }
 
-/// The page, in a language.
-pub fn index(language: &str) -> String {
-    include_str!("page/index.html").replacen("{language}", language, 1)
+/// The page, in a language, with more elements in its head.
+pub fn index(language: &str, head: &str) -> String {
+    include_str!("page/index.html")
+        .replacen("{language}", language, 1)
+        .replacen("{head}", head, 1)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::journal::Listening;
+use crate::config::Editor;
 use crate::hub::Hub;
 use crate::observe::metrics::{Gauges, Meters, Snapshot};
 use crate::script::Runtime;
@@ -32,6 +34,7 @@ pub struct Console {
     places: Arc<Semaphore>,
     previews: Arc<Semaphore>,
     pub(super) listening: Listening,
+    editing: Option<(Editor, PathBuf)>,
 }
 
 /// A question to a worker.
@@ -52,7 +55,19 @@ impl Console {
             places: Arc::new(Semaphore::new(CONSOLES)),
             previews: Arc::new(Semaphore::new(PREVIEWS)),
             listening: Listening::default(),
+            editing: None,
         }
+    }
+
+    /// The same with what opens the handlers of a folder, if anything does.
+    pub fn editing(self, editing: Option<(Editor, PathBuf)>) -> Self {
+        Self { editing, ..self }
+    }
+
+    /// What opens the handlers of a folder: the address to be filled in, and the folder.
+    pub fn editor(&self) -> Option<(&str, &Path)> {
+        let (editor, folder) = self.editing.as_ref()?;
+        Some((editor.address(), folder))
     }
 
     /// A place for one more window.

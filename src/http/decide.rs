@@ -113,7 +113,10 @@ pub fn decide(site: &Site, head: &Head, client: &Client) -> Result<Decision, Ref
         };
         return Ok(Decision::Operation(Arc::clone(console), request));
     }
-    if has_console && let Some(response) = pages::of_console(head, &path) {
+    if has_console
+        && let Some(console) = &site.settings.console
+        && let Some(response) = pages::of_console(head, &path, console)
+    {
         return Ok(Decision::Respond(response));
     }
     if has_pages && let Some(found) = pages::asset(head, &path, &generation) {

@@ -732,7 +732,8 @@ fn the_modules_of_the_page_are_sound() {
 /// mouse's leaving the page; markup stays text.
 #[tokio::test]
 async fn a_fault_is_mended_in_front_of_the_page() {
-    let server = seat().start().await;
+    let editor = "test-editor://open?file={file}&at={line}:{column}";
+    let server = seat().args(["--editor", editor]).start().await;
     let mut page = Page::open(&format!("http://localhost:{}/_wsh/", server.port())).await;
     page.until("document.querySelector('#status').className == 'open'")
         .await;
@@ -772,6 +773,11 @@ async fn a_fault_is_mended_in_front_of_the_page() {
     go_to(&mut page, "faults").await;
     page.shows("#fault-list", "counts_wsh.rhai:3").await;
     page.shows("#fault-list", "fault").await;
+    let link = page.value("document.querySelector('#fault-list a.editor').href");
+    let link = link.await;
+    let link = link.as_str().expect("an address");
+    assert!(link.starts_with("test-editor://open?file=/"), "{link}");
+    assert!(link.contains("/counts_wsh.rhai&at=3:"), "{link}");
     page.click(".again").await;
     page.until("document.querySelector('.result .failed')")
         .await;

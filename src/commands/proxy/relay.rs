@@ -165,6 +165,7 @@ fn config(handlers: Handlers, script: Script, host: &str) -> Result<Config> {
         rehearse: None,
         dev: false,
         inject: false,
+        editor: None,
         script,
         workers: 1,
         tls: None,

@@ -1,6 +1,7 @@
 // What went wrong, with what caused it, and a way to see whether it is mended.
 
 import { el, field, put } from "./dom.js";
+import { linkOf } from "./editor.js";
 import { base64Of, bytesOf, bytesOfHex, clock, span, tree } from "./form.js";
 import { wholeOf } from "./messages.js";
 import { words } from "./words.js";
@@ -89,7 +90,7 @@ class Card {
     const facts = [place, words.inHook(fault.hook, fault.version)];
     if (fault.connection !== null) facts.push(words.connection + " " + fault.connection + " " + fault.path);
     facts.push(words.times(fault.times), clock(fault.time));
-    put(this.where, facts.join(" · "));
+    put(this.where, linkOf(fault, facts.shift()), " · " + facts.join(" · "));
     put(this.report, report);
     const parts = [];
     if (cause) parts.push(el("h4", {}, words.causedBy, cause.cut ? " (" + words.cut + ")" : ""), wholeOf(cause));

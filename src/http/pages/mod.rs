@@ -15,7 +15,7 @@ use super::head::Head;
 use super::response::{Body, Response};
 use super::site::Site;
 use crate::config::Authority;
-use crate::console;
+use crate::console::{self, Console};
 use crate::handlers::{Entry, Generation};
 use crate::observe::one_line;
 use crate::script;
@@ -101,9 +101,13 @@ pub fn asset(head: &Head, path: &str, generation: &Generation) -> Option<Option<
 }
 
 /// The response for a path of the console: its page, or a file of it.
-pub fn of_console(head: &Head, path: &str) -> Option<Response> {
+pub fn of_console(head: &Head, path: &str, console: &Console) -> Option<Response> {
     if path == console::HOME {
-        let page = console::index(Words::of(head).lang);
+        let editor = console.editor().map(|(address, folder)| {
+            let (address, folder) = (escaped(address), escaped(&folder.to_string_lossy()));
+            format!("<meta name=\"editor\" content=\"{address}\" data-folder=\"{folder}\">\n")
+        });
+        let page = console::index(Words::of(head).lang, &editor.unwrap_or_default());
         return Some(html(head, 200, page));
     }
     let (kind, bytes) = console::asset(path)?;

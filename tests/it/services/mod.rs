@@ -100,6 +100,7 @@ fn config(root: &Path) -> Config {
         document_root: None,
         dev: false,
         inject: false,
+        editor: None,
         script: Script::default(),
         workers: 2,
         tls: None,
