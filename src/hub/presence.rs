@@ -56,6 +56,8 @@ struct Room {
 #[derive(Debug)]
 struct Entry {
     info: Info,
+    /// When that was said, in seconds since 1970.
+    said: f64,
     since: f64,
     /// Connections of this node.
     connections: usize,
@@ -152,6 +154,16 @@ pub struct Arrival<'a> {
     pub now: f64,
 }
 
+impl Entry {
+    /// Something is said of it here; nothing leaves what was said before. It holds whatever another
+    /// node has said, be its clock ahead.
+    fn say(&mut self, info: Info, now: f64) {
+        if info.is_some() {
+            (self.info, self.said) = (info, now.max(self.said));
+        }
+    }
+}
+
 impl Presence {
     /// A connection comes, unless its handler has `most` keys already; the key as it is kept.
     /// Whatever is to be told goes to `tell`, in order.
@@ -180,9 +192,7 @@ impl Presence {
                 if entry.leaves.take().is_some() {
                     room.leaving -= 1;
                 }
-                if arrival.info.is_some() {
-                    entry.info = arrival.info;
-                }
+                entry.say(arrival.info, arrival.now);
                 if paid.is_some() {
                     entry.here = paid;
                 }
@@ -190,15 +200,18 @@ impl Presence {
             }
             Place::Vacant(vacant) => {
                 let key = Arc::clone(vacant.key());
-                vacant.insert(Entry {
-                    info: arrival.info,
+                let mut entry = Entry {
+                    info: None,
+                    said: 0.0,
                     since: arrival.now,
                     connections: 1,
                     elsewhere: BTreeMap::new(),
                     expected: None,
                     leaves: None,
                     here: paid,
-                });
+                };
+                entry.say(arrival.info, arrival.now);
+                vacant.insert(entry);
                 room.changed.entry(Arc::clone(&key)).or_insert(None);
                 key
             }
@@ -208,8 +221,8 @@ impl Presence {
         Some(key)
     }
 
-    /// Says something else of a key that is there.
-    pub fn update(&self, topic: &str, key: &str, info: Info) {
+    /// Says something else of a key that is there; `now` is the time, in seconds since 1970.
+    pub fn update(&self, topic: &str, key: &str, info: Info, now: f64) {
         let mut rooms = self.rooms();
         let room = rooms.rooms.get_key_value(topic);
         let known = room.and_then(|(topic, room)| {
@@ -219,7 +232,7 @@ impl Presence {
         let Some((topic, key)) = known else { return };
         let room = rooms.rooms.get_mut(&topic);
         if let Some(entry) = room.and_then(|room| room.entries.get_mut(&key)) {
-            entry.info = info;
+            entry.say(info, now);
         }
         rooms.report(&topic, &key);
     }
@@ -492,7 +505,7 @@ mod tests {
         world.join("ann", None).unwrap();
         world.pass(30).await;
         assert_eq!(world.told(), []);
-        world.presence.update("t", "ann", Some("3".into()));
+        world.presence.update("t", "ann", Some("3".into()), 9.0);
         world.leave("ann", false);
         world.pass(16).await;
         assert_eq!(world.told(), left("ann 3"));

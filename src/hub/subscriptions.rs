@@ -102,7 +102,7 @@ impl Subscriptions {
     ) -> Result<(), Refused> {
         if self.present.get(topic).is_some_and(|known| &**known == key) {
             if info.is_some() {
-                self.hub.update_presence(topic, key, info);
+                self.hub.update_presence(topic, key, info, now);
             }
             return Ok(());
         }

@@ -467,8 +467,8 @@ impl Hub {
     }
 
     /// Something else is said of a key.
-    pub(super) fn update_presence(&self, topic: &str, key: &str, info: Info) {
-        self.presence.update(topic, key, info);
+    pub(super) fn update_presence(&self, topic: &str, key: &str, info: Info, now: f64) {
+        self.presence.update(topic, key, info, now);
         self.people_changed();
     }
 

@@ -545,7 +545,7 @@ async fn what_somebody_else_writes_to_nats_is_passed_over() {
     subscribe(&mut reader, "kept/t", None).await;
     // base64url of the topics' names.
     let subjects = ["wsh.t.dA", "wsh.t.a2VwdC90"];
-    for bytes in ["hello", "", "WSH1", "WSH1 x", "WSP1", "WSN1"] {
+    for bytes in ["hello", "", "WSH1", "WSH1 x", "WSP2", "WSN1"] {
         for subject in subjects {
             nats.publish(subject, bytes.as_bytes());
         }

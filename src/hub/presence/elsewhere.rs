@@ -17,6 +17,8 @@ use crate::hub::node::Node;
 pub struct Report {
     /// What was said of it last.
     pub info: Info,
+    /// When that was, in seconds since 1970: a report may be late.
+    pub said: f64,
     /// Its connections there: none, a moment after the last was lost.
     pub connections: usize,
     /// When it came, in seconds since 1970.
@@ -157,6 +159,7 @@ impl Entry {
     fn report(&self) -> Option<Report> {
         self.here.as_ref().map(|_| Report {
             info: self.info.clone(),
+            said: self.said,
             connections: self.connections,
             since: self.since,
         })
@@ -182,6 +185,7 @@ impl Room {
             .entry(Arc::clone(&key))
             .or_insert_with(|| Entry {
                 info: None,
+                said: 0.0,
                 since: report.since,
                 connections: 0,
                 elsewhere: BTreeMap::new(),
@@ -191,8 +195,8 @@ impl Room {
             });
         entry.elsewhere.insert(node, report.connections);
         entry.since = entry.since.min(report.since);
-        if report.info.is_some() {
-            entry.info = report.info;
+        if report.info.is_some() && report.said >= entry.said {
+            (entry.info, entry.said) = (report.info, report.said);
         }
         // What is here and was lost goes from here when its time is over.
         if entry.here.is_none() && entry.leaves.take().is_some() {
@@ -228,6 +232,7 @@ mod tests {
     fn report(connections: usize) -> Report {
         Report {
             info: Some("1".into()),
+            said: 1.0,
             connections,
             since: 1.0,
         }
@@ -237,6 +242,35 @@ mod tests {
         let joined = changes.joined.keys().map(|key| format!("+{key}"));
         let left = changes.left.keys().map(|key| format!("-{key}"));
         joined.chain(left).collect()
+    }
+
+    /// What two nodes have said of a key at about the same time is on all of them what was said
+    /// last, in whatever order they hear of it.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_said_last_holds_however_late_it_comes() {
+        let report = |info: &str, said: f64| Report {
+            info: Some(info.into()),
+            said,
+            ..report(1)
+        };
+        let (a, b) = ((Node(1), report("1", 1.0)), (Node(2), report("2", 2.0)));
+        for reports in [[&a, &b], [&b, &a]] {
+            let (presence, topic) = (Presence::default(), Arc::from("t"));
+            for (node, report) in reports {
+                presence.hear(&topic, "ann", (*node, Some(report.clone())), drop);
+            }
+            assert_eq!(presence.entries("t", 9)[0].info, Some("2".into()));
+            // Here, by a clock that lags behind.
+            let account = Arc::<Account>::default();
+            let arrival = Arrival {
+                key: "ann",
+                info: Some("3".into()),
+                now: 0.5,
+            };
+            presence.join(&topic, arrival, (&account, 1), drop);
+            presence.hear(&topic, "ann", (a.0, Some(a.1.clone())), drop);
+            assert_eq!(presence.entries("t", 9)[0].info, Some("3".into()));
+        }
     }
 
     #[tokio::test(start_paused = true)]

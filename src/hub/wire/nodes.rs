@@ -169,6 +169,7 @@ mod tests {
             info: info.map(Arc::from),
             connections: 2,
             since: 1.5,
+            said: 2.5,
         };
         let people = vec![
             (Arc::from("ann"), report(None)),

@@ -8,9 +8,9 @@ use crate::hub::node::Node;
 use crate::hub::presence::Report;
 
 /// The format, and its version.
-const MAGIC: &[u8] = b"WSP1";
+const MAGIC: &[u8] = b"WSP2";
 /// Bytes of a report before what was said.
-const FRONT: usize = 4 + 8;
+const FRONT: usize = 4 + 8 + 8;
 
 /// A report that has come.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ pub fn kept(report: &Report) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(FRONT + info.len());
     bytes.extend(connections.to_le_bytes());
     bytes.extend(report.since.to_le_bytes());
+    bytes.extend(report.said.to_le_bytes());
     bytes.extend(info.as_bytes());
     bytes
 }
@@ -42,8 +43,9 @@ pub fn kept(report: &Report) -> Vec<u8> {
 /// Reads what was kept.
 pub fn read_kept(bytes: &[u8]) -> Option<Report> {
     let (connections, rest) = bytes.split_first_chunk()?;
-    let (since, info) = rest.split_first_chunk()?;
-    let since = f64::from_le_bytes(*since);
+    let (since, rest) = rest.split_first_chunk()?;
+    let (said, info) = rest.split_first_chunk()?;
+    let (since, said) = (f64::from_le_bytes(*since), f64::from_le_bytes(*said));
     let info = match info {
         [] => None,
         info => {
@@ -51,8 +53,10 @@ pub fn read_kept(bytes: &[u8]) -> Option<Report> {
             Some(Arc::from(std::str::from_utf8(info).ok()?))
         }
     };
-    since.is_finite().then_some(Report {
+    let is_time = since.is_finite() && said.is_finite();
+    is_time.then_some(Report {
         info,
+        said,
         connections: usize::try_from(u32::from_le_bytes(*connections)).ok()?,
         since,
     })
@@ -97,6 +101,7 @@ mod tests {
                 info,
                 connections: 3,
                 since: 1.5,
+                said: 2.5,
             };
             let bytes = message(node, "käthe", &kept(&report));
             let heard = read(&bytes).expect("a report");
