@@ -33,6 +33,9 @@ use crate::websocket::Ledger;
 
 pub use checks::check;
 
+/// How long a save waits to be announced for a worker on which it does not serve yet.
+const SERVES: Duration = Duration::from_millis(500);
+
 /// A server that is bound and has its handlers, and does not answer yet.
 #[derive(Debug)]
 pub struct App {
@@ -555,9 +558,12 @@ fn keep_handlers(reconciler: Reconciler, workers: Vec<Worker>) -> Result<Ask> {
             reconciler.run((events, asked), |generation, report| {
                 let generation = generation.map(Arc::new);
                 if let Some(generation) = &generation {
+                    let (serves, all_serve) = std::sync::mpsc::channel();
                     for worker in &workers {
-                        worker.tell(Order::Generation(Arc::clone(generation)));
+                        worker.tell(Order::Generation(Arc::clone(generation), serves.clone()));
                     }
+                    drop(serves);
+                    let _ = all_serve.recv_timeout(SERVES);
                 }
                 announce(generation.as_deref(), &report, false);
                 true

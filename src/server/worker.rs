@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -36,8 +37,8 @@ const SECOND: Duration = Duration::from_secs(1);
 pub enum Order {
     /// Serve this connection.
     Connection(Arrival, Permit),
-    /// These handlers serve from now on.
-    Generation(Arc<Generation>),
+    /// These handlers serve from now on; the sender is dropped when they do.
+    Generation(Arc<Generation>, Sender<()>),
     /// Close every connection within this time; take no more.
     Drain(Duration),
     /// Say what was counted.
@@ -235,17 +236,19 @@ async fn run(
 fn obey(site: &Rc<Site>, order: Order, services: &mut Option<Services>) {
     match order {
         Order::Connection(arrival, permit) => receive(site, arrival, permit),
-        Order::Generation(generation) => {
+        Order::Generation(generation, serves) => {
             for source in generation
                 .entries
                 .values()
                 .filter_map(|entry| entry.source.as_ref())
             {
                 if site.runtime.is_outdated(source) {
-                    tokio::task::spawn_local(script::reload(
-                        Rc::clone(&site.runtime),
-                        Arc::clone(source),
-                    ));
+                    let reload = script::reload(Rc::clone(&site.runtime), Arc::clone(source));
+                    let serves = serves.clone();
+                    tokio::task::spawn_local(async move {
+                        reload.await;
+                        drop(serves);
+                    });
                 }
             }
             if let Some(services) = services {
