@@ -820,6 +820,8 @@ async fn times_since_one(page: &mut Page) {
     let second = "#messages li:nth-child(2)";
     let time = |number: usize| format!("document.querySelectorAll('#messages .after')[{number}]");
     page.click(&format!("{second} summary")).await;
+    page.until(&format!("document.querySelector('{second} .mark')"))
+        .await;
     page.click(&format!("{second} .mark")).await;
     let zero = page.value(&format!("{}.textContent", time(1))).await;
     assert!(
